@@ -1,0 +1,187 @@
+package cluster
+
+import (
+	"encoding/json"
+
+	"github.com/baton-db/baton/internal/core/gtid"
+)
+
+// Fact is what one agent knows of its own host. It is written at once upon
+// change and at a slow beat.
+type Fact struct {
+	Schema int      `json:"schema"`
+	Node   NodeName `json:"node"`
+	Agent  string   `json:"agent"` // incarnation of the agent, new at every start
+	Seq    uint64   `json:"seq"`   // grows with every fact of one incarnation
+	Mode   Mode     `json:"mode"`
+	Config string   `json:"config"` // hash of the settings this agent runs with
+	Build  string   `json:"build,omitempty"`
+
+	// Epoch and RecordRev are those of the newest record that the agent had
+	// seen, and acted on, when it wrote the fact.
+	Epoch     Epoch    `json:"epoch"`
+	RecordRev Revision `json:"record_rev"`
+
+	Server ServerFact `json:"server,omitzero"` // zero for a witness
+
+	// Promise says that this node takes part in no epoch before Promise.Epoch
+	// any more: its receiver is stopped and its path to the old source blocked.
+	Promise *Promise `json:"promise,omitempty"`
+	// Fenced is the highest epoch whose fencing this host has completed: no
+	// client can write here under it or an earlier one.
+	Fenced Epoch `json:"fenced,omitempty"`
+	// Drained is the final position of a primary that handed off at this epoch.
+	Drained *Position `json:"drained,omitempty"`
+	// Muted says that this host does not answer ARP for the cluster's
+	// addresses any more, for the handover of that epoch.
+	Muted Epoch `json:"muted,omitempty"`
+	// Serving is the epoch under which this host serves clients: promoted,
+	// lease held, gate open, writable.
+	Serving Epoch `json:"serving,omitempty"`
+	// Marked is the epoch whose marker transaction was acknowledged here.
+	Marked Epoch `json:"marked,omitempty"`
+	// Endpoints is the epoch for which all endpoints were seen to lead here.
+	Endpoints Epoch `json:"endpoints,omitempty"`
+	// Progress changes whenever a promotion gets on. Others only compare it.
+	Progress string `json:"progress,omitempty"`
+	// Confirmed is the revision of the record under which this primary found
+	// that those in AckCut are cut off and the others hold AckedUpTo.
+	AckCut []NodeName `json:"ack_cut,omitempty"`
+	// Errant is what this server has and the primary does not.
+	Errant gtid.Set `json:"errant,omitzero"`
+	// Held says why this node does not follow the primary, empty if it does.
+	Held string `json:"held,omitempty"`
+	// Conditions are what a person should know of, by name (package health).
+	Conditions []Condition `json:"conditions,omitempty"`
+	// MACs are this host's link-layer addresses on the interfaces of virtual
+	// addresses, so that others can name the owner of a duplicate.
+	MACs []string `json:"macs,omitempty"`
+	// Addresses are the cluster's virtual addresses that are bound here.
+	Addresses []string `json:"addresses,omitempty"`
+	// Realtime says that the agent runs under real-time priority.
+	Realtime bool `json:"realtime,omitempty"`
+
+	unknown map[string]json.RawMessage
+}
+
+// Condition is one thing out of order on a host.
+type Condition struct {
+	Reason Reason `json:"reason"`
+	Detail string `json:"detail,omitempty"`
+	Since  string `json:"since,omitempty"` // wall clock, RFC 3339, for people
+}
+
+// ServerState says what a host's database server is doing.
+type ServerState string
+
+// The states of a server.
+const (
+	ServerUnknown  ServerState = ""         // not looked at yet
+	ServerStopped  ServerState = "stopped"  // there is no process
+	ServerExiting  ServerState = "exiting"  // the process is dying: memory being freed, core being dumped
+	ServerStarting ServerState = "starting" // a process that does not take connections yet
+	ServerUp       ServerState = "up"       // answers
+	ServerHung     ServerState = "hung"     // accepts, or did, but answered nothing for the hang limit
+)
+
+// ServerFact is what an agent sees of its own database server.
+type ServerFact struct {
+	State   ServerState `json:"state,omitempty"`
+	Start   string      `json:"start,omitempty"` // start identity: differs after every restart of the server
+	Flavor  string      `json:"flavor,omitempty"`
+	Version string      `json:"version,omitempty"`
+	ID      uint32      `json:"id,omitempty"` // server_id
+	// ReadOnly is true only if it was read back from the running server.
+	ReadOnly bool `json:"read_only,omitempty"`
+	// CannotWrite says that the write probe failed for the hang limit, in a way
+	// that is no wait for an acknowledgement; the text says how.
+	CannotWrite string `json:"cannot_write,omitempty"`
+	// BinLog and LogUpdates say whether this server could be a source.
+	BinLog     bool `json:"bin_log,omitempty"`
+	LogUpdates bool `json:"log_updates,omitempty"`
+
+	Executed gtid.Set `json:"executed,omitzero"` // applied and in the binary log
+	Marker   Epoch    `json:"marker,omitempty"`  // newest epoch marker in the data
+
+	Replica ReplicaFact  `json:"replica,omitzero"`
+	SemiSrc SemiSyncFact `json:"semi_source,omitzero"`
+}
+
+// ReplicaFact is the receiving side of a server. The zero value follows nobody.
+type ReplicaFact struct {
+	Source    NodeName `json:"source,omitempty"` // empty: none, or none of ours
+	Foreign   string   `json:"foreign,omitempty"`
+	Receiver  bool     `json:"receiver,omitempty"`  // the receiver is connected and running
+	Applier   bool     `json:"applier,omitempty"`   // the applier is running
+	Receiving bool     `json:"receiving,omitempty"` // something came in within the last few heartbeats
+	SemiSync  bool     `json:"semi_sync,omitempty"` // acknowledges
+	Received  gtid.Set `json:"received,omitzero"`   // applied or in the relay log
+	Error     string   `json:"error,omitempty"`
+}
+
+// SemiSyncFact is the acknowledged side of a server.
+type SemiSyncFact struct {
+	Enabled bool `json:"enabled,omitempty"`
+	Active  bool `json:"active,omitempty"` // commits really wait
+	Clients int  `json:"clients,omitempty"`
+	Waiting int  `json:"waiting,omitempty"` // sessions waiting for an acknowledgement
+}
+
+// Held returns everything that the server has: applied or received.
+func (s ServerFact) Held() gtid.Set { return s.Executed.Union(s.Replica.Received) }
+
+// Promise is a replica's word that it receives nothing of an older epoch any
+// more, with what it holds.
+type Promise struct {
+	Epoch    Epoch    `json:"epoch"`
+	Start    string   `json:"start"` // the server's start identity at that time
+	Received gtid.Set `json:"received,omitzero"`
+	Executed gtid.Set `json:"executed,omitzero"`
+	Marker   Epoch    `json:"marker,omitempty"`
+}
+
+// Held returns everything that the promising server has.
+func (p Promise) Held() gtid.Set { return p.Executed.Union(p.Received) }
+
+// Position is a GTID set at the end of a reign.
+type Position struct {
+	Epoch Epoch    `json:"epoch"`
+	At    gtid.Set `json:"at,omitzero"`
+}
+
+// View is what one node's observer sees of the data nodes.
+type View struct {
+	Schema   int                   `json:"schema"`
+	Observer NodeName              `json:"observer"`
+	Agent    string                `json:"agent"`
+	Seq      uint64                `json:"seq"`
+	Of       map[NodeName]NodeView `json:"of"`
+
+	unknown map[string]json.RawMessage
+}
+
+// LayerState is one layer of one node as an observer judges it.
+type LayerState string
+
+// The states of a layer.
+const (
+	Unknown LayerState = ""
+	Up      LayerState = "up"
+	Suspect LayerState = "suspect"
+	Down    LayerState = "down"
+)
+
+// NodeView is one observer's verdict on one data node, layer by layer.
+type NodeView struct {
+	Host     LayerView `json:"host,omitzero"`     // ICMP
+	Port     LayerView `json:"port,omitzero"`     // TCP
+	Server   LayerView `json:"server,omitzero"`   // handshake and SELECT 1, with a deadline
+	Business LayerView `json:"business,omitzero"` // the user's own statement
+}
+
+// LayerView is one layer's state with its evidence.
+type LayerView struct {
+	State    LayerState `json:"state,omitempty"`
+	Evidence string     `json:"evidence,omitempty"` // the last error
+	Micros   int64      `json:"us,omitempty"`       // latency of the last answer, in microseconds
+}
