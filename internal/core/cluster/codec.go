@@ -92,36 +92,38 @@ type (
 )
 
 // MarshalJSON keeps the fields that a newer version wrote.
-func (r Record) MarshalJSON() ([]byte, error) { return marshalKeeping(plainRecord(r), r.unknown) }
+func (r Record) MarshalJSON() ([]byte, error) { return MarshalKeeping(plainRecord(r), r.unknown) }
 
 // UnmarshalJSON keeps the fields that it does not know.
 func (r *Record) UnmarshalJSON(b []byte) error {
-	unknown, err := unmarshalKeeping(b, (*plainRecord)(r))
+	unknown, err := UnmarshalKeeping(b, (*plainRecord)(r))
 	r.unknown = unknown
 	return err
 }
 
 // MarshalJSON keeps the fields that a newer version wrote.
-func (f Fact) MarshalJSON() ([]byte, error) { return marshalKeeping(plainFact(f), f.unknown) }
+func (f Fact) MarshalJSON() ([]byte, error) { return MarshalKeeping(plainFact(f), f.unknown) }
 
 // UnmarshalJSON keeps the fields that it does not know.
 func (f *Fact) UnmarshalJSON(b []byte) error {
-	unknown, err := unmarshalKeeping(b, (*plainFact)(f))
+	unknown, err := UnmarshalKeeping(b, (*plainFact)(f))
 	f.unknown = unknown
 	return err
 }
 
 // MarshalJSON keeps the fields that a newer version wrote.
-func (v View) MarshalJSON() ([]byte, error) { return marshalKeeping(plainView(v), v.unknown) }
+func (v View) MarshalJSON() ([]byte, error) { return MarshalKeeping(plainView(v), v.unknown) }
 
 // UnmarshalJSON keeps the fields that it does not know.
 func (v *View) UnmarshalJSON(b []byte) error {
-	unknown, err := unmarshalKeeping(b, (*plainView)(v))
+	unknown, err := UnmarshalKeeping(b, (*plainView)(v))
 	v.unknown = unknown
 	return err
 }
 
-func marshalKeeping(plain any, unknown map[string]json.RawMessage) ([]byte, error) {
+// MarshalKeeping encodes a value together with the fields that UnmarshalKeeping
+// did not know. It serves every package that stores values of its own.
+func MarshalKeeping(plain any, unknown map[string]json.RawMessage) ([]byte, error) {
 	known, err := json.Marshal(plain)
 	if err != nil || len(unknown) == 0 {
 		return known, err
@@ -135,7 +137,9 @@ func marshalKeeping(plain any, unknown map[string]json.RawMessage) ([]byte, erro
 	return append(joined, rest[1:]...), nil
 }
 
-func unmarshalKeeping(b []byte, plain any) (map[string]json.RawMessage, error) {
+// UnmarshalKeeping decodes into plain, a pointer to a struct without methods,
+// and returns the top-level fields that the struct does not have.
+func UnmarshalKeeping(b []byte, plain any) (map[string]json.RawMessage, error) {
 	if err := json.Unmarshal(b, plain); err != nil {
 		return nil, err
 	}
