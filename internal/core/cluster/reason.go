@@ -77,6 +77,13 @@ const (
 	PassedName        Reason = "name"            // equal otherwise
 	PassedRestarted   Reason = "restarted-since" // the server restarted after the promise
 	PassedHeld        Reason = "held"            // waits for a person
+	PassedNotAsked    Reason = "other-asked-for" // a person asked for another one
+)
+
+// Reasons for which a candidate was chosen, where no comparison decided.
+const (
+	OnlyCandidate Reason = "only-candidate" // nobody else could be chosen
+	AskedFor      Reason = "asked-for"      // a person named it
 )
 
 // Conditions: what a person should know of.

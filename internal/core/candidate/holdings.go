@@ -1,0 +1,150 @@
+package candidate
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
+)
+
+func (r Replica) up() bool { return r.Server.State == cluster.ServerUp }
+
+// restarted reports whether the server is another process than the one that
+// the promise speaks of.
+func (r Replica) restarted() bool { return r.Promise != nil && r.Promise.Start != r.Server.Start }
+
+// holds returns what may be counted on at a node. What was received but not
+// applied is gone once the server has stopped: MariaDB purges it, MySQL fetches
+// it anew (relay_log_recovery), from a source that may be dead.
+func (r Replica) holds(planned bool) gtid.Set {
+	switch {
+	case planned:
+		return r.Server.Held()
+	case r.Promise == nil:
+		return gtid.Set{}
+	case !r.up():
+		return r.Promise.Executed
+	case r.restarted():
+		return r.Server.Executed
+	}
+	// The applier goes on after the promise, within what was received. What it
+	// applied names transactions that a position of MariaDB only covers.
+	return r.Promise.Held().Union(r.Server.Executed)
+}
+
+// marker returns the newest reign that the node's applied data knows of.
+func (r Replica) marker() cluster.Epoch {
+	if r.Promise == nil {
+		return 0
+	}
+	if r.up() && r.restarted() {
+		return r.Server.Marker
+	}
+	return max(r.Promise.Marker, r.Server.Marker)
+}
+
+// sound reports whether everything that the node holds may be asked of the
+// next primary: its promise stands, its server lives, it is not diverged and
+// does not wait for a person.
+func (r *runner) sound() bool {
+	return r.Promise != nil && r.up() && !r.restarted() && r.Errant.IsZero() && r.Held == ""
+}
+
+// passOldEpochs passes over nodes whose data is of an earlier reign than
+// another's. What only they have was never acknowledged in the newest one: it
+// is the tail of a primary that was replaced.
+//
+// The marker is read from applied data, so a node may hold a newer one that it
+// has received only. It does if it holds everything that a node with the newest
+// marker has applied; conversely, a node that left the common history before
+// that marker can hold no such thing.
+func (f *field) passOldEpochs() {
+	var newest cluster.Epoch
+	for _, r := range f.runners {
+		if r.sound() {
+			newest = max(newest, r.marker())
+		}
+	}
+	marked := slices.DeleteFunc(slices.Clone(f.runners), func(r *runner) bool { return !r.sound() || r.marker() < newest })
+	for _, r := range f.runners {
+		if r.Promise == nil || r.marker() >= newest {
+			continue
+		}
+		if slices.ContainsFunc(marked, func(m *runner) bool { return r.holds.Contains(m.applied()) }) {
+			continue
+		}
+		var known gtid.Set
+		for _, m := range marked {
+			known = known.Union(m.holds)
+		}
+		r.holds = r.holds.Subtract(r.holds.Subtract(known))
+		if r.passed == "" {
+			r.pass(cluster.PassedOldEpoch, fmt.Sprintf("its data is of epoch %d, the newest is %d", r.marker(), newest))
+		}
+	}
+}
+
+// applied returns what a sound node's marker was read from, or more.
+func (r *runner) applied() gtid.Set { return r.Promise.Executed.Union(r.Server.Executed) }
+
+// require returns what the next primary must hold: everything that a client may
+// have seen acknowledged, and whatever else the sound nodes have.
+//
+// A quorum's promises show everything acknowledged in its reign. Where those of
+// the sound nodes suffice, a server that died after its promise holds nobody
+// up. Where they do not, what the others certainly had must be had.
+func (f *field) require() gtid.Set {
+	var names []cluster.NodeName
+	var sound, all gtid.Set
+	for _, r := range f.runners {
+		if r.sound() {
+			names = append(names, r.Node.Name)
+			sound = sound.Union(r.holds)
+		}
+		all = all.Union(r.holds.Subtract(r.Errant))
+	}
+	unsatisfied := func(q cluster.AckQuorum) bool { return !q.Satisfied(names) }
+	enough := len(f.election.Quorums) > 0 && !slices.ContainsFunc(f.election.Quorums, unsatisfied)
+	if enough || f.election.Force {
+		return sound
+	}
+	return sound.Union(all)
+}
+
+// sourceFor returns the node from which r can fetch what it lacks: one that
+// holds all that is required, and can be replicated from by r. It is empty if r
+// lacks nothing, or nobody can give it.
+func (f *field) sourceFor(r *runner) cluster.NodeName {
+	if r.lacks.IsZero() {
+		return ""
+	}
+	var best *runner
+	for _, s := range f.runners {
+		if s == r || !s.sound() || !s.lacks.IsZero() || !s.Server.BinLog || !s.Server.LogUpdates || s.release.newerThan(r.release) {
+			continue
+		}
+		if best == nil || f.compareAsSource(s, best) < 0 {
+			best = s
+		}
+	}
+	if best == nil {
+		return ""
+	}
+	return best.Node.Name
+}
+
+// compareAsSource puts first what serves soonest and most surely.
+func (f *field) compareAsSource(a, b *runner) int {
+	if a.Failed != b.Failed {
+		if a.Failed {
+			return 1
+		}
+		return -1
+	}
+	if order, _ := f.compareByLeftToApply(a, b); order != 0 {
+		return order
+	}
+	order, _ := f.compareByName(a, b)
+	return order
+}
