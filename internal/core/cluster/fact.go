@@ -44,9 +44,11 @@ type Fact struct {
 	Endpoints Epoch `json:"endpoints,omitempty"`
 	// Progress changes whenever a promotion gets on. Others only compare it.
 	Progress string `json:"progress,omitempty"`
-	// Confirmed is the revision of the record under which this primary found
-	// that those in AckCut are cut off and the others hold AckedUpTo.
+	// AckCut are the nodes whose replication this primary's gate cuts, and
+	// CutAt is the primary's position read after the newest cut: nothing beyond
+	// it was acknowledged by them.
 	AckCut []NodeName `json:"ack_cut,omitempty"`
+	CutAt  gtid.Set   `json:"cut_at,omitzero"`
 	// Errant is what this server has and the primary does not.
 	Errant gtid.Set `json:"errant,omitzero"`
 	// Held says why this node does not follow the primary, empty if it does.
@@ -100,6 +102,8 @@ type ServerFact struct {
 	BinLog     bool `json:"bin_log,omitempty"`
 	LogUpdates bool `json:"log_updates,omitempty"`
 
+	// Reading counts the times that this agent read the server's position.
+	Reading  uint64   `json:"reading,omitempty"`
 	Executed gtid.Set `json:"executed,omitzero"` // applied and in the binary log
 	Marker   Epoch    `json:"marker,omitempty"`  // newest epoch marker in the data
 
@@ -112,6 +116,7 @@ type ReplicaFact struct {
 	Source    NodeName `json:"source,omitempty"` // empty: none, or none of ours
 	Foreign   string   `json:"foreign,omitempty"`
 	Receiver  bool     `json:"receiver,omitempty"`  // the receiver is connected and running
+	Started   bool     `json:"started,omitempty"`   // the receiver was started: it is connected or tries to connect
 	Applier   bool     `json:"applier,omitempty"`   // the applier is running
 	Receiving bool     `json:"receiving,omitempty"` // something came in within the last few heartbeats
 	SemiSync  bool     `json:"semi_sync,omitempty"` // acknowledges

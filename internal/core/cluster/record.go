@@ -34,7 +34,8 @@ type Record struct {
 	// Primary is the only node that may hold the lease of this epoch. It is
 	// empty in fencing and electing.
 	Primary NodeName `json:"primary,omitempty"`
-	// Candidate is, in handoff, the node that is to become primary.
+	// Candidate is, in handoff, the node that is to become primary; in fencing
+	// and electing the one that a person asked for.
 	Candidate NodeName `json:"candidate,omitempty"`
 	// Previous is the node that held the role before, or is being fenced.
 	Previous NodeName `json:"previous,omitempty"`
@@ -46,6 +47,10 @@ type Record struct {
 	Detail  string   `json:"detail,omitempty"`  // the evidence, for people
 	By      NodeName `json:"by,omitempty"`      // the node whose swap won
 	Request string   `json:"request,omitempty"` // the request that asked for it
+
+	// Force says that a person wants the election decided with the promises
+	// that there are.
+	Force bool `json:"force,omitempty"`
 
 	// Required is what the primary must hold before it serves: the position
 	// that its election was decided on.

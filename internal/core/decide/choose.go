@@ -1,0 +1,56 @@
+package decide
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/baton-db/baton/internal/core/candidate"
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// choose decides the election of the present epoch.
+func choose(w World, wanted cluster.NodeName) (candidate.Choice, bool) {
+	return candidate.Choose(w.election(w.Record.Previous, wanted, false))
+}
+
+// Preview tells who would be promoted by a planned switch now, and why not the
+// others. wanted may be empty.
+func Preview(w World, wanted cluster.NodeName, now cluster.Instant) (candidate.Choice, bool) {
+	e := w.election(w.Record.Primary, wanted, true)
+	for i := range e.Replicas {
+		if r := &e.Replicas[i]; !w.follows(r.Node.Name, now) && r.Held == "" {
+			r.Held = "it does not replicate from " + string(w.Record.Primary)
+		}
+	}
+	return candidate.Choose(e)
+}
+
+func (w World) election(old, wanted cluster.NodeName, planned bool) candidate.Election {
+	e := candidate.Election{Sites: w.Sites, Wanted: wanted, Planned: planned, Force: w.Record.Force, Quorums: w.Record.Quorums}
+	if n, ok := w.Settings.Node(old); ok {
+		e.OldSite = n.Site
+	}
+	for _, n := range w.Settings.Nodes {
+		if n.Role != cluster.Data || planned && n.Name == old {
+			continue
+		}
+		r := candidate.Of(n, w.fact(n.Name), w.Record.Epoch)
+		for _, f := range w.Record.Failed {
+			r.Failed = r.Failed || f == n.Name
+		}
+		e.Replicas = append(e.Replicas, r)
+	}
+	return e
+}
+
+// passedOver says in words why nobody was chosen.
+func passedOver(c candidate.Choice) string {
+	parts := make([]string, len(c.Passed))
+	for i, p := range c.Passed {
+		parts[i] = fmt.Sprintf("%s: %s", p.Node, p.Reason)
+		if p.Detail != "" {
+			parts[i] += " (" + p.Detail + ")"
+		}
+	}
+	return "nobody can take over: " + strings.Join(parts, "; ")
+}

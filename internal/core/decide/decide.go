@@ -1,0 +1,207 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// Next returns what the record should become, seen from w.Self at now.
+func Next(w World, now cluster.Instant) Outcome {
+	switch {
+	case w.StoreSilent:
+		return stay(cluster.StoreSilent, "no majority of the store answers this node")
+	case w.RecordRev == 0:
+		return bootstrap(w, now)
+	case w.Record.Schema > cluster.Schema:
+		return stay(cluster.NewerSchema, fmt.Sprintf("the record has schema %d, this build knows %d", w.Record.Schema, cluster.Schema))
+	}
+	switch w.Record.Phase {
+	case cluster.PhaseSteady:
+		return steady(w, now)
+	case cluster.PhaseHandoff:
+		return handoff(w, now)
+	case cluster.PhaseFencing:
+		return fencing(w, now)
+	case cluster.PhaseElecting:
+		return electing(w, now)
+	case cluster.PhasePromoting:
+		return promoting(w, now)
+	}
+	return stay(cluster.NewerSchema, fmt.Sprintf("the record's phase %q is not known to this build", w.Record.Phase))
+}
+
+// steady: a primary serves. Requests first, then failures, then the ack set.
+func steady(w World, now cluster.Instant) Outcome {
+	if out, acted := requests(w, now); acted {
+		return out
+	}
+	f, held := failure(w, now)
+	if f.why != cluster.Nothing {
+		return endReign(w, f)
+	}
+	if out := acks(w, now); out.Next != nil {
+		return out
+	}
+	return held
+}
+
+// fencing waits until the previous primary surely cannot serve.
+func fencing(w World, now cluster.Instant) Outcome {
+	if out, acted := requests(w, now); acted {
+		return out
+	}
+	r := w.Record
+	next := r
+	next.Phase = cluster.PhaseElecting
+	if f := w.fact(r.Previous); f.Fenced+1 >= r.Epoch && f.Fenced > 0 && w.Facts[r.Previous].Rev > w.Lease.Rev {
+		return swap(next, r.Reason, r.Detail).because(cluster.PrimaryFenced, fmt.Sprintf("%s reports that it is fenced", r.Previous)).guarded(w)
+	}
+	if w.Lease.Expired(now, w.Settings) {
+		return swap(next, r.Reason, r.Detail).because(cluster.LeaseExpired, fmt.Sprintf("%s has not renewed for %s", r.Previous, now.Sub(w.Lease.SeenAt))).guarded(w)
+	}
+	return stay(cluster.AwaitingFence, fmt.Sprintf("%s may still hold its lease", r.Previous)).wake(w.Lease.ExpiresAt(w.Settings))
+}
+
+// because keeps the record's own reason and gives the step its own.
+func (o Outcome) because(why cluster.Reason, detail string) Outcome {
+	o.Why, o.Detail = why, detail
+	return o
+}
+
+// electing waits for promises and chooses.
+func electing(w World, now cluster.Instant) Outcome {
+	if out, acted := requests(w, now); acted {
+		return out
+	}
+	promised := w.promised()
+	for _, q := range w.Record.Quorums {
+		if !q.Satisfied(promised) && !w.Record.Force {
+			return stay(cluster.AwaitingPromises, awaited(w, q, promised, now))
+		}
+	}
+	if len(promised) == 0 {
+		return stay(cluster.AwaitingPromises, "no node has promised yet")
+	}
+	if w.Record.Acks().K == 0 && !w.Record.Force {
+		if until, more := w.morePromises(promised, now); more {
+			return stay(cluster.AwaitingPromises, "more nodes may promise").wake(until)
+		}
+	}
+	choice, ok := choose(w, w.Record.Candidate)
+	if !ok {
+		o := stay(cluster.NobodyToPromote, passedOver(choice))
+		o.Choice = &choice
+		return o
+	}
+	next := begin(w, choice)
+	detail := fmt.Sprintf("%s chosen (%s)", choice.Winner, choice.Decided)
+	if w.Record.Force {
+		detail = fmt.Sprintf("%s, forced by a person with promises of %s only", detail, list(promised))
+	}
+	o := swap(next, w.Record.Reason, w.Record.Detail).because(cluster.PromisesIn, detail)
+	o.Choice = &choice
+	return o
+}
+
+// morePromises reports, for an asynchronous cluster, whether a living replica
+// has not promised yet and how long that is worth waiting for.
+func (w World) morePromises(promised []cluster.NodeName, now cluster.Instant) (cluster.Instant, bool) {
+	until := w.PhaseAt.Add(w.Settings.PromiseWait)
+	if now >= until {
+		return 0, false
+	}
+	for _, n := range w.Settings.DataNodes() {
+		if n != w.Record.Previous && !slices.Contains(promised, n) && w.alive(n, now) {
+			return until, true
+		}
+	}
+	return 0, false
+}
+
+// awaited says in words which promises an election lacks.
+func awaited(w World, q cluster.AckQuorum, promised []cluster.NodeName, now cluster.Instant) string {
+	if len(q.Members) == 0 {
+		return fmt.Sprintf("nobody acknowledged %s's last writes, so only its own data may be elected; it has not promised yet", q.Primary)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "the reign of %s at epoch %d was acknowledged by %s; needed are the promises of %d of them, or of %s itself; missing: ",
+		q.Primary, q.Epoch, list(q.Members), max(1, len(q.Members)-q.K+1), q.Primary)
+	for i, m := range q.Missing(promised) {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		state := "server " + string(w.fact(m).Server.State)
+		if !w.fresh(m, now, w.staleAfter()) {
+			state = "its agent is silent"
+		}
+		fmt.Fprintf(&b, "%s (%s)", m, state)
+	}
+	return b.String()
+}
+
+// promoting waits until the new primary serves, or is known not to.
+func promoting(w World, now cluster.Instant) Outcome {
+	if out, acted := requests(w, now); acted {
+		return out
+	}
+	r := w.Record
+	c, f := r.Primary, w.fact(r.Primary)
+	serving := f.Serving == r.Epoch
+	if fail, _ := failure(w, now); fail.why != cluster.Nothing {
+		return endReign(w, fail)
+	}
+	if !serving {
+		if why, detail, at := stalled(w, now); why != cluster.Nothing {
+			return endReign(w, failed{why: why, detail: detail})
+		} else {
+			return stay(cluster.AwaitingCatchUp, fmt.Sprintf("%s: %s", c, f.Progress)).wake(at)
+		}
+	}
+	if out := acks(w, now); out.Next != nil {
+		return out
+	}
+	if f.Marked != r.Epoch {
+		return stay(cluster.AwaitingMarker, fmt.Sprintf("%s serves; nobody has acknowledged its reign yet", c))
+	}
+	grace := w.PhaseAt.Add(w.Settings.PromoteStall)
+	if f.Endpoints != r.Epoch && now < grace {
+		return stay(cluster.AwaitingEndpoints, fmt.Sprintf("%s serves; not every endpoint is verified", c)).wake(grace)
+	}
+	next := r
+	next.Phase = cluster.PhaseSteady
+	next.Quorums = r.Quorums[max(0, len(r.Quorums)-1):]
+	next.Failed = nil
+	next.Source = ""
+	return swap(next, r.Reason, r.Detail).because(cluster.ReignBegan, fmt.Sprintf("%s serves at epoch %d", c, r.Epoch))
+}
+
+// stalled judges a candidate that does not serve yet.
+func stalled(w World, now cluster.Instant) (cluster.Reason, string, cluster.Instant) {
+	c := w.Record.Primary
+	seen := w.Facts[c]
+	heard := max(seen.At, w.PhaseAt, w.HeardAt)
+	silentAt := heard.Add(2 * w.Settings.Lease)
+	if now >= silentAt {
+		return cluster.CandidateLost, fmt.Sprintf("nothing heard from %s for %s", c, now.Sub(heard)), 0
+	}
+	moved := max(seen.MovedAt, w.PhaseAt, w.HeardAt)
+	stallAt := moved.Add(w.Settings.PromoteStall)
+	if now >= stallAt {
+		return cluster.CandidateStalled, fmt.Sprintf("%s stands at %q for %s", c, seen.Value.Progress, now.Sub(moved)), 0
+	}
+	return cluster.Nothing, "", min(silentAt, stallAt)
+}
+
+func list(names []cluster.NodeName) string {
+	if len(names) == 0 {
+		return "nobody"
+	}
+	parts := make([]string, len(names))
+	for i, n := range names {
+		parts[i] = string(n)
+	}
+	return strings.Join(parts, ", ")
+}

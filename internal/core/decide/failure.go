@@ -1,0 +1,181 @@
+package decide
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// failed says that a reign must end, and why.
+type failed struct {
+	why    cluster.Reason
+	detail string
+	// closed says that the primary surely cannot serve any more, so that
+	// nothing is left to be fenced.
+	closed bool
+	// blameless says that the primary itself is not at fault: it may be chosen
+	// again at once.
+	blameless bool
+	// byPerson says that a person asked: limits do not apply.
+	byPerson bool
+}
+
+// failure confirms that the primary must be replaced, or says why not although
+// something is wrong. The rules are those of design.md, section 7.
+func failure(w World, now cluster.Instant) (failed, Outcome) {
+	f := confirmed(w, now)
+	if f.why == cluster.Nothing {
+		return failed{}, suspicion(w, now)
+	}
+	if held := limits(w, f, now); held.Why != cluster.Nothing {
+		return failed{}, held
+	}
+	return f, Outcome{}
+}
+
+// confirmed applies the rules in order of what each rests on: the primary's own
+// word, the lease, then the word of others.
+func confirmed(w World, now cluster.Instant) failed {
+	r := w.Record
+	p, f := r.Primary, w.fact(r.Primary)
+	if f.Fenced >= r.Epoch && w.Facts[p].Rev > w.Lease.Rev {
+		up := f.Server.State == cluster.ServerUp
+		return failed{why: cluster.PrimaryResigned, closed: true, blameless: up && f.Server.CannotWrite == "",
+			detail: fmt.Sprintf("%s gave the role up and is fenced (server %s)", p, f.Server.State)}
+	}
+	holds := w.Lease.Holder == p && (r.Phase != cluster.PhasePromoting || w.Lease.Epoch == r.Epoch)
+	if holds && w.Lease.Expired(now, w.Settings) {
+		return failed{why: cluster.LeaseExpired, closed: true, blameless: w.alive(p, now),
+			detail: fmt.Sprintf("%s has not renewed its lease for %s", p, now.Sub(w.Lease.SeenAt))}
+	}
+	if r.Phase == cluster.PhasePromoting && f.Serving != r.Epoch {
+		return failed{} // it does not serve yet: judged by its progress alone
+	}
+	if !w.fresh(p, now, w.staleAfter()) {
+		return failed{}
+	}
+	if f.Server.CannotWrite != "" {
+		return failed{why: cluster.PrimaryCannotWrite, detail: fmt.Sprintf("%s: %s", p, f.Server.CannotWrite)}
+	}
+	down := w.seenDown(p, now, func(v cluster.NodeView) bool { return notUp(v.Server) })
+	if f.Server.State == cluster.ServerHung && len(down)+1 >= w.Settings.Majority() {
+		return failed{why: cluster.PrimaryHung, detail: fmt.Sprintf("the server of %s answers neither its own agent nor %s", p, list(down))}
+	}
+	if down := w.seenDown(p, now, unreachable); len(down) >= w.Settings.Majority() && len(w.receivingFrom(p, now)) == 0 && w.someoneAlive(p, now) {
+		return failed{why: cluster.PrimaryUnreachable, detail: fmt.Sprintf("%s cannot reach the server of %s, and no replica receives from it", list(down), p)}
+	}
+	if i := slices.IndexFunc(f.Conditions, func(c cluster.Condition) bool { return c.Reason == cluster.NetworkLost }); i >= 0 && w.someoneAlive(p, now) {
+		return failed{why: cluster.NetworkLost, detail: f.Conditions[i].Detail}
+	}
+	return failed{}
+}
+
+// suspicion explains why nothing is done although some node has trouble.
+func suspicion(w World, now cluster.Instant) Outcome {
+	p := w.Record.Primary
+	o := stay(cluster.Nothing, "")
+	if down := w.seenDown(p, now, unreachable); len(down) > 0 {
+		receiving := w.receivingFrom(p, now)
+		switch {
+		case len(receiving) > 0:
+			o = stay(cluster.ObserversCutOff, fmt.Sprintf("%s cannot reach the server of %s, but %s still receives from it", list(down), p, list(receiving)))
+		case len(down) < w.Settings.Majority():
+			o = stay(cluster.NoMajority, fmt.Sprintf("only %s of %d nodes cannot reach the server of %s", list(down), len(w.Settings.Nodes), p))
+		}
+	}
+	return o.wake(w.Lease.ExpiresAt(w.Settings))
+}
+
+// limits says why a confirmed failure is left to a person; Why is Nothing if it
+// is not. A primary that has stopped serving is replaced however short ago the
+// last failover was: the cool-down is for those that could go on.
+func limits(w World, f failed, now cluster.Instant) Outcome {
+	if w.Record.Paused != nil {
+		return stay(cluster.IsPaused, fmt.Sprintf("paused by %s; otherwise: %s, %s", w.Record.Paused.By, f.why, f.detail))
+	}
+	if differ := w.differing(now); len(differ) > 0 {
+		return stay(cluster.ConfigDiffers, fmt.Sprintf("%s runs with other settings than %s; otherwise: %s, %s", list(differ), w.Self, f.why, f.detail))
+	}
+	recent := w.Record.Switches
+	if n := len(recent); !f.closed && n > 0 && w.Wall-recent[n-1] < int64(w.Settings.CoolDown.Seconds()) {
+		return stay(cluster.CoolingDown, fmt.Sprintf("the last failover was %d s ago, cool-down is %s; otherwise: %s, %s", w.Wall-recent[n-1], w.Settings.CoolDown, f.why, f.detail)).
+			wake(now.Add(w.Settings.Beat))
+	}
+	if limit := w.Settings.MaxPerHour; limit > 0 && len(withinHour(recent, w.Wall)) >= limit {
+		return stay(cluster.TooManyFailovers, fmt.Sprintf("%d automatic failovers within the last hour; otherwise: %s, %s", limit, f.why, f.detail)).
+			wake(now.Add(w.Settings.Beat))
+	}
+	return Outcome{}
+}
+
+// withinHour returns the times of the last hour before wall.
+func withinHour(times []int64, wall int64) []int64 {
+	i := slices.IndexFunc(times, func(t int64) bool { return wall-t < 3600 })
+	if i < 0 {
+		return nil
+	}
+	return times[i:]
+}
+
+// endReign returns the outcome that takes the role away from the primary.
+func endReign(w World, f failed) Outcome {
+	r := w.Record
+	next := r
+	next.Epoch++
+	next.Phase = cluster.PhaseFencing
+	if f.closed {
+		next.Phase = cluster.PhaseElecting
+	}
+	next.Previous, next.Primary, next.Candidate = r.Primary, "", ""
+	next.Planned, next.Request, next.Force, next.Joining = false, "", false, ""
+	if !f.blameless && !slices.Contains(r.Failed, r.Primary) {
+		next.Failed = append(slices.Clone(r.Failed), r.Primary)
+	}
+	if !f.byPerson {
+		next.Switches = append(slices.Clone(withinHour(r.Switches, w.Wall)), w.Wall)
+	}
+	return swap(next, f.why, f.detail).guarded(w)
+}
+
+// notUp reports a layer that failed at its last look.
+func notUp(l cluster.LayerView) bool { return l.State == cluster.Down || l.State == cluster.Suspect }
+
+// unreachable reports a server that an observer is sure it cannot talk to.
+func unreachable(v cluster.NodeView) bool {
+	return v.Server.State == cluster.Down || v.Port.State == cluster.Down
+}
+
+// seenDown returns the other nodes heard of lately whose view of p says so.
+func (w World) seenDown(p cluster.NodeName, now cluster.Instant, says func(cluster.NodeView) bool) []cluster.NodeName {
+	var names []cluster.NodeName
+	for _, n := range w.Settings.Nodes {
+		seen, ok := w.Views[n.Name]
+		if n.Name == p || !ok || now.Sub(max(seen.At, w.HeardAt)) > w.staleAfter() {
+			continue
+		}
+		if says(seen.Value.Of[p]) {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
+// receivingFrom returns the replicas that still receive from p.
+func (w World) receivingFrom(p cluster.NodeName, now cluster.Instant) []cluster.NodeName {
+	var names []cluster.NodeName
+	for _, n := range w.Settings.DataNodes() {
+		f := w.fact(n)
+		if n != p && w.fresh(n, now, w.staleAfter()) && f.Server.Replica.Source == p && f.Server.Replica.Receiving {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// someoneAlive reports whether another data node could take over.
+func (w World) someoneAlive(p cluster.NodeName, now cluster.Instant) bool {
+	return slices.ContainsFunc(w.Settings.Nodes, func(n cluster.Node) bool {
+		return n.Name != p && n.Role == cluster.Data && !n.Never && w.alive(n.Name, now) && w.fact(n.Name).Held == "" && w.fact(n.Name).Errant.IsZero()
+	})
+}

@@ -1,0 +1,176 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// primary: the record names this host. It gets there in the order: hold what
+// the election was decided on, be nobody's replica, hold the lease, open the
+// gate for as long as the lease lasts, take writes, lead the clients here.
+func primary(in Input, plan *Plan) {
+	r, srv := in.Record, in.Own.Server
+	switch {
+	case in.Lease.Lost(r.Epoch, in.Now):
+		plan.Waits = "the lease has run out"
+		fenceUnlessDone(in, plan, r.Epoch)
+		return
+	case srv.State == cluster.ServerStopped, srv.State == cluster.ServerExiting:
+		plan.Waits = "the server is gone"
+		fenceUnlessDone(in, plan, r.Epoch)
+		return
+	case srv.State == cluster.ServerUnknown, srv.State == cluster.ServerStarting:
+		plan.Waits = "the server does not answer yet"
+		if r.Phase != cluster.PhasePromoting {
+			plan.Lease = r.Epoch
+		}
+		return
+	}
+	if !prepared(in, plan) {
+		return
+	}
+	plan.Lease = r.Epoch
+	if r.Phase == cluster.PhaseHandoff {
+		handOver(in, plan)
+		return
+	}
+	serve(in, plan)
+	keepAckSet(in, plan)
+}
+
+// prepared brings a candidate's data up to what its election was decided on and
+// makes it nobody's replica. It reports whether that is done.
+func prepared(in Input, plan *Plan) bool {
+	r, srv := in.Record, in.Own.Server
+	if r.Phase != cluster.PhasePromoting {
+		return true
+	}
+	wait := CommitsWait(r, in.Settings)
+	if in.Host.Bound < in.Host.Addresses && in.Host.Done[ProbeAddresses] != r.Epoch {
+		plan.add(LaneAddress, Step{Kind: ProbeAddresses, Epoch: r.Epoch})
+	}
+	switch {
+	case !srv.Executed.Contains(r.Required) && !srv.Held().Contains(r.Required):
+		if r.Source == "" {
+			plan.Waits = fmt.Sprintf("it lacks %s, and nobody is named to fetch it from", r.Required.Subtract(srv.Held()))
+			return false
+		}
+		plan.Waits = fmt.Sprintf("it fetches %s from %s", r.Required.Subtract(srv.Held()), r.Source)
+		if srv.Replica.Source != r.Source || !srv.Replica.Receiver {
+			if !srv.Executed.Contains(srv.Replica.Received) {
+				plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: srv.Replica.Received})
+				return false
+			}
+			plan.add(LaneServer, Step{Kind: Follow, Epoch: r.Epoch, Node: r.Source})
+			return false
+		}
+		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: r.Required})
+		return false
+	case !srv.Executed.Contains(srv.Held()):
+		plan.Waits = fmt.Sprintf("it applies %s", srv.Held().Subtract(srv.Executed))
+		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: srv.Held()})
+		return false
+	case follows(srv), srv.SemiSrc.Enabled != wait:
+		// One step over one connection: a server that restarts in between
+		// comes back as it was configured, and the step begins again.
+		plan.add(LaneServer, Step{Kind: Promote, Epoch: r.Epoch, On: wait})
+		return false
+	}
+	return true
+}
+
+// serve opens the prepared primary to clients and leads them to it.
+func serve(in Input, plan *Plan) {
+	r, srv := in.Record, in.Own.Server
+	if follows(srv) {
+		plan.Waits = "the server was made a replica by hand: it must be detached by hand (RESET REPLICA ALL)"
+	}
+	if want := CommitsWait(r, in.Settings); srv.SemiSrc.Enabled != want {
+		plan.add(LaneServer, Step{Kind: SemiSource, On: want})
+	}
+	if !in.Lease.Valid(r.Epoch, in.Now) {
+		plan.Waits = "it takes the lease"
+		return
+	}
+	if in.Host.Gate != GateOpenLeased {
+		// Timed before writable, never the other way round.
+		plan.add(LaneGate, Step{Kind: GateLease, Epoch: r.Epoch})
+		return
+	}
+	if srv.ReadOnly {
+		plan.add(LaneServer, Step{Kind: SetWritable, Epoch: r.Epoch})
+		return
+	}
+	if in.Host.Bound < in.Host.Addresses || in.Host.Muted {
+		plan.add(LaneAddress, Step{Kind: BindAddresses, Epoch: r.Epoch})
+	} else if in.Own.Endpoints != r.Epoch {
+		plan.add(LaneVerify, Step{Kind: VerifyPaths, Epoch: r.Epoch})
+	}
+	if len(in.Host.Blocked) > 0 {
+		plan.add(LaneGate, Step{Kind: ReleaseBlocked})
+	}
+	if in.Own.Marked != r.Epoch {
+		plan.add(LaneMarker, Step{Kind: WriteMarker, Epoch: r.Epoch})
+	} else if in.Host.Done[CarryEvents] != r.Epoch {
+		plan.add(LaneServer, Step{Kind: CarryEvents, Epoch: r.Epoch})
+	}
+}
+
+// handOver: drain, turn read-only, say what the final position is. The gate and
+// the addresses stay until the candidate serves.
+func handOver(in Input, plan *Plan) {
+	r := in.Record
+	if d := in.Own.Drained; d != nil && d.Epoch == r.Epoch {
+		plan.Waits = fmt.Sprintf("%s has to apply %s", r.Candidate, d.At)
+		return
+	}
+	plan.add(LaneServer, Step{Kind: Drain, Epoch: r.Epoch})
+}
+
+// keepAckSet cuts off members that fell silent, so that they can be taken out
+// of the set, and lets nodes replicate again that have left it.
+func keepAckSet(in Input, plan *Plan) {
+	r := in.Record
+	if in.Settings.Durability != cluster.Lossless || Serving(in) == 0 {
+		return
+	}
+	var cut []cluster.NodeName
+	for _, n := range in.AckSilent {
+		if !slices.Contains(in.Host.Cut, n) {
+			cut = append(cut, n)
+		}
+	}
+	members := r.Acks().Members
+	if in.Settings.Alone == cluster.AloneWait && !slices.ContainsFunc(members, func(m cluster.NodeName) bool {
+		return !slices.Contains(cut, m) && !slices.Contains(in.Host.Cut, m)
+	}) {
+		cut = nil // the last ones stay: commits wait for them
+	}
+	if len(cut) > 0 {
+		plan.add(LaneGate, Step{Kind: Cut, Nodes: cut})
+		return
+	}
+	var uncut []cluster.NodeName
+	for _, n := range in.Host.Cut {
+		if slices.Contains(members, n) || r.Joining == n {
+			continue
+		}
+		// It may come back once it says, under this very record, that its
+		// acknowledgements are switched off.
+		if f := in.Peers[n]; f.RecordRev == in.Rev && !f.Server.Replica.SemiSync && f.Server.State == cluster.ServerUp {
+			uncut = append(uncut, n)
+		}
+	}
+	if len(uncut) > 0 {
+		plan.add(LaneGate, Step{Kind: Uncut, Nodes: uncut})
+	}
+}
+
+// fenceUnlessDone fences a primary that must not go on, once.
+func fenceUnlessDone(in Input, plan *Plan, epoch cluster.Epoch) {
+	if in.Own.Fenced < epoch || in.Host.Gate == GateOpenLeased {
+		plan.add(LaneGate, Step{Kind: Fence, Epoch: epoch, Urgent: true})
+	}
+}

@@ -1,0 +1,191 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
+)
+
+// secondary: the record names another host, or none. First make sure that
+// nobody can write here, then take part in the election, then follow.
+func secondary(in Input, plan *Plan) {
+	if handedOver(in) {
+		release(in, plan)
+		readersGate(in, plan)
+		follow(in, plan)
+		return
+	}
+	if open(in) || in.Own.Fenced < owedFence(in) {
+		plan.Waits = "it is being fenced"
+		plan.add(LaneGate, Step{Kind: Fence, Epoch: endedEpoch(in), Urgent: true})
+		return
+	}
+	release(in, plan)
+	readersGate(in, plan)
+	switch in.Record.Phase {
+	case cluster.PhaseElecting:
+		promise(in, plan)
+	case cluster.PhaseSteady, cluster.PhasePromoting:
+		follow(in, plan)
+	case cluster.PhaseHandoff:
+		handoffSecondary(in, plan)
+	}
+}
+
+// endedEpoch is the newest reign that this host surely has no part in.
+func endedEpoch(in Input) cluster.Epoch {
+	switch in.Record.Phase {
+	case cluster.PhaseFencing, cluster.PhaseElecting:
+		// This epoch's primary is not chosen yet: it may still be this host.
+		return in.Record.Epoch - 1
+	}
+	return in.Record.Epoch
+}
+
+// owedFence is the epoch that this host must have reported as fenced: the one
+// that it was primary of, while others wait for it.
+func owedFence(in Input) cluster.Epoch {
+	r := in.Record
+	waited := r.Phase == cluster.PhaseFencing || r.Phase == cluster.PhaseElecting
+	if waited && r.Previous == in.Self && r.Epoch > 0 {
+		return r.Epoch - 1
+	}
+	return 0
+}
+
+// open reports that clients could write here, or that this host still thinks
+// it has a lease.
+func open(in Input) bool {
+	srv := in.Own.Server
+	writable := srv.State == cluster.ServerUp && !srv.ReadOnly
+	leased := in.Lease.Epoch > in.Lease.Latched
+	return writable || leased || in.Host.Gate == GateOpenLeased || in.Host.Bound > 0 && !in.Host.Muted
+}
+
+// handedOver reports that this host is the old primary of a planned switch: it
+// drained and is read-only, so it may keep its clients until the new one serves.
+func handedOver(in Input) bool {
+	r, srv := in.Record, in.Own.Server
+	return r.Planned && r.Previous == in.Self && srv.State == cluster.ServerUp && srv.ReadOnly &&
+		(r.Phase == cluster.PhasePromoting || r.Phase == cluster.PhaseSteady)
+}
+
+// release moves the addresses away make-before-break: mute, wait until the new
+// primary has announced them, then reset the clients and drop the addresses. A
+// muted address whose gate refuses is better than none: a client that connects
+// meanwhile is refused at once, and loses no second to its SYN retransmission.
+func release(in Input, plan *Plan) {
+	if in.Host.Bound == 0 {
+		if in.Host.Muted {
+			plan.add(LaneAddress, Step{Kind: Release})
+		}
+		return
+	}
+	if !in.Host.Muted {
+		plan.add(LaneAddress, Step{Kind: Mute, Epoch: in.Record.Epoch})
+		return
+	}
+	p := in.Peers[in.Record.Primary]
+	taken := in.Record.Primary != "" && p.Serving == in.Record.Epoch && len(p.Addresses) >= in.Host.Addresses
+	giveUp := in.PhaseAt.Add(in.Settings.Lease)
+	if taken || in.Now >= giveUp {
+		plan.add(LaneAddress, Step{Kind: Release})
+		return
+	}
+	plan.wake(giveUp)
+}
+
+// promise takes part in the election, once per epoch and life of the server.
+func promise(in Input, plan *Plan) {
+	srv := in.Own.Server
+	switch p := in.Own.Promise; {
+	case srv.State != cluster.ServerUp:
+		plan.Waits = fmt.Sprintf("the server is %s: it cannot promise", srv.State)
+		startServer(in, plan)
+	case in.Own.Held != "":
+		plan.Waits = in.Own.Held
+	case p == nil || p.Epoch != in.Record.Epoch || p.Start != srv.Start:
+		plan.add(LaneServer, Step{Kind: Promise, Epoch: in.Record.Epoch})
+	}
+}
+
+// handoffSecondary lets the candidate report at once that it has applied the
+// final position; the others go on as they are.
+func handoffSecondary(in Input, plan *Plan) {
+	r := in.Record
+	p := in.Peers[r.Primary]
+	if in.Self != r.Candidate || p.Drained == nil || p.Drained.Epoch != r.Epoch {
+		return
+	}
+	if !in.Own.Server.Executed.Contains(p.Drained.At) {
+		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: p.Drained.At})
+	}
+}
+
+// follow makes this server a replica of the primary.
+func follow(in Input, plan *Plan) {
+	r, srv := in.Record, in.Own.Server
+	steadyPause := r.Paused != nil && r.Phase == cluster.PhaseSteady
+	switch {
+	case steadyPause:
+		plan.Waits = "paused: replication is left as it is"
+		return
+	case srv.State != cluster.ServerUp:
+		startServer(in, plan)
+		return
+	case srv.SemiSrc.Enabled:
+		plan.add(LaneServer, Step{Kind: SemiSource, On: false})
+		return
+	case in.Own.Held != "":
+		plan.Waits = in.Own.Held
+		if srv.Replica.Receiver {
+			plan.add(LaneServer, Step{Kind: StopReplication})
+		}
+		return
+	}
+	acknowledge := Acknowledges(r, in.Settings, in.Self)
+	blocked := slices.Contains(in.Host.Blocked, r.Primary)
+	if srv.Replica.Source == r.Primary && srv.Replica.Started && !blocked {
+		if srv.Replica.SemiSync != acknowledge {
+			plan.add(LaneServer, Step{Kind: SemiReplica, On: acknowledge})
+		}
+		return
+	}
+	switch lacking := heldBeyond(in); {
+	case !lacking.IsZero():
+		plan.Waits = fmt.Sprintf("%s has not got %s yet", r.Primary, lacking)
+	case !srv.Executed.Contains(srv.Replica.Received):
+		// Changing the source throws received transactions away.
+		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: srv.Replica.Received})
+	default:
+		plan.add(LaneServer, Step{Kind: Follow, Epoch: r.Epoch, Node: r.Primary, On: acknowledge})
+	}
+}
+
+// heldBeyond is what this server has and the primary is not known to have.
+func heldBeyond(in Input) gtid.Set {
+	held := in.Own.Server.Held()
+	if in.Record.Required.Contains(held) {
+		return gtid.Set{}
+	}
+	return held.Subtract(in.Record.Required.Union(in.Peers[in.Record.Primary].Server.Held()))
+}
+
+// startServer starts a stopped server where the configuration says how, unless
+// an election could still be decided without it.
+func startServer(in Input, plan *Plan) {
+	stopped := in.Own.Server.State == cluster.ServerStopped
+	if !stopped || !in.Host.Startable || in.Record.Paused != nil {
+		return
+	}
+	if in.Record.Phase != cluster.PhaseSteady {
+		at := in.PhaseAt.Add(2 * in.Settings.Lease)
+		if in.Now < at {
+			plan.wake(at)
+			return
+		}
+	}
+	plan.add(LaneServer, Step{Kind: StartServer})
+}
