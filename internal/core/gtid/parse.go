@@ -2,7 +2,6 @@ package gtid
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -143,29 +142,25 @@ func (b *builder) mysql(at int, s string) error {
 		return b.wrong(at, s, "an interval after the UUID, such as "+id+":1-5")
 	}
 	from := source{kind: mysql, uuid: uuid}
-	numbers := false // whether this source has had an interval
+	bare := false // whether a tag has had no interval yet
 	for pos := at + len(head) + 1; ; {
 		part, after, more := strings.Cut(rest, ":")
 		start, word := trim(pos, part)
-		if tag, isTag := parseTag(word); isTag && more {
-			from.tag, numbers = tag, false
+		if tag, isTag := parseTag(word); isTag && more && !bare {
+			from.tag, bare = tag, true
 		} else {
 			r, err := b.interval(start, word)
 			if err != nil {
 				return err
 			}
 			b.add(from, r)
-			numbers = true
+			bare = false
 		}
 		if !more {
-			break
+			return nil
 		}
 		pos, rest = pos+len(part)+1, after
 	}
-	if !numbers {
-		return b.wrong(at, s, "an interval after the tag")
-	}
-	return nil
 }
 
 // interval reads 7 or 1-5.
@@ -189,64 +184,6 @@ func (b *builder) interval(at int, s string) (span, error) {
 		return span{}, b.wrong(at, s, "an interval that does not end before it begins")
 	}
 	return span{first, last}, nil
-}
-
-// mariadb reads 0-1-100, 0-1-101..105 or 0-*-100.
-func (b *builder) mariadb(at int, s string) error {
-	g, err := b.gtid(at, s, true)
-	if err != nil {
-		return err
-	}
-	if g.have.last > 0 { // 0-1-0 is printed before the first transaction
-		b.add(g.from, g.have)
-	}
-	return nil
-}
-
-// mariadbGTID is one element of a MariaDB set.
-type mariadbGTID struct {
-	from source
-	have span // last is 0 if there is no transaction yet
-}
-
-// gtid reads a MariaDB GTID; own says whether our own notation is allowed.
-func (b *builder) gtid(at int, s string, own bool) (mariadbGTID, error) {
-	none := mariadbGTID{}
-	fields := strings.Split(s, "-")
-	if len(fields) != 3 {
-		return none, b.wrong(at, s, "a MariaDB GTID such as 0-1-100 (domain, server, sequence number)")
-	}
-	domain, ok := parseNumber(fields[0], math.MaxUint32)
-	if !ok {
-		return none, b.wrong(at, s, "a domain from 0 to 4294967295 before the first hyphen")
-	}
-	from := source{kind: mariadb, domain: uint32(domain)}
-	if own && fields[1] == "*" {
-		from.any = true
-	} else {
-		server, ok := parseNumber(fields[1], math.MaxUint32)
-		if !ok {
-			return none, b.wrong(at, s, "a server id from 0 to 4294967295 between the hyphens")
-		}
-		from.server = uint32(server)
-	}
-	lo, hi, isRange := strings.Cut(fields[2], "..")
-	if !isRange {
-		lo, hi = "1", fields[2]
-	} else if !own {
-		return none, b.wrong(at, s, "a single GTID such as 0-1-100 and no range")
-	}
-	first, ok1 := parseNumber(lo, math.MaxUint64)
-	last, ok2 := parseNumber(hi, math.MaxUint64)
-	switch {
-	case !ok1 || !ok2:
-		return none, b.wrong(at, s, "a sequence number from 0 to 18446744073709551615 after the second hyphen")
-	case isRange && first == 0:
-		return none, b.wrong(at, s, "a range that begins at 1 or later")
-	case isRange && last < first:
-		return none, b.wrong(at, s, "a range that does not end before it begins")
-	}
-	return mariadbGTID{from, span{first, last}}, nil
 }
 
 func parseUUID(s string) (id [16]byte, ok bool) {
@@ -285,8 +222,5 @@ func parseNumber(s string, limit uint64) (uint64, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(s, 10, 64)
-	if errors.Is(err, strconv.ErrRange) || err != nil || n > limit {
-		return 0, false
-	}
-	return n, true
+	return n, err == nil && n <= limit
 }
