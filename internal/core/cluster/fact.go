@@ -44,6 +44,8 @@ type Fact struct {
 	Endpoints Epoch `json:"endpoints,omitempty"`
 	// Progress changes whenever a promotion gets on. Others only compare it.
 	Progress string `json:"progress,omitempty"`
+	// Gate is for whom the gate of this host is open (package reconcile).
+	Gate string `json:"gate,omitempty"`
 	// AckCut are the nodes whose replication this primary's gate cuts, and
 	// CutAt is the primary's position read after the newest cut: nothing beyond
 	// it was acknowledged by them.
