@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/baton-db/baton/internal/core/candidate"
 	"github.com/baton-db/baton/internal/core/cluster"
 )
 
@@ -185,12 +186,17 @@ func (r *Recorder) Beacon(rev cluster.Revision, mine bool) {
 	}
 }
 
-// Chose notes how the candidate of the present election was chosen.
-func (r *Recorder) Chose(epoch cluster.Epoch, c Choice) {
+// Chose notes how the candidate of that epoch's election was chosen. The node
+// whose swap it became calls it.
+func (r *Recorder) Chose(epoch cluster.Epoch, c candidate.Choice) {
+	choice := Choice{Chosen: c.Winner, By: c.Decided}
+	for _, p := range c.Passed {
+		choice.Passed = append(choice.Passed, Passed(p))
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.open(epoch)
-	p.Choice = &c
+	p.Choice = &choice
 	p.Seq++
 }
 

@@ -3,6 +3,7 @@ package timeline
 import (
 	"time"
 
+	"github.com/baton-db/baton/internal/core/candidate"
 	"github.com/baton-db/baton/internal/core/cluster"
 )
 
@@ -91,7 +92,7 @@ func crash(clocks map[cluster.NodeName]time.Duration) *world {
 
 	promoting := record(7, cluster.PhasePromoting, func(r *cluster.Record) { r.Previous, r.Primary = "db1", "db2" })
 	w.swap(40, "db3", promoting, cluster.PromisesIn, "db2 chosen (more-to-apply)", map[cluster.NodeName]float64{"db1": 5, "db2": 1})
-	w.nodes["db3"].Chose(7, Choice{Chosen: "db2", By: cluster.PassedBehind, Passed: []Passed{
+	w.nodes["db3"].Chose(7, candidate.Choice{Winner: "db2", Decided: cluster.PassedBehind, Passed: []candidate.Passed{
 		{Node: "db1", Reason: cluster.PassedServerDown, Detail: "no process"},
 		{Node: "db3", Reason: cluster.PassedBehind, Detail: "2 transactions more to apply than db2"},
 	}})
