@@ -83,7 +83,13 @@ func (a ranges) subtract(b ranges) ranges {
 }
 
 // firstEndingAt returns the index of the first span that does not end before n.
+// It looks near the beginning first: the next one is mostly close by, but a
+// small set may have to leap over most of a great one.
 func firstEndingAt(a ranges, n uint64) int {
-	i, _ := slices.BinarySearchFunc(a, n, func(r span, n uint64) int { return cmp.Compare(r.last, n) })
+	near := 1
+	for near < len(a) && a[near-1].last < n {
+		near *= 2
+	}
+	i, _ := slices.BinarySearchFunc(a[:min(near, len(a))], n, func(r span, n uint64) int { return cmp.Compare(r.last, n) })
 	return i
 }
