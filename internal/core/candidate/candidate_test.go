@@ -164,6 +164,9 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		"a person accepts to lose what only a stopped server has": {
 			among(node("db2", "0-1-90"), node("db3", "0-1-100", down)).forced(),
 			outcome{"db2", "0-1-90", "", cluster.OnlyCandidate, passed{"db3": cluster.PassedServerDown}}},
+		"and then the preferred one fetches what can still be had": {
+			among(node("db2", "0-1-90", prefer(1)), node("db3", "0-1-100", down), node("db4", "0-1-95")).forced(),
+			outcome{"db2", "0-1-95", "db4", cluster.PassedPreference, passed{"db3": cluster.PassedServerDown, "db4": cluster.PassedPreference}}},
 		"nobody is there": {among(), outcome{"", "", "", cluster.NobodyToPromote, passed{}}},
 		"nobody may serve": {
 			among(node("db2", "0-1-100", never), node("db3", "0-1-100", silent)),
@@ -246,6 +249,9 @@ func TestAPersonAsksForANode(t *testing.T) {
 		"it is refused if others could not replicate from it": {
 			among(node("db2", "0-1-100"), node("db3", "0-1-100", version("11.4"))).wanted("db3"),
 			outcome{"", "0-1-100", "", cluster.PassedNewerServer, passed{"db2": cluster.PassedNotAsked, "db3": cluster.PassedNewerServer}}},
+		"a node that is not there cannot be in its way": {
+			among(node("db2", "0-1-100", silent), node("db3", "0-1-100", version("11.4"))).wanted("db3"),
+			outcome{"db3", "0-1-100", "", cluster.AskedFor, passed{"db2": cluster.PassedNoPromise}}},
 		"unless the person insists": {
 			among(node("db2", "0-1-100"), node("db3", "0-1-100", version("11.4"))).wanted("db3").forced(),
 			outcome{"db3", "0-1-100", "", cluster.AskedFor, passed{"db2": cluster.PassedNotAsked}}},
