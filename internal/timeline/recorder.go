@@ -96,12 +96,12 @@ func (r *Recorder) Resume(p NodePart) bool {
 // Saw notes that the watch delivered this record. The first one after a start
 // is what the node found, not what it saw happen.
 func (r *Recorder) Saw(rec cluster.Record, rev cluster.Revision) {
-	r.saw(Sight{Rev: rev, Record: sightOf(rec)})
+	r.saw(Sight{Rev: rev, Record: SightOf(rec)})
 }
 
 // Swapped notes that this node's swap made the record so, and why.
 func (r *Recorder) Swapped(rec cluster.Record, rev cluster.Revision, why cluster.Reason, detail string) {
-	r.saw(Sight{Rev: rev, Record: sightOf(rec), Mine: true, Why: why, Detail: detail})
+	r.saw(Sight{Rev: rev, Record: SightOf(rec), Mine: true, Why: why, Detail: detail})
 }
 
 func (r *Recorder) saw(s Sight) {

@@ -119,7 +119,7 @@ func TestTheSameChangeFromSwapAndWatch(t *testing.T) {
 	w.at(12)
 	r.Swapped(rec, 10, cluster.LeaseExpired, "not renewed for 800ms")
 	got := partOf(t, r, 4).Sights
-	want := []Sight{{Rev: 10, At: seenAt, Mine: true, Why: cluster.LeaseExpired, Detail: "not renewed for 800ms", Record: sightOf(rec)}}
+	want := []Sight{{Rev: 10, At: seenAt, Mine: true, Why: cluster.LeaseExpired, Detail: "not renewed for 800ms", Record: SightOf(rec)}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -113,7 +113,8 @@ type RecordSight struct {
 	Since     string           `json:"since,omitempty"` // wall clock, RFC 3339
 }
 
-func sightOf(r cluster.Record) RecordSight {
+// SightOf is what the timeline keeps of r.
+func SightOf(r cluster.Record) RecordSight {
 	return RecordSight{
 		Epoch: r.Epoch, Phase: r.Phase, Primary: r.Primary, Candidate: r.Candidate, Previous: r.Previous,
 		Planned: r.Planned, Reason: r.Reason, Detail: r.Detail, By: r.By, Request: r.Request, Since: r.Since,
