@@ -1,0 +1,187 @@
+// Package network builds the hosts of a lab from network namespaces: a switch
+// (a namespace with a bridge), and hosts that hang on it by veth cables.
+//
+// It never touches the machine's own network: nothing leads from a lab to the
+// outside. The one rule: it removes only namespaces that carry the lab's own
+// prefix.
+package network
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"strings"
+)
+
+// A Host is a machine of the lab with one network card, eth0.
+type Host struct {
+	Name    string
+	Number  int  // last part of its addresses, 1 to 254
+	Network int  // 0: on the switch; n: network n, behind the router
+	Router  bool // forwards between the switch and network 1
+}
+
+// IPv4 is the host's address.
+func (h Host) IPv4() netip.Addr {
+	return netip.AddrFrom4([4]byte{10, 77, byte(h.Network), byte(h.Number)})
+}
+
+// IPv6 is the host's address.
+func (h Host) IPv6() netip.Addr {
+	a := netip.MustParseAddr("fd77::").As16()
+	a[3], a[15] = byte(h.Network), byte(h.Number)
+	return netip.AddrFrom16(a)
+}
+
+// A Network is the hosts and the switch of one lab.
+type Network struct {
+	Prefix string // of all namespaces, such as "baton-lab-"
+}
+
+const switchName = "sw"
+
+// Namespace is the network namespace of a host.
+func (n Network) Namespace(host string) string { return n.Prefix + host }
+
+func (n Network) switchNamespace() string { return n.Prefix + switchName }
+
+// port is the name of a host's port on the switch.
+func port(host string) string { return "p-" + host }
+
+// Build makes the switch.
+func (n Network) Build(ctx context.Context) error {
+	sw := n.switchNamespace()
+	if err := exec1(ctx, "ip", "netns", "add", sw); err != nil {
+		return err
+	}
+	return batch(ctx, sw, []string{
+		"link set lo up",
+		"link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+		"link set br0 up",
+	})
+}
+
+// AddHost makes a host and plugs it in. A host of network 1 hangs on the
+// router, which must be there.
+func (n Network) AddHost(ctx context.Context, h Host) error {
+	ns := n.Namespace(h.Name)
+	far, farPort := n.switchNamespace(), port(h.Name)
+	if h.Network != 0 {
+		far, farPort = n.Namespace("rt"), "eth1"
+	}
+	if err := exec1(ctx, "ip", "netns", "add", ns); err != nil {
+		return err
+	}
+	if h.Router {
+		if err := forward(ctx, ns); err != nil {
+			return err
+		}
+	}
+	if err := exec1(ctx, "ip", "link", "add", farPort, "netns", far, "type", "veth", "peer", "name", "eth0", "netns", ns); err != nil {
+		return err
+	}
+	if err := batch(ctx, ns, hostLinks(h)); err != nil {
+		return err
+	}
+	if h.Network != 0 {
+		return batch(ctx, far, []string{
+			"link set eth1 up",
+			"addr add 10.77.1.1/24 dev eth1",
+			"addr add fd77:1::1/64 dev eth1 nodad",
+		})
+	}
+	return batch(ctx, far, []string{fmt.Sprintf("link set %s master br0 up", farPort)})
+}
+
+// forward makes a router of a host that has no links yet. Without duplicate
+// address detection it can ask for IPv6 neighbours from the first packet on.
+func forward(ctx context.Context, namespace string) error {
+	return exec1(ctx, "ip", "netns", "exec", namespace, "sysctl", "-qw",
+		"net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.default.accept_dad=0",
+		"net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.default.send_redirects=0")
+}
+
+func hostLinks(h Host) []string {
+	cmds := []string{
+		"link set lo up",
+		fmt.Sprintf("link set eth0 address 02:00:0a:4d:%02x:%02x up", h.Network, h.Number),
+		fmt.Sprintf("addr add %s/24 dev eth0", h.IPv4()),
+		fmt.Sprintf("addr add %s/64 dev eth0 nodad", h.IPv6()),
+	}
+	switch {
+	case h.Router:
+	case h.Network != 0:
+		cmds = append(cmds, "route add default via 10.77.1.1", "route add ::/0 via fd77:1::1")
+	default:
+		cmds = append(cmds, "route add 10.77.1.0/24 via 10.77.0.1", "route add fd77:1::/64 via fd77::1")
+	}
+	return cmds
+}
+
+// RemoveHost pulls the plug and takes the host away, with all that its kernel
+// held: addresses, firewall, connections.
+func (n Network) RemoveHost(ctx context.Context, host string) error {
+	return exec1(ctx, "ip", "netns", "del", n.Namespace(host))
+}
+
+// SetPort switches the far end of a host's cable on or off. The host sees its
+// carrier come or go.
+func (n Network) SetPort(ctx context.Context, host string, up bool) error {
+	state := "down"
+	if up {
+		state = "up"
+	}
+	return exec1(ctx, "ip", "-n", n.switchNamespace(), "link", "set", port(host), state)
+}
+
+// Namespaces lists what exists of the lab's namespaces.
+func (n Network) Namespaces(ctx context.Context) ([]string, error) {
+	out, err := exec.CommandContext(ctx, "ip", "netns", "list").Output()
+	if err != nil {
+		return nil, fmt.Errorf("list network namespaces: %w", err)
+	}
+	var names []string
+	for line := range strings.Lines(string(out)) {
+		if name, _, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasPrefix(name, n.Prefix) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Remove takes the whole network away. Calling it again is no error.
+func (n Network) Remove(ctx context.Context) error {
+	names, err := n.Namespaces(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := exec1(ctx, "ip", "netns", "del", name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batch runs ip(8) commands, in the namespace if one is given.
+func batch(ctx context.Context, namespace string, commands []string) error {
+	args := []string{"-batch", "-"}
+	if namespace != "" {
+		args = append([]string{"-n", namespace}, args...)
+	}
+	cmd := exec.CommandContext(ctx, "ip", args...)
+	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("ip %s: %w: %s", strings.Join(commands, "; "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+func exec1(ctx context.Context, name string, args ...string) error {
+	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// KillMarked kills every process of the lab, also those that the lab's own
+// processes started, and waits until none is left. With a namespace it kills
+// only those that run in it: a host of the lab loses its power.
+func KillMarked(ctx context.Context, lab, namespace string) error {
+	for {
+		left, err := marked(lab, namespace)
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		// All at once, then wait: none of them shall see another one die and act on it.
+		for _, p := range left {
+			if err := p.Signal(unix.SIGKILL); err != nil {
+				return err
+			}
+		}
+		for _, p := range left {
+			if err := p.Wait(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// marked lists the living processes that carry the lab's mark, but for the
+// caller itself.
+func marked(lab, namespace string) ([]Process, error) {
+	inode, err := namespaceInode(namespace)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	var found []Process
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if p, ok := markedProcess(pid, lab, inode); ok {
+			found = append(found, p)
+		}
+	}
+	return found, nil
+}
+
+func markedProcess(pid int, lab string, inode uint64) (Process, bool) {
+	stat, err := readStat(pid)
+	if err != nil || stat.state == 'Z' || stat.state == 'X' {
+		return Process{}, false
+	}
+	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil || !slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool {
+		return string(v) == markVar+"="+lab
+	}) {
+		return Process{}, false
+	}
+	if inode != 0 {
+		if have, err := inodeOf(fmt.Sprintf("/proc/%d/ns/net", pid)); err != nil || have != inode {
+			return Process{}, false
+		}
+	}
+	return Process{PID: pid, Start: stat.start}, true
+}
+
+func namespaceInode(namespace string) (uint64, error) {
+	if namespace == "" {
+		return 0, nil
+	}
+	return inodeOf(filepath.Join("/var/run/netns", namespace))
+}
+
+func inodeOf(path string) (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		if errors.Is(err, unix.ENOENT) {
+			return 0, fmt.Errorf("no %s: %w", path, os.ErrNotExist)
+		}
+		return 0, fmt.Errorf("stat %s: %w", path, err)
+	}
+	return st.Ino, nil
+}
