@@ -57,9 +57,11 @@ type Result struct {
 // Track is the state of one layer of one node. It is a value: its methods
 // return the next one. Make it with New.
 //
-// The caller's loop calls Asked when it starts a probe, Observe when one ends,
-// and Tick whenever it turns; while a probe is out, it turns at least every
-// Limits.Pause. Verdict may be called at any time.
+// The caller calls Asked when it starts a probe and Observe when one ends, and
+// may call Tick in between, to have a hang noticed while a probe is still out.
+// It says how long it may stay away (Asked) and must not be later than that by
+// more than Limits.Pause, nor later with its next probe than Next: otherwise it
+// is taken to have stood still. Verdict may be called at any time.
 type Track struct {
 	layer  Layer
 	limits Limits
@@ -70,10 +72,12 @@ type Track struct {
 	failures int // since the last answer
 	counted  int // of those, the ones that add up to down
 	answers  int // in a row since it was down, while it recovers
+	hung     bool
 
 	begun     bool            // seen is set
 	seen      cluster.Instant // the latest now
-	resumedAt cluster.Instant // when the observer last came back from standing still
+	dueBack   cluster.Instant // when the observer should be seen again
+	resumedAt cluster.Instant // when it last came back from standing still
 
 	// When probes were sent, to put results in order.
 	answerSent, failureSent cluster.Instant
@@ -81,8 +85,9 @@ type Track struct {
 	// Since when; moved on when the observer stood still.
 	everAnswered                     bool
 	answeredAt, askedAt, failedSince cluster.Instant
+	unanswered                       bool // no question since askedAt has been answered
 	out                              int  // probes without a result
-	unanswered                       bool // a question has been open since askedAt
+	outAt                            cluster.Instant
 }
 
 // New returns the track of a layer that nothing is known of. Limits must be
@@ -94,17 +99,23 @@ func New(layer Layer, limits Limits) Track {
 // Tick notes that the observer is awake at now.
 func (t Track) Tick(now cluster.Instant) Track { return t.advance(now) }
 
-// Asked notes that a probe begins at now.
-func (t Track) Asked(now cluster.Instant) Track {
+// Asked notes that a probe begins at now. The caller may not be back before
+// away has passed: the probe's deadline if it waits for that, 0 if it calls
+// Tick meanwhile.
+func (t Track) Asked(now cluster.Instant, away time.Duration) Track {
 	t = t.advance(now)
+	if t.out == 0 {
+		t.outAt = t.seen
+	}
 	t.out++
+	t.dueBack = t.seen.Add(away)
 	return t.open(t.seen)
 }
 
 // Observe takes the result of a probe that ended at now.
 func (t Track) Observe(now cluster.Instant, r Result) Track {
-	t = t.advance(now)
-	t.out = max(0, t.out-1)
+	t = t.move(now)
+	t.out, t.outAt = max(0, t.out-1), t.seen
 	switch {
 	case r.Outcome == Answered:
 		return t.answer(r)
@@ -128,7 +139,7 @@ func (t Track) answer(r Result) Track {
 	}
 	t.answerSent, t.answeredAt, t.everAnswered = max(t.answerSent, r.Sent), t.seen, true
 	t.latency = r.Latency
-	t.failures, t.counted = 0, 0
+	t.failures, t.counted, t.hung = 0, 0, false
 	t.unanswered, t.askedAt = t.out > 0, t.seen
 	if t.state == cluster.Down || t.answers > 0 {
 		t.answers++
@@ -163,7 +174,10 @@ func (t Track) failure(r Result) Track {
 		t.state = cluster.Suspect
 	}
 	t.answers = 0
-	return t.latch()
+	if r.Outcome == NoAnswer && (t.failures > 1 || t.seen.Sub(t.askedAt) >= t.limits.Hang) {
+		return t.latch() // a single lost probe proves no hang, unless it lasted for all of it
+	}
+	return t
 }
 
 // open notes that a question is open since then, if none was before.
@@ -174,9 +188,19 @@ func (t Track) open(since cluster.Instant) Track {
 	return t
 }
 
-// advance moves the track on to now. If the observer was away for longer than
-// it should be, that time is taken out of all reckoning.
+// advance moves the track on to now, and notices a hang while a probe is out.
+// What is not being asked, or only just, shows none.
 func (t Track) advance(now cluster.Instant) Track {
+	t = t.move(now)
+	if t.slow() {
+		return t.latch()
+	}
+	return t
+}
+
+// move moves the track on to now. If the observer was away for longer than it
+// should be, that time is taken out of all reckoning.
+func (t Track) move(now cluster.Instant) Track {
 	if !t.begun {
 		t.begun, t.seen = true, now
 		return t
@@ -184,24 +208,25 @@ func (t Track) advance(now cluster.Instant) Track {
 	if now <= t.seen {
 		return t
 	}
-	away, allowed := now.Sub(t.seen), t.limits.Pause
+	away, due := now.Sub(t.seen), max(t.dueBack, t.seen)
 	if t.out == 0 {
-		allowed += t.Next()
+		due = t.seen.Add(t.Next())
 	}
-	if away > allowed {
+	if now.Sub(due) > t.limits.Pause {
 		t.resumedAt = now
 		t.answeredAt = t.answeredAt.Add(away)
 		t.askedAt = t.askedAt.Add(away)
+		t.outAt = t.outAt.Add(away)
 		t.failedSince = t.failedSince.Add(away)
 	}
 	t.seen = now
-	return t.latch()
+	return t
 }
 
 // latch makes a hang lasting: one answer does not undo it.
 func (t Track) latch() Track {
-	if t.silence(t.seen) >= t.limits.Hang {
-		t.state, t.answers = cluster.Down, 0
+	if t.silence() >= t.limits.Hang {
+		t.state, t.answers, t.hung = cluster.Down, 0, true
 		if t.failures == 0 {
 			t.evidence = fmt.Sprintf("no answer for %s", t.limits.Hang)
 		}
@@ -209,10 +234,10 @@ func (t Track) latch() Track {
 	return t
 }
 
-// silence is how long an open question has kept the server silent. It counts
-// from the last answer; but of the time before the question, when nobody
-// asked, at most a quarter of the hang limit counts.
-func (t Track) silence(now cluster.Instant) time.Duration {
+// silence is for how long nothing has been answered. It counts from the last
+// answer; but of the time before the first question that was not answered,
+// when nobody asked, at most a quarter of the hang limit counts.
+func (t Track) silence() time.Duration {
 	if !t.unanswered {
 		return 0
 	}
@@ -220,11 +245,11 @@ func (t Track) silence(now cluster.Instant) time.Duration {
 	if t.everAnswered {
 		since = max(t.answeredAt, since.Add(-t.limits.Hang/4))
 	}
-	return now.Sub(min(since, now))
+	return t.seen.Sub(since)
 }
 
 // slow reports whether an answer has been awaited for suspiciously long.
-func (t Track) slow() bool { return t.unanswered && t.seen.Sub(t.askedAt) >= t.limits.Slow }
+func (t Track) slow() bool { return t.out > 0 && t.seen.Sub(t.outAt) >= t.limits.Slow }
 
 // Verdict returns the layer as it is judged at now. Its evidence stays the same
 // while the cause does.
@@ -239,11 +264,8 @@ func (t Track) Verdict(now cluster.Instant) cluster.LayerView {
 }
 
 // Hung reports whether the server has answered nothing for the hang limit,
-// although it was asked.
-func (t Track) Hung(now cluster.Instant) bool {
-	t = t.advance(now)
-	return t.silence(t.seen) >= t.limits.Hang
-}
+// although it was asked, and has not answered since.
+func (t Track) Hung(now cluster.Instant) bool { return t.advance(now).hung }
 
 // Next returns how long after the beginning of the last probe the next one is
 // due.
@@ -266,7 +288,7 @@ func (t Track) FailingFor(now cluster.Instant) time.Duration {
 	case t.failures > 0:
 		return t.seen.Sub(min(t.failedSince, t.seen))
 	case t.slow():
-		return t.seen.Sub(min(t.askedAt, t.seen))
+		return t.seen.Sub(t.outAt)
 	}
 	return 0
 }
