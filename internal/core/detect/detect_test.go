@@ -118,9 +118,14 @@ func TestStories(t *testing.T) {
 			{0, ask, unknown}, {100 * ms, ask, unknown}, {110 * ms, answered(100 * ms), up}, {120 * ms, refused(0), up}}},
 		"an older answer that comes late does not undo a newer failure": {Server, []event{
 			{0, ask, unknown}, {100 * ms, ask, unknown}, {110 * ms, refused(100 * ms), suspect}, {120 * ms, answered(0), suspect}}},
-		"but shows that the server did not hang all that time": {Server, []event{
-			{0, answered(0), up}, {100 * ms, ask, up}, {800 * ms, awake(100*ms, 800*ms), suspect}, {810 * ms, ask, suspect}, {820 * ms, lost(810 * ms), suspect},
-			{830 * ms, answered(700 * ms), suspect}, {1100 * ms, awake(830*ms, 1100*ms), suspect}}},
+		"but shows that the server lived then": {Server, []event{
+			{0, answered(0), up}, {100 * ms, ask, up}, {200 * ms, ask, up}, {700 * ms, awake(200*ms, 700*ms), suspect}, {710 * ms, lost(200 * ms), suspect},
+			{720 * ms, answered(100 * ms), suspect}, {730 * ms, ask, suspect}, {1050 * ms, awake(730*ms, 1050*ms), suspect}, {1100 * ms, tick, down}}},
+		"of two probes one answer leaves the other open": {Server, []event{
+			{0, ask, unknown}, {100 * ms, ask, unknown}, {150 * ms, answered(100 * ms), up}, {350 * ms, awake(150*ms, 350*ms), up}, {400 * ms, tick, suspect},
+			{1100 * ms, awake(400*ms, 1100*ms), suspect}, {1150 * ms, tick, down}}},
+		"what hangs stays down until it answers": {Server, []event{
+			{0, ask, unknown}, {1000 * ms, awake(0, 1000*ms), down}, {1010 * ms, lost(0), down}, {1110 * ms, ask, down}, {1210 * ms, lost(1110 * ms), down}}},
 		"an observer that stood still blames nobody": {Server, []event{
 			{0, answered(0), up}, {100 * ms, ask, up}, {30 * time.Second, tick, up}}},
 		"nor for a deadline that passed meanwhile": {Port, []event{
@@ -130,6 +135,8 @@ func TestStories(t *testing.T) {
 		"that time is taken out of what the limits count": {Server, []event{
 			{0, answered(0), up}, {100 * ms, ask, up}, {500 * ms, awake(100*ms, 500*ms), suspect}, {30000 * ms, tick, suspect},
 			{30400 * ms, awake(30100*ms, 30400*ms), suspect}, {30500 * ms, tick, down}}},
+		"also for a server that never answered": {Server, []event{
+			{0, ask, unknown}, {500 * ms, awake(0, 500*ms), suspect}, {30000 * ms, tick, suspect}, {30400 * ms, awake(30000*ms, 30400*ms), suspect}, {30500 * ms, tick, down}}},
 		"one that says how long it waits has not stood still": {Server, []event{
 			{0, answered(0), up}, {100 * ms, wait, up}, {600 * ms, lost(100 * ms), suspect}, {700 * ms, wait, suspect}, {1200 * ms, lost(700 * ms), down}}},
 		"unless it comes back later than that": {Server, []event{
@@ -181,6 +188,25 @@ func TestFailingFor(t *testing.T) {
 	if got := waiting.FailingFor(at(500 * ms)); got != 400*ms {
 		t.Errorf("failing for %s, want 400ms since the question that is open", got)
 	}
+}
+
+func TestFailingSinceTheObserverCameBack(t *testing.T) {
+	track := play(t, New(Port, limits), []event{{0, answered(0), up}, {100 * ms, ask, up}, {30 * time.Second, refused(100 * ms), suspect}})
+	if got := track.FailingFor(boot.Add(30100 * ms)); got != 100*ms {
+		t.Errorf("failing for %s, want 100ms", got)
+	}
+}
+
+func TestRecoveryMayTakeMoreAnswers(t *testing.T) {
+	slow := limits
+	slow.Recover = 3
+	play(t, New(Port, slow), []event{
+		{0, refused(0), suspect}, {100 * ms, refused(100 * ms), suspect}, {200 * ms, refused(200 * ms), down},
+		{300 * ms, answered(300 * ms), suspect}, {400 * ms, answered(400 * ms), suspect}, {500 * ms, answered(500 * ms), up}})
+	quick := limits
+	quick.Recover = 1
+	play(t, New(Port, quick), []event{
+		{0, refused(0), suspect}, {100 * ms, refused(100 * ms), suspect}, {200 * ms, refused(200 * ms), down}, {300 * ms, answered(300 * ms), up}})
 }
 
 func TestHung(t *testing.T) {
