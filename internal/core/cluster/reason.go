@@ -103,4 +103,5 @@ const (
 	MisconfiguredNode Reason = "server-misconfigured" // could start writable, no binary log …
 	EndpointWrong     Reason = "endpoint-wrong"       //
 	StoreDegraded     Reason = "store-degraded"       // a member of the store is missing
+	EventsUnknown     Reason = "events-unknown"       // scheduled events of which nobody knows whether they ran
 )

@@ -1,0 +1,95 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/baton-db/baton/internal/clock"
+	"github.com/baton-db/baton/internal/core/reconcile"
+)
+
+// onAddresses carries out a step on the cluster's virtual addresses.
+func (h *hands) onAddresses(ctx context.Context, s reconcile.Step) (deed, error) {
+	switch s.Kind {
+	case reconcile.ProbeAddresses:
+		if err := h.vip.Probe(ctx); err != nil {
+			h.log.Warn("probe for an owner of the addresses", "err", err)
+		}
+		return func(l *loop) { l.done(s.Kind, s.Epoch) }, nil
+	case reconcile.BindAddresses:
+		return h.bind(ctx, s)
+	case reconcile.Mute:
+		if err := h.vip.Mute(ctx); err != nil {
+			return nil, fmt.Errorf("mute the addresses: %w", err)
+		}
+	case reconcile.Release:
+		// The resets must leave before the address goes.
+		n, err := h.sockets.DestroyClients(ctx)
+		if err != nil {
+			h.log.Warn("reset the remaining clients", "err", err)
+		}
+		h.log.Info("addresses released", "clients_reset", n)
+		if err := h.vip.Drop(ctx); err != nil {
+			return nil, fmt.Errorf("drop the addresses: %w", err)
+		}
+		if err := h.vip.Unmute(ctx); err != nil {
+			return nil, fmt.Errorf("unmute the addresses: %w", err)
+		}
+	case reconcile.VerifyPaths:
+		return h.verify(ctx, s)
+	}
+	bound, muted := h.lookAtAddresses(ctx)
+	return func(l *loop) {
+		l.sawAddresses(bound, muted)
+		if s.Kind == reconcile.Mute {
+			l.muted = s.Epoch
+		}
+	}, nil
+}
+
+// bind leads the clients here. The lease is looked at once more just before.
+func (h *hands) bind(ctx context.Context, s reconcile.Step) (deed, error) {
+	held, _ := h.keeper.state()
+	if !held.Valid(s.Epoch, clock.Now()) {
+		return nil, errLeaseOver
+	}
+	_, peers := h.situation()
+	var members []string
+	for _, f := range peers {
+		members = append(members, f.MACs...)
+	}
+	err := h.vip.Unmute(ctx)
+	if err == nil {
+		err = h.vip.Bind(ctx, held.Until, members)
+	}
+	bound, muted := h.lookAtAddresses(ctx)
+	done := func(l *loop) { l.sawAddresses(bound, muted) }
+	if err != nil {
+		return done, fmt.Errorf("bind the addresses: %w", err)
+	}
+	return done, nil
+}
+
+// lookAtAddresses reads from the kernel which addresses are bound here.
+func (h *hands) lookAtAddresses(ctx context.Context) (bound []string, muted bool) {
+	bound, muted, err := h.vip.Observe(ctx)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		h.log.Warn("look at the addresses", "err", err)
+	}
+	return bound, muted
+}
+
+// verify looks whether every endpoint leads here.
+func (h *hands) verify(ctx context.Context, s reconcile.Step) (deed, error) {
+	bound, muted, err := h.vip.Observe(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look at the addresses: %w", err)
+	}
+	return func(l *loop) {
+		l.sawAddresses(bound, muted)
+		if len(bound) >= l.host.Addresses && !muted {
+			l.endpoints = s.Epoch
+		}
+	}, nil
+}
