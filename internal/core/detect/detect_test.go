@@ -125,7 +125,7 @@ func TestStories(t *testing.T) {
 			{0, ask, unknown}, {100 * ms, ask, unknown}, {150 * ms, answered(100 * ms), up}, {350 * ms, awake(150*ms, 350*ms), up}, {400 * ms, tick, suspect},
 			{1100 * ms, awake(400*ms, 1100*ms), suspect}, {1150 * ms, tick, down}}},
 		"what hangs stays down until it answers": {Server, []event{
-			{0, ask, unknown}, {1000 * ms, awake(0, 1000*ms), down}, {1010 * ms, lost(0), down}, {1110 * ms, ask, down}, {1210 * ms, lost(1110 * ms), down}}},
+			{0, ask, unknown}, {1000 * ms, awake(0, 1000*ms), down}, {1010 * ms, refused(0), down}, {1110 * ms, ask, down}, {1210 * ms, lost(1110 * ms), down}}},
 		"an observer that stood still blames nobody": {Server, []event{
 			{0, answered(0), up}, {100 * ms, ask, up}, {30 * time.Second, tick, up}}},
 		"nor for a deadline that passed meanwhile": {Port, []event{
