@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/decide"
@@ -48,6 +49,9 @@ type loop struct {
 	macs      []string
 	realtime  bool
 
+	wantRealtime bool
+	leaving      bool // this agent is being stopped: it gives up whatever it has
+
 	// What this host has done, as the steps reported it.
 	promise   *cluster.Promise
 	fenced    cluster.Epoch
@@ -62,6 +66,10 @@ type loop struct {
 	ackSilent  map[cluster.NodeName]cluster.Instant
 	conditions conditions
 	view       map[cluster.NodeName]cluster.NodeView
+
+	storeLooks api.Store
+	lastSwitch *api.LastSwitch
+	live       *api.Live
 
 	seq      uint64
 	outcome  decide.Outcome
@@ -140,6 +148,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 		l.keeper.want(l.plan.Lease, l.board.recordRev)
 		wake = sooner(wake, l.lanes.want(ctx, l.plan.Steps, now))
 	}
+	l.live.Publish(l.snapshot(w, now))
 	wake = sooner(wake, l.outcome.WakeAt)
 	wake = sooner(wake, l.plan.WakeAt)
 	if held, _ := l.keeper.state(); held.Valid(l.board.record.Epoch, now) {
@@ -162,7 +171,7 @@ func (l *loop) input(now cluster.Instant) reconcile.Input {
 	host.Done = maps.Clone(l.host.Done)
 	return reconcile.Input{
 		Self: l.self, Settings: l.settings, Record: l.board.record, Rev: l.board.recordRev, PhaseAt: l.board.phaseAt,
-		Own: l.own(), Host: host, Lease: held, Peers: l.board.peers(), Now: now,
+		Own: l.own(), Host: host, Lease: held, Peers: l.board.peers(), Leaving: l.leaving, Now: now,
 	}
 }
 
@@ -185,6 +194,7 @@ func (l *loop) compose(in reconcile.Input) cluster.Fact {
 	if f.Serving == 0 && l.board.record.Primary == l.self && l.board.record.Phase == cluster.PhaseSteady {
 		f.Progress = l.plan.Waits
 	}
+	l.assess(f)
 	f.Conditions = l.conditions.list()
 	return f
 }

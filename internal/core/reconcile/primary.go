@@ -13,6 +13,10 @@ import (
 func primary(in Input, plan *Plan) {
 	r, srv := in.Record, in.Own.Server
 	switch {
+	case in.Leaving:
+		plan.Waits = "the agent is being stopped"
+		fenceUnlessDone(in, plan, r.Epoch)
+		return
 	case in.Lease.Lost(r.Epoch, in.Now):
 		plan.Waits = "the lease has run out"
 		fenceUnlessDone(in, plan, r.Epoch)

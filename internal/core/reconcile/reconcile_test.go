@@ -146,6 +146,9 @@ func TestNext(t *testing.T) {
 		"rolled back, it is made writable again": {primaryOf(phase(cluster.PhasePromoting, 7, "db1", "db1"), taken(7), host(func(h *Host) { h.Done[ProbeAddresses] = 7 }),
 			server(func(s *cluster.ServerFact) { s.ReadOnly = true })), "writable", 7},
 
+		"its agent is being stopped: it is fenced, not renewed": {primaryOf(func(in *Input) { in.Leaving = true }), "fence", 0},
+		"its agent is being stopped: it does not promise":       {replicaOf(phase(cluster.PhaseElecting, 6, "", "db1"), func(in *Input) { in.Leaving = true }), "", 0},
+
 		// The candidate.
 		"the candidate lacks something and fetches it from its source": {candidate(func(in *Input) {
 			in.Record.Required, in.Record.Source = position("0-1-105"), "db3"

@@ -24,6 +24,9 @@ func secondary(in Input, plan *Plan) {
 	}
 	release(in, plan)
 	readersGate(in, plan)
+	if in.Leaving {
+		return
+	}
 	switch in.Record.Phase {
 	case cluster.PhaseElecting:
 		promise(in, plan)

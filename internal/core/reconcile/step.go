@@ -145,7 +145,10 @@ type Input struct {
 	// AckSilent are members of the ack set that have not acknowledged for
 	// longer than the limit.
 	AckSilent []cluster.NodeName
-	Now       cluster.Instant
+	// Leaving says that this agent is being stopped: it gives up the role and
+	// takes part in no election.
+	Leaving bool
+	Now     cluster.Instant
 }
 
 // Plan is what the host is to do now.

@@ -1,0 +1,63 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// memory is what an agent keeps over its own restarts.
+type memory struct {
+	// Epoch is the newest one it has seen: it refuses a record of an older one,
+	// which a store restored from a backup might hold.
+	Epoch cluster.Epoch `json:"epoch"`
+}
+
+const memoryFile = "agent.json"
+
+// remember reads what the last agent on this host kept; nothing if there was
+// none.
+func remember(dir string) (memory, error) {
+	var m memory
+	b, err := os.ReadFile(filepath.Join(dir, memoryFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &m)
+	}
+	if err != nil {
+		return memory{}, fmt.Errorf("read what this agent remembers: %w", err)
+	}
+	return m, nil
+}
+
+// keep writes m so that it is whole after a crash at any moment.
+func (m memory) keep(dir string) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, memoryFile)
+	f, err := os.CreateTemp(dir, memoryFile+".*")
+	if err != nil {
+		return fmt.Errorf("remember epoch %d: %w", m.Epoch, err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("remember epoch %d: %w", m.Epoch, err)
+	}
+	return nil
+}
