@@ -1,0 +1,40 @@
+package config
+
+import "strconv"
+
+func serverKeys() []Key {
+	return []Key{
+		choice("server.flavor", "flavor", MariaDB, MySQL).byDefault(MariaDB).
+			doc("What the server is. `baton config check` refuses one that is something else."),
+		key("server.version", Text).like("10.11").
+			doc("The version it must have, or the beginning of one. Empty: any."),
+		key("server.port", Integer).byDefault("3306").between("1", "65535").of("TCP port").
+			doc("The port that clients connect to. All TCP to it is gated, loopback included."),
+		key("server.extra_port", Integer).follows("server.port", func(c *Config) string { return strconv.Itoa(c.Server.Port) }).between("1", "65535").of("TCP port").
+			doc("The port on which a probe gets in when all connections are used up: extra_port of MariaDB, admin_port of MySQL."),
+		key("server.socket", File).byDefault("/run/mysqld/mysqld.sock").
+			doc("The server's unix socket. The agent uses nothing else: it works behind a closed gate. The process at its other end is the server that is watched."),
+		key("server.user", Text).byDefault("baton").
+			doc("The agent's own account, over the unix socket."),
+		key("server.password_file", File).like("agent.password").reload().
+			doc("File with its password. Empty: the server knows the agent by its system user (unix_socket authentication)."),
+		key("server.replication.user", Text).byDefault("baton_repl").
+			doc("The account that replicas connect with."),
+		key("server.replication.password_file", File).like("repl.password").reload().
+			doc("File with its password."),
+		key("server.probe.user", Text).byDefault("baton_probe").
+			doc("The account with which other nodes ask whether the server answers."),
+		key("server.probe.password_file", File).like("probe.password").reload().
+			doc("File with its password. A witness needs this one only."),
+		key("server.start", Words).like("[systemctl, start, mariadb]").reload().
+			doc("Command that starts the server, as a list of words; no shell. Empty: Baton never starts it."),
+		key("server.stop", Words).like("[systemctl, stop, mariadb]").reload().
+			doc("Command that stops the server in good order. Empty: Baton never stops it so."),
+		key("server.kill_hung", YesNo).byDefault("true").reload().
+			doc("Kill a server whose fencing statements miss their deadline. Without it such a server is held back by the gate alone."),
+		key("server.business.read", Text).like("SELECT 1 FROM shop.orders LIMIT 1").reload().
+			doc("Your own statement that must be answered within detection.timeout.business, on every data node. Empty: none."),
+		key("server.business.write", Text).like("REPLACE INTO shop.health VALUES (1, NOW())").reload().
+			doc("Your own statement that must succeed on the primary. It is logged and replicated. Empty: Baton's own write probe alone."),
+	}
+}
