@@ -143,34 +143,45 @@ func (c *Client) Await(ctx context.Context, id string) (RequestState, error) {
 	}
 }
 
-// Events calls f for each event from now on, until ctx ends or f returns an
-// error, which it then returns.
-func (c *Client) Events(ctx context.Context, f func(Event) error) error {
+// Stream is a stream of events from one daemon.
+type Stream struct {
+	body  io.ReadCloser
+	lines *bufio.Scanner
+}
+
+// Events opens a stream of what happens from now on: what happens after the
+// call has returned is in it. It ends with ctx, or with Close.
+func (c *Client) Events(ctx context.Context) (*Stream, error) {
 	resp, err := c.do(ctx, http.MethodGet, "/v1/events", nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+	s := &Stream{body: resp.Body, lines: bufio.NewScanner(resp.Body)}
+	s.lines.Buffer(nil, 1<<20)
+	return s, nil
+}
+
+// Next waits for an event.
+func (s *Stream) Next() (Event, error) {
+	for s.lines.Scan() {
+		data, ok := strings.CutPrefix(s.lines.Text(), "data: ")
 		if !ok {
 			continue
 		}
 		var e Event
 		if err := json.Unmarshal([]byte(data), &e); err != nil {
-			return fmt.Errorf("read an event: %w", err)
+			return Event{}, fmt.Errorf("read an event: %w", err)
 		}
-		if err := f(e); err != nil {
-			return err
-		}
+		return e, nil
 	}
-	switch {
-	case ctx.Err() != nil:
-		return fmt.Errorf("read events: %w", ctx.Err())
-	case lines.Err() != nil:
-		return fmt.Errorf("read events: %w: %w", ErrUnreachable, lines.Err())
+	switch err := s.lines.Err(); {
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return Event{}, fmt.Errorf("read events: %w", err)
+	case err != nil:
+		return Event{}, fmt.Errorf("read events: %w: %w", ErrUnreachable, err)
 	}
-	return fmt.Errorf("read events: %w: it hung up", ErrUnreachable)
+	return Event{}, fmt.Errorf("read events: %w: it hung up", ErrUnreachable)
 }
+
+// Close ends the stream.
+func (s *Stream) Close() { _ = s.body.Close() } // nothing is lost: it was only read
