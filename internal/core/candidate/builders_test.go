@@ -44,6 +44,7 @@ func never(r *Replica)        { r.Node.Never = true }
 func silent(r *Replica)       { r.Promise = nil }
 func failed(r *Replica)       { r.Failed = true }
 func down(r *Replica)         { r.Server.State = cluster.ServerStopped }
+func unheard(r *Replica)      { r.Unheard = true }
 func noBinLog(r *Replica)     { r.Server.BinLog = false }
 func noLogUpdates(r *Replica) { r.Server.LogUpdates = false }
 func held(r *Replica)         { r.Held = "a person must look" }

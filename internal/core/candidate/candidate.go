@@ -21,6 +21,9 @@ type Replica struct {
 	Errant  gtid.Set
 	Held    string // why it waits for a person; empty if it does not
 	Failed  bool   // failed as primary or candidate in the switch that is going on
+	// Unheard says that its agent has not been heard of lately: what its fact
+	// says of the server may be over, so it counts as down.
+	Unheard bool
 }
 
 // Of returns the replica that a node's configuration and fact describe, in an

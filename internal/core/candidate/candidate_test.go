@@ -61,6 +61,7 @@ func TestWhoMayServe(t *testing.T) {
 		"a node that failed in this switch":               {node("db2", "0-1-100", failed), cluster.PassedFailed},
 		"a node whose server stopped after it promised":   {node("db2", "0-1-100", down), cluster.PassedServerDown},
 		"a node whose server restarted since it promised": {node("db2", "0-1-100", restarted("0-1-100")), cluster.PassedRestarted},
+		"a node whose agent is silent":                    {node("db2", "0-1-100", unheard), cluster.PassedServerDown},
 		"a node that waits for a person":                  {node("db2", "0-1-100", held), cluster.PassedHeld},
 		"never is said first of a node with many faults":  {node("db2", "0-1-90", down, held, never), cluster.PassedNever},
 	} {
@@ -128,6 +129,9 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		"but not if the others show everything acknowledged": {
 			among(node("db1", "0-1-120", down), node("db2", "0-1-90"), node("db3", "0-1-100")).acked(1, "db2", "db3"),
 			outcome{"db3", "0-1-100", "", cluster.PassedIncomplete, passed{"db1": cluster.PassedServerDown, "db2": cluster.PassedIncomplete}}},
+		"nor do they wait for a host that is gone": {
+			among(node("db2", "0-1-90"), node("db3", "0-1-100"), node("db4", "0-1-120", unheard)).acked(2, "db2", "db3", "db4"),
+			outcome{"db3", "0-1-100", "", cluster.PassedIncomplete, passed{"db2": cluster.PassedIncomplete, "db4": cluster.PassedServerDown}}},
 		"a returned primary counts like any other node": {
 			among(node("db1", "0-1-120"), node("db2", "0-1-90", prefer(1)), node("db3", "0-1-100")).acked(1, "db2", "db3"),
 			outcome{"db2", "0-1-120", "db1", cluster.PassedPreference, passed{"db1": cluster.PassedPreference, "db3": cluster.PassedPreference}}},

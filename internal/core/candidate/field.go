@@ -73,6 +73,8 @@ func (r *runner) disqualify(planned bool) {
 		r.pass(cluster.PassedDiverged, "it alone has "+r.Errant.String())
 	case r.Held != "":
 		r.pass(cluster.PassedHeld, r.Held)
+	case r.Unheard:
+		r.pass(cluster.PassedServerDown, "its agent has not been heard of lately")
 	case !r.up():
 		r.pass(cluster.PassedServerDown, "its server is "+cmp.Or(string(s.State), "unknown"))
 	case !planned && r.restarted():

@@ -8,7 +8,7 @@ import (
 	"github.com/baton-db/baton/internal/core/gtid"
 )
 
-func (r Replica) up() bool { return r.Server.State == cluster.ServerUp }
+func (r Replica) up() bool { return r.Server.State == cluster.ServerUp && !r.Unheard }
 
 // restarted reports whether the server is another process than the one that
 // the promise speaks of.
