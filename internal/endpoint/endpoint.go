@@ -1,0 +1,162 @@
+// Package endpoint answers where clients are led, and leads them elsewhere: it
+// holds what virtual addresses, DNS names, load balancers and the like have in
+// common.
+//
+// Endpoints come in two kinds. A central one (a DNS zone, a load balancer, a
+// cloud's API) is set by whichever node holds the lease, and says itself where
+// it leads. A local one (package vip) exists on the primary's own host: being
+// led here means that this host has it, being led elsewhere means that this
+// host gives it up, and nobody can move it to a host that does not take part.
+// A local endpoint is also a danger when its host is cut off, so it ends with
+// the lease without any code running; a central one stays as it was set.
+//
+// No endpoint decides who is primary, and none talks to a database. The rule:
+// Observe never answers from memory, because the verification that clients are
+// led to the new primary is nothing but a call of Observe.
+package endpoint
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// Target is where clients are to be led, or where they are.
+type Target struct {
+	// Epoch is the reign that wants it so. Observe leaves it 0 where the
+	// endpoint cannot hold it, as an ARP table cannot.
+	Epoch cluster.Epoch
+	// Node is the primary. Empty: clients are to be led nowhere, or are.
+	Node cluster.NodeName
+	// Addresses are the node's own addresses, not the virtual ones. Local
+	// endpoints have no use for them.
+	Addresses []netip.Addr
+	// Planned says that the previous primary is alive and takes part, so that
+	// the endpoint may be made at the new one before it is broken at the old.
+	Planned bool
+}
+
+// LeadsTo reports whether clients are led to the same node by both targets. The
+// epoch and the way there do not matter.
+func (t Target) LeadsTo(want Target) bool { return t.Node == want.Node }
+
+// String names the node for messages.
+func (t Target) String() string {
+	if t.Node == "" {
+		return "nowhere"
+	}
+	return string(t.Node)
+}
+
+// An Endpoint is something that clients connect through.
+type Endpoint interface {
+	// Observe reports where clients are led now. It changes nothing and does
+	// not answer from memory: verification calls it after Set.
+	Observe(ctx context.Context) (Target, error)
+
+	// Set leads clients to target. It is idempotent, may be called by somebody
+	// who does not know how far an earlier call came, and returns an
+	// *OldEpochError, having changed nothing, when it knows a newer reign.
+	Set(ctx context.Context, target Target) error
+}
+
+// MismatchError says that an endpoint does not lead where it should.
+type MismatchError struct {
+	Endpoint string // its name in the configuration
+	Got      Target
+	Want     Target
+	Because  error // what is known of the cause; may be nil
+}
+
+func (e *MismatchError) Error() string {
+	text := fmt.Sprintf("%s leads to %s, wanted %s", e.Endpoint, e.Got, e.Want)
+	if e.Because != nil {
+		text += ", because " + e.Because.Error()
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *MismatchError) Unwrap() error { return e.Because }
+
+// OldEpochError says that somebody asked for what an earlier reign wanted.
+type OldEpochError struct {
+	Endpoint string
+	Asked    cluster.Epoch
+	Known    cluster.Epoch
+}
+
+func (e *OldEpochError) Error() string {
+	return fmt.Sprintf("%s: asked for by epoch %d, but epoch %d has been here already", e.Endpoint, e.Asked, e.Known)
+}
+
+// Verify observes an endpoint from outside and returns a *MismatchError unless
+// it leads to want.
+func Verify(ctx context.Context, name string, e Endpoint, want Target) error {
+	got, err := e.Observe(ctx)
+	if err != nil {
+		return &MismatchError{Endpoint: name, Want: want, Got: got, Because: err}
+	}
+	if !got.LeadsTo(want) {
+		return &MismatchError{Endpoint: name, Got: got, Want: want}
+	}
+	return nil
+}
+
+// EpochGuard lets no older reign pass than the newest one it has seen. An
+// endpoint that can hold the epoch itself (a key in a store) uses that instead,
+// for it outlives the process. It is not safe for concurrent use.
+type EpochGuard struct{ newest cluster.Epoch }
+
+// Pass remembers the epoch, or returns an *OldEpochError.
+func (g *EpochGuard) Pass(name string, epoch cluster.Epoch) error {
+	if epoch < g.newest {
+		return &OldEpochError{Endpoint: name, Asked: epoch, Known: g.newest}
+	}
+	g.newest = epoch
+	return nil
+}
+
+// Kind is what the configuration calls a sort of endpoint.
+type Kind string
+
+// Options are an endpoint's part of the configuration. Decode writes them into
+// a struct of the endpoint's own and refuses keys that it does not have.
+type Options interface {
+	Decode(into any) error
+}
+
+// Open makes one endpoint from its part of the configuration. It starts
+// nothing.
+type Open func(name string, options Options) (Endpoint, error)
+
+// Registry is every kind of central endpoint that this build has. Whoever wires
+// the program writes it down as one literal: adding a kind is adding a line.
+type Registry map[Kind]Open
+
+// Open makes the endpoint of that kind. The error for an unknown one lists
+// those that there are.
+func (r Registry) Open(kind Kind, name string, options Options) (Endpoint, error) {
+	open, ok := r[kind]
+	if !ok {
+		return nil, fmt.Errorf("endpoint %s: kind %q is not known; there are %v", name, kind, r.Kinds())
+	}
+	e, err := open(name, options)
+	if err != nil {
+		return nil, fmt.Errorf("endpoint %s: %w", name, err)
+	}
+	return e, nil
+}
+
+// Kinds returns the names of all kinds, sorted.
+func (r Registry) Kinds() []Kind {
+	kinds := make([]Kind, 0, len(r))
+	for k := range r {
+		kinds = append(kinds, k)
+	}
+	slices.Sort(kinds)
+	return kinds
+}

@@ -1,0 +1,192 @@
+package vip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/baton-db/baton/internal/clock"
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// Extend lets the kernel keep the addresses that this process has bound until
+// that instant. It is cheap: the kernel is told only when the whole second that
+// it knows would come too early. The error is ErrExpired if the instant has
+// passed and ErrNotBound if nothing is bound; then, and after any other error,
+// Bind puts things right.
+func (s *Set) Extend(_ context.Context, until cluster.Instant) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.held) == 0 {
+		return ErrNotBound
+	}
+	now := clock.Now()
+	if now >= until {
+		return ErrExpired
+	}
+	var errs []error
+	for _, h := range s.held {
+		h.until = until
+		if until.Add(slack) <= h.backstop {
+			continue
+		}
+		seconds := lifetime(until.Sub(now))
+		if err := s.kernel.put(h.Address, h.link.index, seconds); err != nil {
+			errs = append(errs, fmt.Errorf("extend %s: %w", h.Address, err))
+			continue
+		}
+		h.backstop = now.Add(time.Duration(seconds) * time.Second)
+	}
+	return errors.Join(errs...)
+}
+
+// Drop stops the announcements at once, removes every address and firewall
+// table of this cluster from the host, and makes a Bind that is under way fail.
+// It is idempotent and works after a restart: it goes by the marks.
+func (s *Set) Drop(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drops++
+	clear(s.held)
+	removed, err := s.cleanupLocked(ctx)
+	if len(removed) > 0 {
+		s.log.InfoContext(ctx, "virtual addresses dropped", "removed", removed)
+	}
+	return err
+}
+
+// Presence is an address as the host has it.
+type Presence struct {
+	Prefix    netip.Prefix
+	Interface string
+}
+
+func (p Presence) String() string { return p.Prefix.String() + " on " + p.Interface }
+
+// AddressState is one of the cluster's addresses on this host.
+type AddressState struct {
+	Address
+	// Bound says that the address is here, with the cluster's mark, and that
+	// packets to it are delivered.
+	Bound bool
+	// Left is until the kernel removes it, in whole seconds rounded down.
+	Left time.Duration
+	// Others are the places where the host has it besides, which are not
+	// Baton's: they are never removed, and stay when it is dropped.
+	Others []Presence
+}
+
+// Observation is what the kernel says of the cluster's addresses.
+type Observation struct {
+	Addresses []AddressState // in the order of the configuration
+	Muted     bool           // the host does not answer for any of them
+}
+
+// Bound returns the addresses that are bound, as the agent's fact lists them.
+func (o Observation) Bound() []string {
+	var ips []string
+	for _, a := range o.Addresses {
+		if a.Bound {
+			ips = append(ips, a.IP.String())
+		}
+	}
+	return ips
+}
+
+// Observe asks the kernel, never this process's memory.
+func (s *Set) Observe(_ context.Context) (Observation, error) {
+	all, err := s.kernel.addresses()
+	if err != nil {
+		return Observation{}, err
+	}
+	var o Observation
+	for _, a := range s.cfg.Addresses {
+		state := AddressState{Address: a}
+		for _, p := range all {
+			if p.prefix.Addr() != a.IP {
+				continue
+			}
+			name := s.kernel.name(p.index)
+			if name == a.Interface && s.kernel.mark.owns(p) {
+				state.Bound = s.kernel.local(a.IP)
+				state.Left = time.Duration(p.valid) * time.Second
+			} else {
+				state.Others = append(state.Others, Presence{p.prefix, name})
+			}
+		}
+		o.Addresses = append(o.Addresses, state)
+	}
+	o.Muted, err = s.observeMute()
+	return o, err
+}
+
+// Leftover is something on this host that carries the cluster's mark.
+type Leftover struct {
+	Address Presence // zero for a table
+	Table   string   // empty for an address
+	index   int
+}
+
+func (l Leftover) String() string {
+	if l.Table != "" {
+		return "table " + l.Table
+	}
+	return l.Address.String()
+}
+
+// Leftovers lists everything of this cluster that is on the host, also what the
+// configuration does not name any more.
+func (s *Set) Leftovers(_ context.Context) ([]Leftover, error) {
+	all, err := s.kernel.addresses()
+	if err != nil {
+		return nil, err
+	}
+	var found []Leftover
+	for _, p := range all {
+		if s.kernel.mark.owns(p) {
+			found = append(found, Leftover{Address: Presence{p.prefix, s.kernel.name(p.index)}, index: p.index})
+		}
+	}
+	tables, err := s.muteTables()
+	for _, t := range tables {
+		found = append(found, Leftover{Table: familyName(t.Family) + " " + t.Name})
+	}
+	return found, err
+}
+
+// Cleanup removes what Leftovers lists and nothing else, and returns it. It is
+// meant for the start and the clean stop of the agent; while addresses are held
+// call Drop.
+func (s *Set) Cleanup(ctx context.Context) ([]Leftover, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cleanupLocked(ctx)
+}
+
+func (s *Set) cleanupLocked(ctx context.Context) ([]Leftover, error) {
+	found, listErr := s.Leftovers(ctx)
+	errs := []error{listErr}
+	var removed []Leftover
+	tables := 0
+	for _, l := range found {
+		if l.Table != "" {
+			tables++ // last: until the addresses are gone they stay muted
+			continue
+		}
+		if err := s.kernel.remove(l.Address.Prefix.Addr(), l.index); err != nil {
+			errs = append(errs, fmt.Errorf("remove %s: %w", l.Address, err))
+			continue
+		}
+		removed = append(removed, l)
+	}
+	if tables > 0 {
+		if _, err := s.unmuteLocked(); err != nil {
+			errs = append(errs, err)
+		} else {
+			removed = append(removed, found[len(found)-tables:]...)
+		}
+	}
+	return removed, errors.Join(errs...)
+}
