@@ -1,0 +1,126 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// Secret is a password. However it is printed, logged or encoded, it does not
+// show; only Reveal does. The text is behind a pointer because package fmt does
+// not ask the methods of a value in an unexported field.
+type Secret struct{ text *string }
+
+const hidden = "(secret)"
+
+// NewSecret hides a text.
+func NewSecret(text string) Secret { return Secret{&text} }
+
+// Reveal returns the text, for the server alone; that of the zero Secret is
+// empty.
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+// Format writes a placeholder, whatever the verb.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, hidden) }
+
+// String returns a placeholder.
+func (s Secret) String() string { return hidden }
+
+// MarshalText returns a placeholder.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// LogValue returns a placeholder.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// Passwords are those that this node needs. A witness has that for probes
+// only; an empty one means that the account has none.
+type Passwords struct {
+	Agent       Secret
+	Replication Secret
+	Probe       Secret
+}
+
+// Passwords reads the password files that this node needs.
+func (c *Config) Passwords() (Passwords, Findings) {
+	var p Passwords
+	var found Findings
+	block, s := c.ownBlock()
+	read := func(into *Secret, key, file string) {
+		if file == "" {
+			return
+		}
+		text, what, mend := readPassword(file)
+		if what != "" {
+			found = append(found, c.finding(block+"."+key, what, mend))
+		}
+		*into = NewSecret(text)
+	}
+	read(&p.Probe, "probe.password_file", s.Probe.PasswordFile)
+	if !c.Witness() {
+		read(&p.Agent, "password_file", s.PasswordFile)
+		read(&p.Replication, "replication.password_file", s.Replication.PasswordFile)
+	}
+	return p, found.sorted()
+}
+
+// ownBlock is where the file describes this node's server, and the server.
+func (c *Config) ownBlock() (path string, s Server) {
+	for i, n := range c.Nodes {
+		if n.Name == c.Node && n.Server != nil {
+			return at("nodes", i, "server"), *n.Server
+		}
+	}
+	return "server", c.Server
+}
+
+// finding is an error at a key of the file. A key of a node's own block that
+// the file does not say is looked for in the common one.
+func (c *Config) finding(path, what, mend string) Finding {
+	if _, said := c.lines[path]; !said && pattern(path) != path {
+		if _, common := c.lines[pattern(path)]; common {
+			path = pattern(path)
+		}
+	}
+	return Finding{File: c.File, Line: c.where(path), Key: path, What: what, Mend: mend, Severity: Error}
+}
+
+// maxPassword is how long a password file may be, in bytes.
+const maxPassword = 4096
+
+// readPassword returns the one line of a file that not everybody may read.
+func readPassword(file string) (text, what, mend string) {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe must not hang the agent
+	if err != nil {
+		return "", fmt.Sprintf("read %s: %s", file, cause(err)), "write the password into it, on one line, with mode 0600"
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return "", fmt.Sprintf("look at %s: %s", file, cause(err)), "give a file that can be read"
+	case !info.Mode().IsRegular():
+		return "", file + " is no regular file", "give a file that holds the password on one line"
+	case info.Mode().Perm()&0o007 != 0:
+		return "", fmt.Sprintf("everybody on this host may open %s (mode %04o)", file, info.Mode().Perm()), "chmod 0600 " + file
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxPassword+1))
+	if err != nil {
+		return "", fmt.Sprintf("read %s: %s", file, cause(err)), "give a file that can be read"
+	}
+	text = strings.TrimRight(string(content), "\r\n")
+	switch {
+	case text == "":
+		return "", file + " is empty", "write the password into it, on one line"
+	case len(content) > maxPassword, strings.ContainsAny(text, "\r\n\x00"):
+		return "", file + " holds more than one line", "write the password into it, on one line"
+	}
+	return text, "", ""
+}
