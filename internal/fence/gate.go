@@ -95,7 +95,7 @@ func Open(ctx context.Context, cfg GateConfig, log *slog.Logger) (*Gate, error) 
 		g.flags = 0
 	}
 	if err := g.dial(); err != nil {
-		return nil, fmt.Errorf("gate %s: %w: %w", g.table, ErrUnavailable, err)
+		return nil, fmt.Errorf("gate %s: %w", g.table, unavailable("connect", err))
 	}
 	if err := g.takeInHand(ctx); err != nil {
 		g.Leave()
@@ -230,13 +230,21 @@ func sortedPorts(ports []uint16) []uint16 { return slices.Sorted(slices.Values(p
 
 // explain turns the kernel's answers into the errors that callers act on.
 func (g *Gate) explain(ctx context.Context, doing string, err error) error {
+	if errors.Is(err, unix.EPERM) {
+		info, lookErr := findTable(ctx, g.nft, g.table)
+		if lookErr == nil && info.owner != 0 && info.owner != g.nft.port {
+			return fmt.Errorf("%s: %w (netlink port %d, usually its process id)", doing, ErrOwned, info.owner)
+		}
+	}
+	return unavailable(doing, err)
+}
+
+// unavailable recognizes the errors which say that this host cannot have a gate.
+func unavailable(doing string, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EPERM):
-		if info, lookErr := findTable(ctx, g.nft, g.table); lookErr == nil && info.owner != 0 && info.owner != g.nft.port {
-			return fmt.Errorf("%s: %w (netlink port %d, usually its process id)", doing, ErrOwned, info.owner)
-		}
 		return fmt.Errorf("%s: %w: %w: this needs CAP_NET_ADMIN in the network namespace", doing, ErrUnavailable, err)
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT),
 		errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.ENOENT):
@@ -280,12 +288,15 @@ func (g *Gate) Remove(ctx context.Context) (err error) {
 func RemoveLeftover(ctx context.Context, clusterName string) (found bool, err error) {
 	nft, err := dialNetlink(unix.NETLINK_NETFILTER)
 	if err != nil {
-		return false, fmt.Errorf("remove gate of cluster %s: %w (%w)", clusterName, ErrUnavailable, err)
+		return false, fmt.Errorf("remove gate of cluster %s: %w", clusterName, unavailable("connect", err))
 	}
 	defer nft.close()
 	info, err := findTable(ctx, nft, TableName(clusterName))
-	if err != nil || !info.present {
-		return false, err
+	if err != nil {
+		return false, fmt.Errorf("remove gate of cluster %s: %w", clusterName, unavailable("look for the table", err))
+	}
+	if !info.present {
+		return false, nil
 	}
 	if info.owner != 0 {
 		return true, fmt.Errorf("remove gate of cluster %s: %w (netlink port %d, usually its process id)", clusterName, ErrOwned, info.owner)

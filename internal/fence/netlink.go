@@ -98,11 +98,14 @@ func (c *nlConn) send(wire []byte) error {
 }
 
 // receive hands each waiting message to f, until f says that it was the last.
-func (c *nlConn) receive(flags int, f func(unix.NlMsghdr, []byte) (last bool, err error)) error {
+func (c *nlConn) receive(f func(unix.NlMsghdr, []byte) (last bool, err error)) error {
 	for {
-		n, _, err := unix.Recvfrom(c.fd, c.buf, flags)
+		n, _, err := unix.Recvfrom(c.fd, c.buf, 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
+		}
+		if errors.Is(err, unix.EAGAIN) {
+			return fmt.Errorf("the kernel did not answer within %v: %w", nlAnswerWait, err)
 		}
 		if err != nil {
 			return err
@@ -153,7 +156,7 @@ func (c *nlConn) transact(ctx context.Context, msgs []netlink.Message, acked int
 		return fmt.Errorf("send to the kernel: %w", err)
 	}
 	first := msgs[0].Header.Sequence
-	err = c.receive(0, func(h unix.NlMsghdr, body []byte) (bool, error) {
+	err = c.receive(func(h unix.NlMsghdr, body []byte) (bool, error) {
 		if h.Type != unix.NLMSG_ERROR || h.Seq < first {
 			return false, nil
 		}
@@ -182,7 +185,7 @@ func (c *nlConn) dump(ctx context.Context, req netlink.Message, f func(body []by
 	if err := c.send(wire); err != nil {
 		return fmt.Errorf("send to the kernel: %w", err)
 	}
-	err = c.receive(0, func(h unix.NlMsghdr, body []byte) (bool, error) {
+	err = c.receive(func(h unix.NlMsghdr, body []byte) (bool, error) {
 		if h.Seq != c.seq {
 			return false, nil
 		}

@@ -143,7 +143,7 @@ func destroyOnce(ctx context.Context, c *nlConn, socks []diagSocket) (destroyed 
 	}
 	// The kernel reports each failure, and the last message in any case.
 	destroyed = len(socks)
-	err = c.receive(0, func(h unix.NlMsghdr, body []byte) (bool, error) {
+	err = c.receive(func(h unix.NlMsghdr, body []byte) (bool, error) {
 		if h.Type != unix.NLMSG_ERROR {
 			return false, nil
 		}
