@@ -100,25 +100,34 @@ const (
 
 // Server is a database server as the agent beside it, and the others, reach it.
 type Server struct {
-	Flavor       string   `key:"flavor"`
-	Version      string   `key:"version"`
-	Port         int      `key:"port"`
-	ExtraPort    int      `key:"extra_port"`
-	Socket       string   `key:"socket"`
-	User         string   `key:"user"`
-	PasswordFile string   `key:"password_file"`
-	Replication  Account  `key:"replication"`
-	Probe        Account  `key:"probe"`
-	Start        []string `key:"start"`
-	Stop         []string `key:"stop"`
-	KillHung     bool     `key:"kill_hung"`
-	Business     Business `key:"business"`
+	Flavor       string      `key:"flavor"`
+	Version      string      `key:"version"`
+	Port         int         `key:"port"`
+	ExtraPort    int         `key:"extra_port"`
+	Socket       string      `key:"socket"`
+	User         string      `key:"user"`
+	PasswordFile string      `key:"password_file"`
+	Replication  Replication `key:"replication"`
+	Probe        Account     `key:"probe"`
+	Writer       Account     `key:"writer"`
+	Start        []string    `key:"start"`
+	Stop         []string    `key:"stop"`
+	KillHung     bool        `key:"kill_hung"`
+	Business     Business    `key:"business"`
 }
 
 // Account is a database account whose password is in a file.
 type Account struct {
 	User         string `key:"user"`
 	PasswordFile string `key:"password_file"`
+}
+
+// Replication is how replicas connect.
+type Replication struct {
+	User         string `key:"user"`
+	PasswordFile string `key:"password_file"`
+	TLS          bool   `key:"tls"`
+	CA           string `key:"ca"`
 }
 
 // Business are the user's own statements, by which a server is judged.

@@ -59,6 +59,12 @@ func (l *loader) judgeServer(block string, s Server) {
 	if (s.User == s.Replication.User || s.User == s.Probe.User) && s.User != "" && mine("user", "replication.user", "probe.user") {
 		l.warn(block+".user", fmt.Sprintf("%s may do everything, and connects from other hosts too", s.User), "use an account of its own for replication and for probes")
 	}
+	if s.Replication.CA != "" && !s.Replication.TLS && mine("replication.ca", "replication.tls") {
+		l.report(block+".replication.ca", "is for encrypted replication, and that is off", "add tls: true, or remove it")
+	}
+	if s.Writer.User == s.User && s.User != "" && mine("writer.user", "user") {
+		l.report(block+".writer.user", fmt.Sprintf("%s may write on a read-only server, and the write probe must not", s.User), "use another account, such as the one of probes")
+	}
 	if len(s.Start) == 0 && len(s.Stop) > 0 && mine("start", "stop") {
 		l.warn(block+".stop", "a server that Baton stops it cannot start again", "add "+block+".start")
 	}

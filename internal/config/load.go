@@ -250,12 +250,17 @@ type ownServer struct {
 // ownServers lays the nodes' own server blocks over the common one.
 func (l *loader) ownServers() {
 	for _, o := range l.own {
-		server := l.cfg.Server
-		l.mapping(o.node, reflect.ValueOf(&server).Elem(), o.path)
-		if _, ok := l.cfg.lines[o.path+".extra_port"]; !ok && l.cfg.lines["server.extra_port"] == 0 {
-			server.ExtraPort = server.Port
-		}
-		l.absolute(reflect.ValueOf(&server).Elem(), "server")
-		o.into.Set(reflect.ValueOf(&server))
+		own := *l.cfg
+		block := reflect.ValueOf(&own.Server).Elem()
+		l.mapping(o.node, block, o.path)
+		// What follows from other keys of the block follows from its own.
+		each(block, "server", func(path string, v reflect.Value) {
+			k := l.table[path]
+			if k.from != nil && !l.said(path) && !l.said(o.path+strings.TrimPrefix(path, "server")) {
+				k.assign(v, k.from(&own), false)
+			}
+		})
+		l.absolute(block, "server")
+		o.into.Set(reflect.ValueOf(&own.Server))
 	}
 }

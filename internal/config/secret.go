@@ -46,6 +46,7 @@ type Passwords struct {
 	Agent       Secret
 	Replication Secret
 	Probe       Secret
+	Writer      Secret
 }
 
 // Passwords reads the password files that this node needs.
@@ -66,6 +67,11 @@ func (c *Config) Passwords() (Passwords, Findings) {
 	read(&p.Probe, "probe.password_file", s.Probe.PasswordFile)
 	if !c.Witness() {
 		read(&p.Agent, "password_file", s.PasswordFile)
+		if s.Writer.PasswordFile == s.Probe.PasswordFile {
+			p.Writer = p.Probe
+		} else {
+			read(&p.Writer, "writer.password_file", s.Writer.PasswordFile)
+		}
 		read(&p.Replication, "replication.password_file", s.Replication.PasswordFile)
 	}
 	return p, found.sorted()

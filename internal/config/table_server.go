@@ -1,7 +1,5 @@
 package config
 
-import "strconv"
-
 func serverKeys() []Key {
 	return []Key{
 		choice("server.flavor", "flavor", MariaDB, MySQL).byDefault(MariaDB).
@@ -10,8 +8,8 @@ func serverKeys() []Key {
 			doc("The version it must have, or the beginning of one. Empty: any."),
 		key("server.port", Integer).byDefault("3306").between("1", "65535").of("TCP port").
 			doc("The port that clients connect to. All TCP to it is gated, loopback included."),
-		key("server.extra_port", Integer).follows("server.port", func(c *Config) string { return strconv.Itoa(c.Server.Port) }).between("1", "65535").of("TCP port").
-			doc("The port on which a probe gets in when all connections are used up: extra_port of MariaDB, admin_port of MySQL."),
+		key("server.extra_port", Integer).byDefault("0").between("0", "65535").of("TCP port").
+			doc("The port on which a probe gets in when all connections are used up: extra_port of MariaDB, admin_port of MySQL. 0: there is none."),
 		key("server.socket", File).byDefault("/run/mysqld/mysqld.sock").
 			doc("The server's unix socket. The agent uses nothing else: it works behind a closed gate. The process at its other end is the server that is watched."),
 		key("server.user", Text).byDefault("baton").
@@ -22,10 +20,18 @@ func serverKeys() []Key {
 			doc("The account that replicas connect with."),
 		key("server.replication.password_file", File).like("repl.password").reload().
 			doc("File with its password."),
+		key("server.replication.tls", YesNo).byDefault("false").
+			doc("Encrypt replication. The servers must have certificates (ssl_cert, ssl_key)."),
+		key("server.replication.ca", File).like("/etc/mysql/ca.pem").
+			doc("The authority that must have signed the source's certificate. Empty: any certificate will do."),
 		key("server.probe.user", Text).byDefault("baton_probe").
 			doc("The account with which other nodes ask whether the server answers."),
 		key("server.probe.password_file", File).like("probe.password").reload().
 			doc("File with its password. A witness needs this one only."),
+		key("server.writer.user", Text).follows("server.probe.user", func(c *Config) string { return c.Server.Probe.User }).
+			doc("The local account of the write probe and of the marker of each reign. read_only must bind it: it must not have READ_ONLY ADMIN."),
+		key("server.writer.password_file", File).follows("server.probe.password_file", func(c *Config) string { return c.Server.Probe.PasswordFile }).reload().
+			doc("File with its password."),
 		key("server.start", Words).like("[systemctl, start, mariadb]").reload().
 			doc("Command that starts the server, as a list of words; no shell. Empty: Baton never starts it."),
 		key("server.stop", Words).like("[systemctl, stop, mariadb]").reload().

@@ -1,0 +1,164 @@
+package config
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// Host looks at this host and changes nothing.
+type Host interface {
+	LookAtHost(ctx context.Context) (HostSeen, error)
+}
+
+// HostSeen is what this host has.
+type HostSeen struct {
+	Now        time.Time
+	Interfaces []Interface
+	// NoGate says why nftables cannot hold the gate here; empty if it can.
+	NoGate string
+	// Flushers are what would flush the gate: units or files of the host's own
+	// firewall that begin with "flush ruleset".
+	Flushers []string
+	// NoRealtime says why the agent may not run under real-time priority or
+	// lock its memory; empty if it may.
+	NoRealtime string
+	// ClockSource is the kernel's, from /sys/devices/system/clocksource; empty
+	// if unknown.
+	ClockSource string
+	// ClockSynchronised says whether the wall clock is (adjtimex(2)).
+	ClockSynchronised bool
+}
+
+// Interface is one network interface.
+type Interface struct {
+	Name     string
+	Up       bool
+	Networks []netip.Prefix // its addresses with their prefix length
+}
+
+// ServerLooker looks at the database server of a node, from here, and changes
+// nothing.
+type ServerLooker interface {
+	LookAtServer(ctx context.Context, node Node) (ServerSeen, error)
+}
+
+// ServerSeen is what a server says of itself. Of another node's server, which
+// is asked with the account of probes, the fields below Local may be unknown.
+type ServerSeen struct {
+	Flavor  string // "mariadb"
+	Version string
+	ID      uint32 // server_id
+
+	BinLog     bool
+	LogUpdates bool // logs what it replicates
+
+	// Local says that the fields below are known: it is this host's server.
+	Local bool
+
+	Port      int
+	ExtraPort int    // 0: none
+	RowFormat string // of the binary log: ROW, MIXED or STATEMENT
+	// StrictGTID is MariaDB's gtid_strict_mode.
+	StrictGTID bool
+	// SemiSync says that both sides of semi-synchronous replication are there.
+	SemiSync bool
+	// LosesOnPower names settings under which a power loss loses transactions
+	// that the server has acknowledged, such as sync_binlog=0.
+	LosesOnPower []string
+
+	Restart Restart
+	// Privileges are what is wrong with the accounts.
+	Privileges []Privilege
+}
+
+// Restart is how a server would come up if somebody started it again, from its
+// option files.
+type Restart struct {
+	Known           bool
+	Why             string // how it was found out, or why it could not be
+	ReadOnly        bool   // it would come up read-only
+	HoldReplication bool   // it would not start replication by itself
+}
+
+// Privilege is one privilege that an account lacks, or must not have.
+type Privilege struct {
+	Account string // as the server names it
+	Name    string
+	Excess  bool
+	Mend    string // the statement that mends it
+}
+
+// Check judges a configuration together with the host and the servers, and
+// returns everything that is wrong at once. Nothing is changed anywhere. A
+// server that cannot be asked is a finding, too.
+func Check(ctx context.Context, cfg *Config, host Host, servers ServerLooker) Findings {
+	c := &check{cfg: cfg}
+	seen, err := host.LookAtHost(ctx)
+	if err != nil {
+		c.add(Error, "", "look at this host: "+err.Error(), "", "run it as root")
+		return append(c.found, cfg.CheckFiles(time.Now())...).sorted()
+	}
+	c.found = append(c.found, cfg.CheckFiles(seen.Now)...)
+	c.ownAddress(seen)
+	c.tracked(seen)
+	c.clocks(seen)
+	if !cfg.Witness() {
+		c.virtualAddresses(seen)
+		c.gate(seen)
+	}
+	c.servers(ctx, servers)
+	return c.found.sorted()
+}
+
+// check is one run of Check.
+type check struct {
+	cfg   *Config
+	found Findings
+}
+
+// at notes a finding about a key of the file.
+func (c *check) at(s Severity, key, what, mend string) {
+	f := c.cfg.finding(key, what, mend)
+	f.Severity = s
+	c.found = append(c.found, f)
+}
+
+// add notes a finding about a host or server, with the statement that shows it.
+func (c *check) add(s Severity, about, what, shown, mend string) {
+	c.found = append(c.found, Finding{Key: about, What: what, Shown: shown, Mend: mend, Severity: s})
+}
+
+// servers looks at every data node's server.
+func (c *check) servers(ctx context.Context, looker ServerLooker) {
+	ids := make(map[uint32]cluster.NodeName)
+	for i, n := range c.cfg.Nodes {
+		if n.Role != cluster.Data {
+			continue
+		}
+		seen, err := looker.LookAtServer(ctx, n)
+		if err != nil {
+			c.silent(n, err)
+			continue
+		}
+		if other, twice := ids[seen.ID]; twice && seen.ID != 0 {
+			c.add(Error, "server of "+string(n.Name), "it has the same server_id as that of "+string(other)+", so neither replicates from the other",
+				shown(seen, "server_id"), "give every server its own server_id in its option file and restart it")
+		} else {
+			ids[seen.ID] = n.Name
+		}
+		c.server(i, n, seen)
+	}
+}
+
+// silent: the own server must answer, another one may be down.
+func (c *check) silent(n Node, err error) {
+	about := "server of " + string(n.Name)
+	if n.Name == c.cfg.Node {
+		c.add(Error, about, "it cannot be asked: "+err.Error(), "", "start it, and see that the account of server.user exists (accounts.sql of `baton init`)")
+		return
+	}
+	c.add(Warning, about, "it cannot be asked from here, so it was not checked: "+err.Error(), "", "run `baton config check` on "+string(n.Name)+" too")
+}

@@ -1,0 +1,212 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// CheckFiles judges everything that the configuration names on this host:
+// password files, certificates, commands and directories. An agent calls it
+// before it starts; it changes nothing. now is for the certificates' dates.
+func (c *Config) CheckFiles(now time.Time) Findings {
+	_, found := c.Passwords()
+	found = append(found, c.checkCertificates(now)...)
+	found = append(found, c.checkCommands()...)
+	for _, d := range []struct{ key, dir string }{{"data_dir", c.DataDir}, {"run_dir", c.RunDir}} {
+		if what, mend := checkDirectory(d.dir); what != "" {
+			found = append(found, c.finding(d.key, what, mend))
+		}
+	}
+	return found.sorted()
+}
+
+// checkDirectory: there is a directory, or room to make one.
+func checkDirectory(dir string) (what, mend string) {
+	info, err := os.Stat(dir)
+	switch {
+	case os.IsNotExist(err):
+		up := filepath.Dir(dir)
+		if over, err := os.Stat(up); os.IsNotExist(err) && up != dir {
+			return checkDirectory(up)
+		} else if err == nil && over.IsDir() {
+			return "", ""
+		}
+		return fmt.Sprintf("%s is no directory", up), "give another path"
+	case err != nil:
+		return fmt.Sprintf("look at %s: %s", dir, cause(err)), "give a directory that can be written to"
+	case !info.IsDir():
+		return dir + " is no directory", "give another path"
+	}
+	return "", ""
+}
+
+// checkCommands: what is to be started is there.
+func (c *Config) checkCommands() Findings {
+	if c.Witness() {
+		return nil
+	}
+	var found Findings
+	block, s := c.ownBlock()
+	for _, cmd := range []struct {
+		key   string
+		words []string
+	}{{"start", s.Start}, {"stop", s.Stop}} {
+		if len(cmd.words) == 0 {
+			continue
+		}
+		if _, err := exec.LookPath(cmd.words[0]); err != nil {
+			found = append(found, c.finding(block+"."+cmd.key, fmt.Sprintf("there is no command %s", cmd.words[0]), "install it, or give its path"))
+		}
+	}
+	return found
+}
+
+// expiresSoon is how long before its end a certificate is warned of.
+const expiresSoon = 30 * 24 * time.Hour
+
+func (c *Config) checkCertificates(now time.Time) Findings {
+	var found Findings
+	if c.Store.External() {
+		if c.Store.TLS != (TLS{}) {
+			found = append(found, c.checkTLS("store.tls", c.Store.TLS, netip.Addr{}, now)...)
+		}
+		if _, said := c.lines["tls"]; !said {
+			return found // nothing uses the cluster's own certificates
+		}
+	}
+	return append(found, c.checkTLS("tls", c.TLS, c.Self().Address, now)...)
+}
+
+// checkTLS judges an authority, a certificate and its key. A valid name is the
+// address that the certificate must carry; it must then be good for both ends
+// of a connection.
+func (c *Config) checkTLS(block string, t TLS, name netip.Addr, now time.Time) Findings {
+	var found Findings
+	report := func(key, what, mend string) { found = append(found, c.finding(block+"."+key, what, mend)) }
+	const remake = "make it with `baton init`, or give the right path"
+	roots := x509.NewCertPool()
+	if t.CA != "" {
+		authorities, err := readCertificates(t.CA)
+		if err != nil {
+			report("ca", err.Error(), remake)
+			roots = nil
+		}
+		for _, a := range authorities {
+			if !a.IsCA {
+				report("ca", fmt.Sprintf("%s holds the certificate of %s, which is no authority", t.CA, a.Subject.CommonName), "give the file with the authority's certificate")
+				roots = nil
+				break
+			}
+			roots.AddCert(a)
+		}
+	}
+	if t.Cert == "" {
+		return found
+	}
+	if what, mend := checkKeyFile(t.Key); what != "" {
+		report("key", what, mend)
+		if _, err := readCertificates(t.Cert); err != nil {
+			report("cert", err.Error(), remake)
+		}
+		return found
+	}
+	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	if err != nil {
+		report("cert", fmt.Sprintf("%s and %s are no pair: %s", t.Cert, t.Key, cause(err)), remake)
+		return found
+	}
+	for _, f := range judgeCertificate(pair.Leaf, t, roots, name, now) {
+		g := c.finding(block+".cert", f.What, f.Mend)
+		g.Severity = f.Severity
+		found = append(found, g)
+	}
+	return found
+}
+
+func judgeCertificate(leaf *x509.Certificate, t TLS, roots *x509.CertPool, name netip.Addr, now time.Time) Findings {
+	var found Findings
+	add := func(s Severity, what, mend string) {
+		found = append(found, Finding{What: what, Mend: mend, Severity: s})
+	}
+	day := func(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+	switch {
+	case now.Before(leaf.NotBefore):
+		add(Error, fmt.Sprintf("%s is valid from %s, and here it is %s", t.Cert, day(leaf.NotBefore), day(now)), "set this host's clock")
+	case now.After(leaf.NotAfter):
+		add(Error, fmt.Sprintf("%s expired on %s", t.Cert, day(leaf.NotAfter)), "make a new one")
+	case now.Add(expiresSoon).After(leaf.NotAfter):
+		add(Warning, fmt.Sprintf("%s expires on %s", t.Cert, day(leaf.NotAfter)), "make a new one before that")
+	}
+	if t.CA != "" && roots != nil {
+		at := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2) // its dates are judged above
+		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+			add(Error, fmt.Sprintf("%s is not signed by %s: %s", t.Cert, t.CA, err), "use the authority that made it, or have it made anew")
+		}
+	}
+	if !name.IsValid() {
+		return found
+	}
+	if err := leaf.VerifyHostname(name.String()); err != nil {
+		add(Error, fmt.Sprintf("%s does not name this node's address %s", t.Cert, name), "make one for this address with `baton init`")
+	}
+	for usage, does := range map[x509.ExtKeyUsage]string{x509.ExtKeyUsageServerAuth: "accept", x509.ExtKeyUsageClientAuth: "open"} {
+		if !slices.Contains(leaf.ExtKeyUsage, usage) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
+			add(Error, fmt.Sprintf("%s may not %s connections", t.Cert, does), "make one for both ends: extended key usage serverAuth and clientAuth")
+		}
+	}
+	slices.SortFunc(found, func(a, b Finding) int { return strings.Compare(a.What, b.What) })
+	return found
+}
+
+// checkKeyFile: it can be read, and not by everybody.
+func checkKeyFile(file string) (what, mend string) {
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Sprintf("read %s: %s", file, cause(err)), "make it with `baton init`, or give the right path"
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return fmt.Sprintf("look at %s: %s", file, cause(err)), "give a file that can be read"
+	case info.Mode().Perm()&0o007 != 0:
+		return fmt.Sprintf("everybody on this host may open %s (mode %04o)", file, info.Mode().Perm()), "chmod 0600 " + file
+	}
+	return "", ""
+}
+
+// readCertificates reads every certificate in a PEM file; there must be one.
+func readCertificates(file string) ([]*x509.Certificate, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %s", file, cause(err))
+	}
+	var all []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, content = pem.Decode(content); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", file, err)
+		}
+		all = append(all, cert)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
+	}
+	return all, nil
+}
