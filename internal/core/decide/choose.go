@@ -9,14 +9,14 @@ import (
 )
 
 // choose decides the election of the present epoch.
-func choose(w World, wanted cluster.NodeName) (candidate.Choice, bool) {
-	return candidate.Choose(w.election(w.Record.Previous, wanted, false))
+func choose(w World, wanted cluster.NodeName, now cluster.Instant) (candidate.Choice, bool) {
+	return candidate.Choose(w.election(w.Record.Previous, wanted, false, now))
 }
 
 // Preview tells who would be promoted by a planned switch now, and why not the
 // others. wanted may be empty.
 func Preview(w World, wanted cluster.NodeName, now cluster.Instant) (candidate.Choice, bool) {
-	e := w.election(w.Record.Primary, wanted, true)
+	e := w.election(w.Record.Primary, wanted, true, now)
 	for i := range e.Replicas {
 		if r := &e.Replicas[i]; !w.follows(r.Node.Name, now) && r.Held == "" {
 			r.Held = "it does not replicate from " + string(w.Record.Primary)
@@ -25,7 +25,7 @@ func Preview(w World, wanted cluster.NodeName, now cluster.Instant) (candidate.C
 	return candidate.Choose(e)
 }
 
-func (w World) election(old, wanted cluster.NodeName, planned bool) candidate.Election {
+func (w World) election(old, wanted cluster.NodeName, planned bool, now cluster.Instant) candidate.Election {
 	e := candidate.Election{Sites: w.Sites, Wanted: wanted, Planned: planned, Force: w.Record.Force, Quorums: w.Record.Quorums}
 	if n, ok := w.Settings.Node(old); ok {
 		e.OldSite = n.Site
@@ -35,6 +35,7 @@ func (w World) election(old, wanted cluster.NodeName, planned bool) candidate.El
 			continue
 		}
 		r := candidate.Of(n, w.fact(n.Name), w.Record.Epoch)
+		r.Unheard = !w.fresh(n.Name, now, w.staleAfter())
 		for _, f := range w.Record.Failed {
 			r.Failed = r.Failed || f == n.Name
 		}

@@ -90,7 +90,7 @@ func electing(w World, now cluster.Instant) Outcome {
 			return stay(cluster.AwaitingPromises, "more nodes may promise").wake(until)
 		}
 	}
-	choice, ok := choose(w, w.Record.Candidate)
+	choice, ok := choose(w, w.Record.Candidate, now)
 	if !ok {
 		o := stay(cluster.NobodyToPromote, passedOver(choice))
 		o.Choice = &choice

@@ -63,7 +63,7 @@ func owedFence(in Input) cluster.Epoch {
 func open(in Input) bool {
 	srv := in.Own.Server
 	writable := srv.State == cluster.ServerUp && !srv.ReadOnly
-	leased := in.Lease.Epoch > in.Lease.Latched
+	leased := in.Lease.Valid(in.Lease.Epoch, in.Now)
 	return writable || leased || in.Host.Gate == GateOpenLeased || in.Host.Bound > 0 && !in.Host.Muted
 }
 
