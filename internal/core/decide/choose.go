@@ -3,6 +3,7 @@ package decide
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/baton-db/baton/internal/core/candidate"
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -35,7 +36,7 @@ func (w World) election(old, wanted cluster.NodeName, planned bool, now cluster.
 			continue
 		}
 		r := candidate.Of(n, w.fact(n.Name), w.Record.Epoch)
-		r.Unheard = !w.fresh(n.Name, now, w.staleAfter())
+		r.Unheard = !w.fresh(n.Name, now, w.electing(planned))
 		for _, f := range w.Record.Failed {
 			r.Failed = r.Failed || f == n.Name
 		}
@@ -54,4 +55,14 @@ func passedOver(c candidate.Choice) string {
 		}
 	}
 	return "nobody can take over: " + strings.Join(parts, "; ")
+}
+
+// electing is how long a node may be silent and still be chosen. During an
+// election facts are rewritten with every renewal interval, so silence tells
+// sooner than in a steady reign.
+func (w World) electing(planned bool) time.Duration {
+	if planned {
+		return w.staleAfter()
+	}
+	return w.Settings.Lease
 }
