@@ -88,7 +88,7 @@ host through its unix socket; any node will do.`,
 		Example: `  baton status
   baton switchover --to db2
   baton history 7`,
-		SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true, SuggestionsMinimumDistance: 2,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

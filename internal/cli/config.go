@@ -10,7 +10,7 @@ import (
 
 func newConfigCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "config", Short: "Check the configuration, or show it with all defaults", Args: noArgs,
+		Use: "config", Short: "Check the configuration, or show it with all defaults", Args: noArgs, SuggestionsMinimumDistance: 2,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newConfigCheckCommand(e))

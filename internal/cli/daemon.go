@@ -37,7 +37,7 @@ func (e *env) confirm(yes bool, question string) error {
 	case yes:
 		return nil
 	case !e.asks:
-		return usage("%s needs a person's word: add --yes, or run it on a terminal", question)
+		return usage("nobody is there to be asked %q: add --yes, or run it on a terminal", question)
 	}
 	fmt.Fprintf(e.err, "%s [y/N] ", question)
 	var answer string

@@ -156,8 +156,11 @@ func nodeTable(b *strings.Builder, st api.Status) {
 	w := newTable(b)
 	fmt.Fprintln(w, "NODE\tPART\tSITE\tSERVER\tFOLLOWS\tBEHIND\tACKS\tGATE\tADDRESSES\tAGENT")
 	for _, r := range st.Nodes {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Part, orDash(r.Site), serverText(r), followsText(r),
-			behindText(r), ackText(st, r), orDash(r.Gate), orDash(strings.Join(r.Addresses, " ")), agentText(r))
+		columns := []string{serverText(r), followsText(r), behindText(r), ackText(st, r), orDash(r.Gate), orDash(strings.Join(r.Addresses, " "))}
+		if r.Part == api.IsSilent { // what it said last may be long past
+			columns = []string{"?", "?", "?", ackText(st, r), "?", "?"}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, r.Part, orDash(r.Site), strings.Join(columns, "\t"), agentText(r))
 	}
 	w.Flush() // into a Builder, which takes everything
 }
@@ -215,7 +218,9 @@ func agentText(r api.Row) string {
 // attention lists what a person should know of, node by node.
 func (e *env) attention(b *strings.Builder, st api.Status) {
 	var lines []string
-	say := func(n cluster.NodeName, text string) { lines = append(lines, fmt.Sprintf("  %s: %s", n, printable(text))) }
+	say := func(n cluster.NodeName, text string) {
+		lines = append(lines, fmt.Sprintf("  %s: %s", n, printable(text)))
+	}
 	for _, r := range st.Nodes {
 		if r.Part == api.IsSilent {
 			say(r.Name, "its agent is not to be heard of")

@@ -1,0 +1,124 @@
+package apitest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/baton-db/baton/internal/api"
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
+	"github.com/baton-db/baton/internal/timeline"
+)
+
+// set reads a GTID set that a test wrote.
+func set(text string) gtid.Set {
+	s, err := gtid.Parse(text)
+	if err != nil {
+		panic(fmt.Sprintf("a test's GTID set %q: %v", text, err))
+	}
+	return s
+}
+
+// Shop is a healthy cluster: three data nodes and a witness, db1 primary.
+func Shop() api.Snapshot {
+	s := api.Snapshot{
+		Node: "db1", Build: "v0.1.0", Mode: cluster.Active, Wall: Wall(),
+		Settings: cluster.Settings{
+			Cluster: "shop", Lease: 750 * time.Millisecond, Beat: time.Second, AckLeave: 1500 * time.Millisecond,
+			Durability: cluster.Lossless, Acks: 1,
+			Nodes: []cluster.Node{
+				{Name: "db1", Role: cluster.Data, Site: "a"}, {Name: "db2", Role: cluster.Data, Site: "a"},
+				{Name: "db3", Role: cluster.Data, Site: "b"}, {Name: "w1", Role: cluster.Witness, Site: "b"},
+			},
+		},
+		Record: cluster.Record{
+			Schema: 1, Epoch: 7, Phase: cluster.PhaseSteady, Primary: "db1", Previous: "db2", By: "db3",
+			Reason: cluster.PrimaryResigned, Detail: "mariadbd (pid 812) was killed by signal 9", Since: "2026-03-01T02:58:07Z",
+			Quorums: []cluster.AckQuorum{{Epoch: 7, Primary: "db1", Members: []cluster.NodeName{"db2", "db3"}, K: 1}},
+		},
+		Rev:   101,
+		Lease: api.Aged[cluster.Lease]{Value: cluster.Lease{Schema: 1, Epoch: 7, Holder: "db1", Seq: 55}, Age: 90 * time.Millisecond},
+		Facts: map[cluster.NodeName]api.Aged[cluster.Fact]{},
+		Views: map[cluster.NodeName]api.Aged[cluster.View]{},
+		Store: api.Store{Leader: "db1", Members: 4, Healthy: 4},
+		Preview: &api.Preview{
+			Switchover: api.Plan{
+				Candidate: "db2", By: cluster.PassedSite,
+				Passed: []api.Alternative{{Node: "db3", Reason: cluster.PassedSite, Detail: "b, not a", Possible: true}},
+				Waits:  []api.Waiting{{For: cluster.AwaitingDrain, Node: "db1", Detail: "3 transactions are open, at most 5s"}},
+			},
+			Failover: api.Plan{
+				Candidate: "db2", By: cluster.PassedSite,
+				Passed: []api.Alternative{{Node: "db3", Reason: cluster.PassedSite, Detail: "b, not a", Possible: true}},
+				Waits:  []api.Waiting{{For: cluster.AwaitingFence, Node: "db1"}, {For: cluster.AwaitingPromises, Detail: "of db2 and db3"}},
+			},
+		},
+		LastSwitch: &api.LastSwitch{
+			Epoch: 7, Kind: timeline.Failover, From: "db2", To: "db1", Reason: cluster.PrimaryResigned,
+			At: "2026-03-01T02:58:07Z", Took: timeline.Millis(140 * time.Millisecond),
+		},
+	}
+	primary := fact("db1", "up", "0-1-4711")
+	primary.Serving, primary.Gate, primary.Addresses = 7, "clients", []string{"10.77.0.50", "fd77::50"}
+	s.Facts["db1"] = aged(primary, 40*time.Millisecond)
+	s.Facts["db2"] = aged(replica("db2", "0-1-4711"), 900*time.Millisecond)
+	s.Facts["db3"] = aged(replica("db3", "0-1-4702"), 350*time.Millisecond)
+	s.Facts["w1"] = aged(cluster.Fact{Schema: 1, Node: "w1", Agent: "a", Mode: cluster.Active, Config: "c0ffee"}, 600*time.Millisecond)
+	return s
+}
+
+// Broken is the same cluster in the middle of an election, with nearly
+// everything out of order that can be.
+func Broken() api.Snapshot {
+	s := Shop()
+	s.Rev++
+	r := &s.Record
+	r.Epoch, r.Phase, r.Primary, r.Previous, r.Since = 8, cluster.PhaseElecting, "", "db1", "2026-03-01T03:09:58Z"
+	r.Reason, r.Detail = cluster.LeaseExpired, "db1 has not renewed for 780ms"
+	r.Paused = &cluster.Pause{By: "ann@db2", Why: "kernel upgrade\x1b[2J", At: "2026-03-01T03:00:00Z"}
+	s.Lease.Age = 2 * time.Second
+	s.Store = api.Store{Leader: "w1", Members: 4, Healthy: 3, Detail: "db1: connection refused"}
+	s.Waiting = []api.Waiting{{For: cluster.AwaitingPromises, Node: "db3", Detail: "its server is stopped"}}
+	s.Verdict = api.Verdict{Reason: cluster.AwaitingPromises, Detail: "needed are the promises of 2 of db2, db3, or of db1 itself"}
+	s.Requests = []cluster.Request{{Schema: 1, ID: "switchover-x", Kind: cluster.RequestSwitchover, To: "db2", By: "ann@db2", Refused: "a switch is going on already"}}
+	s.Preview = &api.Preview{
+		Switchover: api.Plan{Refused: "a switch is going on already (electing at epoch 8): wait for it to end"},
+		Failover:   api.Plan{Passed: []api.Alternative{{Node: "db2", Reason: cluster.PassedNoPromise}, {Node: "db3", Reason: cluster.PassedServerDown, Detail: "stopped"}}},
+	}
+	s.Facts["db1"] = aged(s.Facts["db1"].Value, 9*time.Second)
+
+	db2 := replica("db2", "0-1-4711")
+	db2.Server.Replica = cluster.ReplicaFact{Source: "db1", Error: "error 1236: could not find\nthe GTID position"}
+	db2.Conditions = []cluster.Condition{{Reason: cluster.ReplicaBroken, Detail: "error 1236"}, {Reason: cluster.NotRealtime}}
+	db2.Config = "other"
+	s.Facts["db2"] = aged(db2, 200*time.Millisecond)
+
+	db3 := fact("db3", cluster.ServerStopped, "")
+	db3.Held, db3.Errant = "errant transactions wait for a person", set("0-3-17")
+	s.Facts["db3"] = aged(db3, 100*time.Millisecond)
+	s.Views["w1"] = api.Aged[cluster.View]{Value: cluster.View{Schema: 1, Observer: "w1", Of: map[cluster.NodeName]cluster.NodeView{
+		"db1": {Server: cluster.LayerView{State: cluster.Down, Evidence: "i/o timeout"}},
+	}}, Age: time.Second}
+	delete(s.Facts, "w1")
+	return s
+}
+
+func aged(f cluster.Fact, age time.Duration) api.Aged[cluster.Fact] {
+	return api.Aged[cluster.Fact]{Value: f, Age: age}
+}
+
+func fact(n cluster.NodeName, state cluster.ServerState, executed string) cluster.Fact {
+	f := cluster.Fact{Schema: 1, Node: n, Agent: "a", Seq: 12, Mode: cluster.Active, Config: "c0ffee", Build: "v0.1.0", Epoch: 7, RecordRev: 101}
+	f.Server = cluster.ServerFact{State: state, Flavor: "mariadb", Version: "10.11.6", BinLog: true}
+	if executed != "" {
+		f.Server.Executed = set(executed)
+	}
+	return f
+}
+
+func replica(n cluster.NodeName, executed string) cluster.Fact {
+	f := fact(n, cluster.ServerUp, executed)
+	f.Server.ReadOnly, f.Gate = true, "readers"
+	f.Server.Replica = cluster.ReplicaFact{Source: "db1", Receiver: true, Applier: true, Receiving: true, SemiSync: true}
+	return f
+}
