@@ -43,6 +43,7 @@ func (s *Set) announceLocked(h *holding) error {
 	if err != nil {
 		return fmt.Errorf("announce %s: %w", h.Address, err)
 	}
+	h.heard = true
 	return nil
 }
 

@@ -68,8 +68,9 @@ type BindReport []AddressReport
 
 // Bind takes the addresses and announces them, all at the same time. It is
 // idempotent, and what an earlier call or an earlier process left half done is
-// finished. The error joins those of the addresses that are not bound; the
-// others are, and stay. Run repeats the announcements.
+// finished. The error joins those of the addresses that are not bound, or whose
+// announcement did not get out; the others are, and stay. Run repeats the
+// announcements.
 func (s *Set) Bind(ctx context.Context, claim Claim) (BindReport, error) {
 	s.mu.Lock()
 	drops := s.drops
@@ -241,7 +242,7 @@ func (s *Set) knows(a Address) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.held[a.IP]
-	return h != nil && h.sent > 0
+	return h != nil && h.heard
 }
 
 // find returns the host route's address if the interface has it, by whoever.

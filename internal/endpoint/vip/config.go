@@ -35,6 +35,8 @@ type Config struct {
 	// ProbeAge is how old an earlier finding may be to stand in for a probe;
 	// 5 s.
 	ProbeAge time.Duration
+	// AskWait bounds the wait of Ask for an answer; 1 s.
+	AskWait time.Duration
 	// RouteWait bounds the wait for the local route of a new address; 1 s.
 	RouteWait time.Duration
 	// Refresh is the interval of announcements after the burst; 10 s.
@@ -87,7 +89,7 @@ func (c Config) Validate() error {
 			wrong(key+".address", a.IP.String()+" is there twice", "remove one of them")
 		}
 	}
-	for key, d := range map[string]time.Duration{"probe wait": c.ProbeWait, "probe age": c.ProbeAge, "route wait": c.RouteWait, "refresh": c.Refresh, "quiet": c.Quiet} {
+	for key, d := range map[string]time.Duration{"probe wait": c.ProbeWait, "probe age": c.ProbeAge, "ask wait": c.AskWait, "route wait": c.RouteWait, "refresh": c.Refresh, "quiet": c.Quiet} {
 		if d < 0 {
 			wrong(key, d.String()+" is negative", "leave it out for the default")
 		}
@@ -119,6 +121,7 @@ func (c Config) withDefaults() Config {
 	}{
 		{&c.ProbeWait, 50 * time.Millisecond},
 		{&c.ProbeAge, 5 * time.Second},
+		{&c.AskWait, time.Second},
 		{&c.RouteWait, time.Second},
 		{&c.Refresh, 10 * time.Second},
 		{&c.Quiet, time.Second},

@@ -68,9 +68,9 @@ func (p Presence) String() string { return p.Prefix.String() + " on " + p.Interf
 // AddressState is one of the cluster's addresses on this host.
 type AddressState struct {
 	Address
-	// Bound says that the address is here, with the cluster's mark, and that
-	// packets to it are delivered.
-	Bound bool
+	// Present says that the address is here with the cluster's mark. Bound says
+	// besides that packets to it are delivered and its interface is up.
+	Present, Bound bool
 	// Left is until the kernel removes it, in whole seconds rounded down.
 	Left time.Duration
 	// Others are the places where the host has it besides, which are not
@@ -110,7 +110,9 @@ func (s *Set) Observe(_ context.Context) (Observation, error) {
 			}
 			name := s.kernel.name(p.index)
 			if name == a.Interface && s.kernel.mark.owns(p) {
-				state.Bound = s.kernel.local(a.IP)
+				l, err := s.kernel.link(name)
+				state.Present = true
+				state.Bound = err == nil && l.up && s.kernel.local(a.IP)
 				state.Left = time.Duration(p.valid) * time.Second
 			} else {
 				state.Others = append(state.Others, Presence{p.prefix, name})

@@ -77,8 +77,8 @@ func (s *Set) probe(ctx context.Context, a Address) (Finding, error) {
 // Ask returns the link-layer address that a neighbour on that interface would
 // learn for ip: the first that somebody answers with. It is how another node
 // verifies where clients are led, and it changes nobody's entry for ip. A host
-// does not answer itself. Without a deadline of the context it waits for 1 s;
-// when nobody answers the error is ErrNobody.
+// does not answer itself. When nobody answers within Config.AskWait the error
+// is ErrNobody; a context that ends sooner is the error itself.
 func (s *Set) Ask(ctx context.Context, ifname string, ip netip.Addr) (net.HardwareAddr, error) {
 	l, err := s.kernel.usable(ifname)
 	if err != nil {
@@ -90,11 +90,7 @@ func (s *Set) Ask(ctx context.Context, ifname string, ip netip.Addr) (net.Hardwa
 			return nil, fmt.Errorf("ask for %s: %w", ip, err)
 		}
 	}
-	limit := time.Second
-	if end, ok := ctx.Deadline(); ok {
-		limit = time.Until(end)
-	}
-	wait, cancel := context.WithTimeout(ctx, limit)
+	wait, cancel := context.WithTimeout(ctx, s.cfg.AskWait)
 	defer cancel()
 	mac, err := s.ask(wait, l, ip, question(ip, l.mac, asker), 20*time.Millisecond)
 	switch {
@@ -102,7 +98,7 @@ func (s *Set) Ask(ctx context.Context, ifname string, ip netip.Addr) (net.Hardwa
 		return nil, err
 	case mac != nil:
 		return mac, nil
-	case errors.Is(ctx.Err(), context.Canceled):
+	case ctx.Err() != nil:
 		return nil, fmt.Errorf("ask for %s on %s: %w", ip, ifname, ctx.Err())
 	}
 	return nil, fmt.Errorf("ask for %s on %s: %w", ip, ifname, ErrNobody)

@@ -75,6 +75,7 @@ type holding struct {
 	burst cluster.Instant
 	sent  int
 	next  cluster.Instant
+	heard bool // at least one announcement went out
 }
 
 // New returns the set of addresses that cfg describes. It opens the sockets
