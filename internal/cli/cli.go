@@ -22,11 +22,12 @@ import (
 )
 
 // Main runs a command line and returns the exit code.
-func Main(args []string, stdin *os.File, stdout, stderr *os.File) int {
+func Main(args []string, stdin, stdout, stderr *os.File, w Wiring) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return run(ctx, args, &env{
-		in: stdin, out: stdout, err: stderr,
+		wiring: w,
+		in:     stdin, out: stdout, err: stderr,
 		asks:    term.IsTerminal(int(stdin.Fd())) && term.IsTerminal(int(stderr.Fd())),
 		screen:  term.IsTerminal(int(stdout.Fd())) && os.Getenv("TERM") != "dumb",
 		noColor: os.Getenv("NO_COLOR") != "",
@@ -50,6 +51,7 @@ type env struct {
 	noColor  bool       // https://no-color.org
 	utf8     bool       // the terminal shows more than ASCII
 	width    func() int // columns; 0: not known
+	wiring   Wiring
 
 	// What every command takes.
 	output string // table or json
@@ -104,7 +106,7 @@ host through its unix socket; any node will do.`,
 
 	root.AddCommand(
 		newStatusCommand(e), newSwitchoverCommand(e), newFailoverCommand(e), newPauseCommand(e), newResumeCommand(e),
-		newHistoryCommand(e), newConfigCommand(e), newVersionCommand(e), newExitCodesTopic(e),
+		newHistoryCommand(e), newInitCommand(e), newConfigCommand(e), newVersionCommand(e), newExitCodesTopic(e),
 	)
 	root.AddCommand(otherCommands(e)...)
 	e.watchStart(root)

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"context"
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -9,14 +12,37 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/baton-db/baton/internal/api/apitest"
+	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/timeline"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"baton": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
+		"baton": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, testWiring())) },
 	})
+}
+
+// testWiring stands in for what cmd/baton brings: certificates that say whose
+// they are, and SQL that names the accounts.
+func testWiring() Wiring {
+	return Wiring{
+		NewAuthority: func(name string) (Authority, error) { return testAuthority(name), nil },
+		AccountsSQL: func(a Accounts) []string {
+			return []string{"CREATE USER " + a.Agent, "CREATE USER " + a.Replication.User + " BY " + a.Replication.Password, "CREATE USER " + a.Probe.User + " BY " + a.Probe.Password}
+		},
+		Check: func(_ context.Context, c *config.Config) config.Findings {
+			return config.Findings{{Key: "host", What: "looked at for " + string(c.Node), Mend: "nothing to mend", Severity: config.Warning}}
+		},
+	}
+}
+
+type testAuthority string
+
+func (a testAuthority) Certificate() []byte { return []byte("authority of " + string(a) + "\n") }
+func (a testAuthority) Key() []byte         { return []byte("key of " + string(a) + "\n") }
+func (a testAuthority) Issue(n cluster.NodeName, at netip.Addr) (cert, key []byte, err error) {
+	return fmt.Appendf(nil, "certificate of %s at %s\n", n, at), fmt.Appendf(nil, "key of %s\n", n), nil
 }
 
 // Every script has a healthy cluster shop behind $SOCKET, and may say
