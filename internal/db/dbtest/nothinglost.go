@@ -1,0 +1,119 @@
+package dbtest
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/baton-db/baton/internal/core/gtid"
+	"github.com/baton-db/baton/internal/db"
+)
+
+// receivedOnly writes n rows, beginning with v, that the replica receives and
+// does not apply, and returns what the source has then.
+func receivedOnly(t *testing.T, source, replica *node, rows ...string) gtid.Set {
+	t.Helper()
+	replica.Exec(t, "STOP SLAVE SQL_THREAD")
+	for _, v := range rows {
+		source.Exec(t, "INSERT INTO app.t VALUES ("+v+")")
+	}
+	want := source.executed()
+	replica.until("it has received what it does not apply", func(o db.Observation) bool { return o.Server.Replica.Received.Contains(want) })
+	return want
+}
+
+func wantUnapplied(t *testing.T, what string, err error, missing gtid.Set) {
+	t.Helper()
+	var unapplied *db.UnappliedError
+	if !errors.As(err, &unapplied) || errors.Is(err, db.ErrSessionBroken) {
+		t.Fatalf("%s: %v, want a refusal", what, err)
+	}
+	if !unapplied.Missing.Contains(missing) {
+		t.Errorf("%s: %v is missing, want %s", what, unapplied.Missing, missing)
+	}
+}
+
+// nothingLost: what a replica received outlives whatever is done to it, while
+// its source is dead.
+func nothingLost(t *testing.T, d Driver) {
+	n := nodes(t, d, 2)
+	db1, db2 := n[0], n[1]
+	db1.promote()
+	db2.follow(db1, true)
+
+	t.Run("an applier at rest is started before the receiver stops", func(t *testing.T) {
+		want := receivedOnly(t, db1, db2, "1", "2")
+		s := db2.session()
+		if held, err := s.StopReceiver(within(t)); err != nil || !held.Received.Contains(want) {
+			t.Fatalf("it holds %+v, %v; want %s", held, err, want)
+		}
+		if err := s.WaitApplied(within(t), want, nil); err != nil {
+			t.Fatal(err)
+		}
+		db2.has(2)
+		db2.follow(db1, true)
+	})
+
+	t.Run("with both threads at rest and the source gone", func(t *testing.T) {
+		want := receivedOnly(t, db1, db2, "3", "4")
+		missing := want.Subtract(db2.executed())
+		db2.Exec(t, "STOP SLAVE")
+		db1.Freeze(t)
+		defer db1.Thaw(t)
+		s := db2.session()
+		wantUnapplied(t, "following another", s.Follow(within(t), db.Source{Node: "db3", Host: "127.0.0.1", Port: 1, Account: replication}), missing)
+		wantUnapplied(t, "being promoted", s.Detach(within(t)), missing)
+		if err := s.WaitApplied(within(t), want, nil); err != nil {
+			t.Fatal(err)
+		}
+		db2.has(4)
+		if err := s.Detach(within(t)); err != nil {
+			t.Errorf("being promoted once all is applied: %v", err)
+		}
+	})
+	db2.follow(db1, true)
+
+	t.Run("after a crash of the replica and the source gone", func(t *testing.T) {
+		want := receivedOnly(t, db1, db2, "5", "6")
+		missing := want.Subtract(db2.executed())
+		db2.Kill(t)
+		db2.Up(t)
+		db1.Freeze(t)
+		defer db1.Thaw(t)
+		if o := db2.until("it has read its relay log", func(o db.Observation) bool { return o.Problem == "" }); !o.Server.Replica.Received.Contains(want) {
+			t.Errorf("it still holds %s in its relay log, and says %s", want, o.Server.Replica.Received)
+		}
+		s := db2.session()
+		if held, err := s.StopReceiver(within(t)); err != nil || !held.Received.Contains(want) {
+			t.Fatalf("it holds %+v, %v; want %s", held, err, want)
+		}
+		wantUnapplied(t, "being promoted", s.Detach(within(t)), missing)
+		if err := s.WaitApplied(within(t), want, nil); err != nil {
+			t.Fatal(err)
+		}
+		db2.has(6)
+	})
+	db2.follow(db1, true)
+	db1.Exec(t, "INSERT INTO app.t VALUES (7)")
+	db2.has(7)
+
+	t.Run("a position in the relay log that is older than the data does no harm", func(t *testing.T) {
+		// Applied, and then told by hand to go on from before it: as a crash
+		// leaves relay-log.info.
+		want := receivedOnly(t, db1, db2, "8", "9")
+		db2.Exec(t, "STOP SLAVE")
+		s := db2.session()
+		if err := s.WaitApplied(within(t), want, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.WaitApplied(within(t), want, nil); err != nil {
+			t.Errorf("again: %v", err)
+		}
+		if err := s.Follow(within(t), db1.source(true)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	db1.do(func(ctx context.Context, s db.Session) error { return s.SourceSemiSync(ctx, true, 1) })
+	db1.Exec(t, "INSERT INTO app.t VALUES (10)")
+	db2.has(10)
+}

@@ -1,0 +1,221 @@
+package mariadb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/baton-db/baton/internal/db"
+)
+
+// answer says what came of a probe that began then.
+func answer(began time.Time, err error) db.Answer {
+	a := db.Answer{Verdict: db.Done, Took: time.Since(began)}
+	if err != nil {
+		a.Verdict, a.Detail = verdict(err), err.Error()
+	}
+	return a
+}
+
+// ReadProbe implements db.Prober.
+func (s *Server) ReadProbe(ctx context.Context) db.Answer {
+	began := time.Now()
+	return answer(began, s.read.use(ctx, func(l *link) error {
+		_, err := l.value(ctx, "SELECT 1")
+		return err
+	}))
+}
+
+// writeProbe is the one write that may be under way. A commit that waits for an
+// acknowledgement is not given up: a broken connection would not end it, and
+// the next probe would only queue up behind it.
+type writeProbe struct {
+	held *held
+
+	mu      sync.Mutex
+	pending *pendingWrite
+	closed  bool
+	running sync.WaitGroup
+}
+
+type pendingWrite struct {
+	cancel context.CancelFunc
+	thread uint64        // the server's number of its connection; 0 while connecting
+	waited bool          // a probe has seen it wait for its acknowledgement before
+	done   chan struct{} // closed once err is set
+	err    error
+}
+
+// WriteProbe implements db.Prober.
+func (s *Server) WriteProbe(ctx context.Context) db.Answer {
+	began := time.Now()
+	// A part of the time is kept for asking where a write is stuck.
+	writing := ctx
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		writing, cancel = context.WithDeadline(ctx, began.Add(deadline.Sub(began)*7/10))
+		defer cancel()
+	}
+	for {
+		p, fresh := s.write.start()
+		if p == nil {
+			return answer(began, errClosed)
+		}
+		err := p.wait(writing)
+		if !p.ended() {
+			return s.whyStuck(ctx, began, p)
+		}
+		s.write.forget(p)
+		if fresh {
+			return answer(began, err)
+		}
+		// What ended is an older write, which does not say how the server does now.
+	}
+}
+
+// start returns the write under way, or a fresh one.
+func (w *writeProbe) start() (p *pendingWrite, fresh bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, false
+	}
+	if w.pending != nil {
+		return w.pending, false
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p = &pendingWrite{cancel: cancel, done: make(chan struct{})}
+	w.pending = p
+	w.running.Go(func() { w.run(ctx, p) })
+	return p, true
+}
+
+// run writes. Its context ends with the server's Close, or when connecting
+// takes too long; a write is never given up by itself.
+func (w *writeProbe) run(ctx context.Context, p *pendingWrite) {
+	defer close(p.done)
+	defer p.cancel()
+	p.err = w.held.use(ctx, func(l *link) error {
+		w.mu.Lock()
+		p.thread = l.id
+		w.mu.Unlock()
+		// With no lock wait, a lock that a backup holds is an answer at once.
+		return l.exec(ctx, `SET STATEMENT lock_wait_timeout = 0, innodb_lock_wait_timeout = 0 FOR
+			INSERT INTO baton.probe (id, writes) VALUES (1, 1) ON DUPLICATE KEY UPDATE writes = writes + 1`)
+	})
+}
+
+// forget makes room for the next write.
+func (w *writeProbe) forget(p *pendingWrite) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pending == p {
+		w.pending = nil
+	}
+}
+
+func (w *writeProbe) threadOf(p *pendingWrite) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return p.thread
+}
+
+func (w *writeProbe) close() {
+	w.mu.Lock()
+	p := w.pending
+	w.closed = true
+	w.mu.Unlock()
+	if p != nil {
+		p.cancel()
+	}
+	w.running.Wait()
+	_ = w.held.close()
+}
+
+func (p *pendingWrite) wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *pendingWrite) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// whyStuck tells a commit that waits for an acknowledgement from a server that
+// does not write.
+func (s *Server) whyStuck(ctx context.Context, began time.Time, p *pendingWrite) db.Answer {
+	thread := s.write.threadOf(p)
+	if thread == 0 {
+		// It does not even connect: give it up, so that the next one begins anew.
+		p.cancel()
+		s.write.forget(p)
+		return answer(began, fmt.Errorf("connect for the write: %w", context.DeadlineExceeded))
+	}
+	var state string
+	var waiters, receivers int
+	err := s.read.use(ctx, func(l *link) error {
+		got, err := l.query(ctx, `SELECT id, state FROM information_schema.processlist
+			WHERE id = ? OR state LIKE ? AND user <> 'system user'`, thread, ackWait)
+		for _, row := range got {
+			if number(row["id"]) == thread {
+				state = row["state"]
+			}
+			if strings.HasPrefix(row["state"], strings.TrimSuffix(ackWait, "%")) {
+				waiters++
+			}
+		}
+		if err != nil {
+			return err
+		}
+		receivers, err = semiSyncReceivers(ctx, l)
+		return err
+	})
+	switch {
+	case err != nil:
+		a := answer(began, err)
+		a.Verdict, a.Detail = db.NoAnswer, "neither the write nor the question where it is stuck was answered: "+a.Detail
+		return a
+	case p.ended():
+		s.write.forget(p)
+		return answer(began, p.err)
+	case waiters > 0:
+		// Commits go through the binary log one after the other, so that one
+		// that waits for its acknowledgement holds up all behind it.
+		if p.waited && receivers > 0 {
+			s.renew(ctx, thread)
+		}
+		p.waited = true
+		return db.Answer{Verdict: db.AckWait, Took: time.Since(began), Detail: state}
+	}
+	return db.Answer{Verdict: db.NoAnswer, Took: time.Since(began), Detail: "the write is stuck: " + state}
+}
+
+func semiSyncReceivers(ctx context.Context, l *link) (int, error) {
+	got, err := l.query(ctx, "SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_master\\_clients'")
+	if err != nil || len(got) != 1 {
+		return 0, err
+	}
+	return int(number(got[0]["Value"])), nil
+}
+
+// renew makes the write that waits begin again, as a transaction of its own.
+//
+// If a replica loses its connection after it received a transaction and before
+// its acknowledgement arrived, it does not acknowledge that one when it is back
+// (tried on 10.11): only a later transaction makes it acknowledge both. Where
+// all clients wait, nobody would ever write a later one. The row that is
+// committed here without an acknowledgement is the probe's own.
+func (s *Server) renew(ctx context.Context, thread uint64) {
+	_ = s.read.use(ctx, func(l *link) error { return kill(ctx, l, thread) }) // or the next probe does it
+}

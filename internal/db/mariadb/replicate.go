@@ -1,0 +1,194 @@
+package mariadb
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/baton-db/baton/internal/db"
+)
+
+// StopReceiver implements db.Replication.
+//
+// With semi-synchronous replication the ending receiver connects to its source
+// once more, to end its stream there. Measured on 10.11: 5 ms if the source
+// lives, or its path is rejected by a TCP reset, or its process is gone; the
+// whole rpl_semi_sync_slave_kill_conn_timeout (5 s by default, here 1 s; at
+// most 2 s were seen) if it is frozen or its path swallows packets; and 24 s if
+// that is 0. Switching rpl_semi_sync_slave_enabled off first does not help: so
+// the path should be rejected before (design.md, section 6).
+func (s *session) StopReceiver(ctx context.Context) (held db.Held, err error) {
+	err = s.step(ctx, "stop receiving", func() error {
+		if err := s.stopReceiver(ctx); err != nil {
+			return err
+		}
+		held, _, err = s.held(ctx)
+		return err
+	})
+	return held, err
+}
+
+func (s *session) stopReceiver(ctx context.Context) error {
+	r, err := replicationStatus(ctx, s.link)
+	if err != nil || r.receiverStopped() {
+		return err
+	}
+	if !r.applierRuns() {
+		// As long as the receiver runs, this keeps the relay log; afterwards it
+		// would need the way round in apply.go. Its failure is told by
+		// WaitApplied.
+		if err := s.exec(ctx, "START SLAVE SQL_THREAD"); err != nil && code(err) == 0 {
+			return err
+		}
+	}
+	if err := s.exec(ctx, "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = 1", "STOP SLAVE IO_THREAD"); err != nil {
+		return err
+	}
+	if r, err = replicationStatus(ctx, s.link); err != nil {
+		return err
+	}
+	if !r.receiverStopped() {
+		return refusal("the receiver was stopped and is " + r.receiver)
+	}
+	return nil
+}
+
+// allApplied stops the receiver and refuses the step if anything received is
+// not applied.
+func (s *session) allApplied(ctx context.Context, step string) error {
+	if err := s.stopReceiver(ctx); err != nil {
+		return err
+	}
+	held, _, err := s.held(ctx)
+	if err != nil {
+		return err
+	}
+	if !held.Executed.Contains(held.Received) {
+		return &db.UnappliedError{Step: step, Missing: held.Received.Subtract(held.Executed)}
+	}
+	return nil
+}
+
+// Detach implements db.Replication.
+func (s *session) Detach(ctx context.Context) error {
+	return s.step(ctx, "forget the source", func() error {
+		r, err := replicationStatus(ctx, s.link)
+		if err != nil || !r.configured {
+			return err
+		}
+		if err := s.allApplied(ctx, "RESET SLAVE ALL"); err != nil {
+			return err
+		}
+		// The applier may stand in the middle of a transaction whose rest never
+		// came: stopping it rolls that back.
+		return s.exec(ctx, "STOP SLAVE", "RESET SLAVE ALL")
+	})
+}
+
+// Follow implements db.Replication.
+//
+// The position to replicate from is gtid_slave_pos. That of a server that wrote
+// on its own, an old primary, knows nothing of its own writes: it is first
+// brought up to the binary log. (MASTER_USE_GTID=current_pos would do that at
+// every start of replication, also after somebody wrote by mistake.)
+func (s *session) Follow(ctx context.Context, source db.Source) error {
+	return s.step(ctx, fmt.Sprintf("follow %s", source.Node), func() error {
+		r, err := replicationStatus(ctx, s.link)
+		if err != nil {
+			return err
+		}
+		if len(r.others) > 0 {
+			return refusal("it replicates from others too, which Baton leaves alone: " + strings.Join(r.others, ", "))
+		}
+		if err := s.allApplied(ctx, "CHANGE MASTER"); err != nil {
+			return err
+		}
+		if err := s.exec(ctx, "STOP SLAVE"); err != nil {
+			return err
+		}
+		if err := s.bringUpPosition(ctx); err != nil {
+			return err
+		}
+		silence := max(2, math.Ceil(orDefault(source.Silence, 4*time.Second).Seconds()))
+		return s.exec(ctx,
+			fmt.Sprintf("SET GLOBAL slave_net_timeout = %.0f", silence),
+			"SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = 1",
+			fmt.Sprintf("SET GLOBAL rpl_semi_sync_slave_enabled = %t", source.SemiSync),
+			changeMaster(source),
+			"START SLAVE")
+	})
+}
+
+// bringUpPosition sets gtid_slave_pos to the newest transaction of each domain
+// that the server has, whoever wrote it.
+func (s *session) bringUpPosition(ctx context.Context) error {
+	got, err := s.link.query(ctx, "SELECT @@global.gtid_slave_pos AS pos, @@global.gtid_binlog_pos AS logged")
+	if err != nil {
+		return err
+	}
+	is, want := newest(got[0]["pos"]), newest(got[0]["pos"], got[0]["logged"])
+	if write(is) == write(want) {
+		return nil
+	}
+	return s.exec(ctx, "SET GLOBAL gtid_slave_pos = "+quote(write(want)))
+}
+
+func changeMaster(source db.Source) string {
+	options := []string{
+		"MASTER_HOST = " + quote(source.Host),
+		fmt.Sprintf("MASTER_PORT = %d", source.Port),
+		"MASTER_USER = " + quote(source.Account.User),
+		"MASTER_PASSWORD = " + quote(source.Account.Password),
+		"MASTER_USE_GTID = slave_pos",
+		fmt.Sprintf("MASTER_HEARTBEAT_PERIOD = %.3f", orDefault(source.Heartbeat, 500*time.Millisecond).Seconds()),
+		"MASTER_CONNECT_RETRY = 1",
+		fmt.Sprintf("MASTER_SSL = %d", bit(source.TLS)),
+		"MASTER_SSL_CA = " + quote(source.CA),
+		fmt.Sprintf("MASTER_SSL_VERIFY_SERVER_CERT = %d", bit(source.TLS && source.CA != "")),
+	}
+	return "CHANGE MASTER TO " + strings.Join(options, ", ")
+}
+
+func bit(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d <= 0 {
+		return otherwise
+	}
+	return d
+}
+
+// ReplicaSemiSync implements db.Replication.
+func (s *session) ReplicaSemiSync(ctx context.Context, on bool) error {
+	return s.step(ctx, fmt.Sprintf("acknowledge %t", on), func() error {
+		if err := s.exec(ctx, fmt.Sprintf("SET GLOBAL rpl_semi_sync_slave_enabled = %t", on)); err != nil {
+			return err
+		}
+		r, err := replicationStatus(ctx, s.link)
+		if err != nil || r.receiverStopped() {
+			return err
+		}
+		// The receiver looks at the setting when it connects. The applier must
+		// run while it is stopped, or the start throws the relay log away;
+		// stopReceiver sees to that, and it may have failed.
+		if err := s.stopReceiver(ctx); err != nil {
+			return err
+		}
+		if r, err = replicationStatus(ctx, s.link); err != nil {
+			return err
+		}
+		if !r.applierRuns() {
+			if err := s.allApplied(ctx, "START SLAVE IO_THREAD"); err != nil {
+				return err
+			}
+		}
+		return s.exec(ctx, "START SLAVE IO_THREAD")
+	})
+}

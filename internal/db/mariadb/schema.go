@@ -1,0 +1,57 @@
+package mariadb
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/baton-db/baton/internal/db"
+)
+
+// tables are those of Baton's own schema, in the order in which they are made.
+var tables = [...]string{
+	// A row for each reign, whose transaction began it. writes grows when the
+	// marker is written again.
+	`CREATE TABLE IF NOT EXISTS baton.epochs (
+		epoch BIGINT UNSIGNED NOT NULL PRIMARY KEY,
+		node VARCHAR(255) NOT NULL,
+		writes INT UNSIGNED NOT NULL DEFAULT 1,
+		at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6)
+	) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='Baton: the reigns of this cluster'`,
+	// The row that the write probe changes.
+	`CREATE TABLE IF NOT EXISTS baton.probe (
+		id TINYINT UNSIGNED NOT NULL PRIMARY KEY,
+		writes BIGINT UNSIGNED NOT NULL,
+		at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6)
+	) ENGINE=InnoDB COMMENT='Baton: proves that writes work'`,
+	// Which scheduled events the primary has enabled.
+	`CREATE TABLE IF NOT EXISTS baton.events (
+		schema_name VARCHAR(64) NOT NULL,
+		event_name VARCHAR(64) NOT NULL,
+		enabled BOOLEAN NOT NULL,
+		PRIMARY KEY (schema_name, event_name)
+	) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='Baton: scheduled events of the primary'`,
+}
+
+// EnsureSchema implements db.Serving. It runs under the writer's account, which
+// read_only binds.
+func (s *session) EnsureSchema(ctx context.Context) error {
+	return s.step(ctx, "create Baton's schema", func() error {
+		// Looked at first: CREATE … IF NOT EXISTS is a transaction of its own
+		// even where it creates nothing.
+		n, err := s.link.value(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ? AND table_name IN ('epochs', 'probe', 'events')", db.Schema)
+		if err != nil || int(number(n)) == len(tables) {
+			return err
+		}
+		l, err := s.server.dialer(s.server.config.Writer, false)(ctx)
+		if err != nil {
+			return refusal(err.Error())
+		}
+		defer l.close()
+		for _, q := range append([]string{"CREATE DATABASE IF NOT EXISTS " + db.Schema}, tables[:]...) {
+			if err := l.exec(ctx, q); err != nil {
+				return fmt.Errorf("%.40s…: %w", q, inOurWords(err))
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,134 @@
+package mariadb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
+	"github.com/baton-db/baton/internal/db"
+)
+
+// replication is a server's status as a replica over its unnamed connection,
+// the only one that Baton uses.
+type replication struct {
+	configured bool
+	host       string
+	port       int
+	receiver   string // No, Connecting, Preparing or Yes
+	applier    string // No or Yes
+	received   string // Gtid_IO_Pos: whole transactions only
+	usingGTID  bool
+	relayFile  string // where the applier stands
+	relayPos   uint64
+	ioError    string
+	sqlErrno   int
+	sqlError   string
+	tick       string
+	others     []string // named connections, which are none of ours
+}
+
+const showReplication = "SHOW ALL SLAVES STATUS"
+
+func readReplication(status []map[string]string) replication {
+	var r replication
+	for _, row := range status {
+		if row["Connection_name"] != "" {
+			r.others = append(r.others, fmt.Sprintf("%s:%s over the connection %q", row["Master_Host"], row["Master_Port"], row["Connection_name"]))
+			continue
+		}
+		r.configured = row["Master_Host"] != ""
+		r.host, r.port = row["Master_Host"], int(number(row["Master_Port"]))
+		r.receiver, r.applier = row["Slave_IO_Running"], row["Slave_SQL_Running"]
+		r.received = row["Gtid_IO_Pos"]
+		r.usingGTID = row["Using_Gtid"] != "No"
+		r.relayFile, r.relayPos = row["Relay_Log_File"], number(row["Relay_Log_Pos"])
+		r.ioError = row["Last_IO_Error"]
+		r.sqlErrno, r.sqlError = int(number(row["Last_SQL_Errno"])), row["Last_SQL_Error"]
+		// Whatever comes in moves one of these: a heartbeat the first, a part
+		// of a transaction the next two.
+		r.tick = strings.Join([]string{row["Slave_received_heartbeats"], row["Master_Log_File"], row["Read_Master_Log_Pos"], r.received}, " ")
+	}
+	return r
+}
+
+// receiverStopped reports that the receiver's thread is gone.
+func (r replication) receiverStopped() bool { return r.receiver == "No" || !r.configured }
+
+func (r replication) applierRuns() bool { return r.applier == "Yes" }
+
+// idle reports that no replication thread runs: starting one would throw the
+// relay log away.
+func (r replication) idle() bool { return r.configured && r.receiverStopped() && !r.applierRuns() }
+
+// fact puts the status in the cluster's words; received is filled in by others.
+func (r replication) fact(nodeOf func(string, int) (cluster.NodeName, bool), semiSync bool) cluster.ReplicaFact {
+	f := cluster.ReplicaFact{SemiSync: semiSync, Foreign: strings.Join(r.others, ", ")}
+	if !r.configured {
+		return f
+	}
+	if node, ours := nodeOf(r.host, r.port); ours {
+		f.Source = node
+	} else {
+		f.Foreign = strings.Join(append([]string{fmt.Sprintf("%s:%d", r.host, r.port)}, r.others...), ", ")
+	}
+	f.Receiver, f.Started = r.receiver == "Yes", !r.receiverStopped()
+	f.Applier = r.applierRuns()
+	f.Error = r.ioError
+	if r.sqlError != "" {
+		f.Error = r.sqlError
+	}
+	return f
+}
+
+// replicationStatus asks for the status.
+func replicationStatus(ctx context.Context, l *link) (replication, error) {
+	status, err := l.query(ctx, showReplication)
+	if err != nil {
+		return replication{}, fmt.Errorf("read the replication status: %w", err)
+	}
+	return readReplication(status), nil
+}
+
+// executed reads what is applied.
+func (s *Server) executed(ctx context.Context, l *link) (gtid.Set, error) {
+	got, err := l.query(ctx, "SELECT @@global.gtid_binlog_state AS state, @@global.gtid_slave_pos AS pos")
+	if err != nil {
+		return gtid.Set{}, fmt.Errorf("read what is applied: %w", err)
+	}
+	return s.parseExecuted(ctx, l, got[0]["state"], got[0]["pos"])
+}
+
+// held reads what the server holds, to the last complete transaction of its
+// relay log.
+func (s *Server) held(ctx context.Context, l *link) (db.Held, replication, error) {
+	r, err := replicationStatus(ctx, l)
+	if err != nil {
+		return db.Held{}, r, err
+	}
+	// Read after the received position: what is applied meanwhile is in both.
+	executed, err := s.executed(ctx, l)
+	if err != nil {
+		return db.Held{}, r, err
+	}
+	received, complete, err := s.received(ctx, l, r, executed, wholeRelayLog)
+	if err != nil {
+		return db.Held{}, r, err
+	}
+	if !complete {
+		return db.Held{}, r, fmt.Errorf("read the relay log from %s: not to its end", r.relayFile)
+	}
+	marker, err := readMarker(ctx, l)
+	return db.Held{Executed: executed, Received: received, Marker: marker}, r, err
+}
+
+func readMarker(ctx context.Context, l *link) (cluster.Epoch, error) {
+	v, err := l.value(ctx, selectMarker)
+	if err != nil && verdict(err) != db.NoSchema {
+		return 0, fmt.Errorf("read the newest marker: %w", err)
+	}
+	return cluster.Epoch(number(v)), nil
+}
+
+const selectMarker = "SELECT MAX(epoch) FROM baton.epochs"
