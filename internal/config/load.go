@@ -43,7 +43,7 @@ func cause(err error) string {
 // Parse judges the content of a file. Paths in it count from the directory of
 // file, which is not looked at.
 func Parse(file string, content []byte) (*Config, Findings) {
-	l := &loader{file: file, cfg: &Config{File: file, lines: map[string]int{}}, table: newTable(), bad: map[string]bool{}}
+	l := &loader{file: file, cfg: &Config{File: file, lines: map[string]int{}}, table: newTable(), bad: map[string]bool{}, empty: map[string]bool{}}
 	if root := l.document(content); root != nil {
 		l.mapping(root, reflect.ValueOf(l.cfg).Elem(), "")
 		l.defaults()

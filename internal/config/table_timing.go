@@ -11,7 +11,7 @@ func timingKeys() []Key {
 	return []Key{
 		key("timing.lease", Duration).byProfile("750ms", "2s", "10s").between("100ms", "5m").same().
 			doc("L: how long the primary may serve after a renewal was sent. A host that is gone is replaced after about L.",
-				"Never change it node by node while the cluster runs: see \"Changing the lease\"."),
+				"Never change it node by node while the cluster runs: docs/configuration.md has a chapter on changing it."),
 		key("timing.renew", Duration).follows("lease / 4", share(1, 4)).between("10ms", "5m").same().
 			doc("How often the lease is renewed; at most a third of it."),
 		key("timing.call", Duration).follows("lease / 8", share(1, 8)).between("5ms", "5m").same().
@@ -25,7 +25,7 @@ func timingKeys() []Key {
 		key("timing.hang", Duration).byProfile("1s", "3s", "10s").between("200ms", "10m").same().reload().
 			doc("A server that has answered nothing for so long is hung. Waiting for an acknowledgement is no hang."),
 		key("timing.drain", Duration).byProfile("5s", "10s", "30s").between("0s", "1h").same().reload().
-			doc("A planned switch gives open transactions so long to end; then they are rolled back."),
+			doc("A planned switch waits so long for open transactions to end. Those still open then get an error when they commit."),
 		key("timing.handoff", Duration).follows("2 × drain, but at least 2 × lease", func(c *Config) string {
 			return max(2*c.Timing.Drain, 2*c.Timing.Lease).String()
 		}).between("100ms", "2h").same().reload().
