@@ -3,8 +3,11 @@ package fence
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,6 +32,7 @@ func TestAFrozenAgentsLeaseEnds(t *testing.T) {
 	a := startAgent(l.host, agentLease)
 	l.client.dial(virtual4, dbPort)
 	must(t, a.cmd.Process.Signal(syscall.SIGSTOP))
+	until(t, "every thread of the agent stands still", func() bool { return stopped(t, a.cmd.Process.Pid) })
 	end := clock.Now().Add(agentLease) // no end that it could have computed is later
 	wantShutAfter(t, l, end)
 	// It goes on, late with what it was doing, and renews.
@@ -40,6 +44,19 @@ func TestAFrozenAgentsLeaseEnds(t *testing.T) {
 		}
 		return err == nil
 	})
+}
+
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	must(t, err)
+	for _, file := range stats {
+		b, err := os.ReadFile(file)
+		if err == nil && !bytes.Contains(b, []byte(") T ")) {
+			return false
+		}
+	}
+	return len(stats) > 0
 }
 
 func TestANewAgentAdoptsTheGateAndItsTimer(t *testing.T) {

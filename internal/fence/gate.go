@@ -27,20 +27,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
-)
-
-var (
-	// ErrUnavailable says that this host cannot have a gate: no nftables in the
-	// kernel, one that lacks a feature we need, or no permission (CAP_NET_ADMIN).
-	// What is left is read_only and destroying sockets, a weaker guarantee.
-	ErrUnavailable = errors.New("nftables is not available")
-	// ErrOwned says that another living process holds this cluster's gate.
-	ErrOwned = errors.New("the gate belongs to another process")
-	// ErrLate says that the lease ended before the gate could be opened for it.
-	// The gate is closed.
-	ErrLate = errors.New("too late for this lease")
 )
 
 // Gate is one cluster's gate on this host. Its methods may be called from
@@ -213,7 +200,7 @@ func (g *Gate) adopt(ctx context.Context, info tableInfo) error {
 	if err := b.commit(ctx, g.nft); err != nil {
 		return err
 	}
-	g.want = seen.wanted(g.cfg.Scope, clock.Now())
+	g.want = seen.wanted(g.cfg.Scope)
 	g.log.InfoContext(ctx, "adopted the gate that is there", "mode", g.want.mode)
 	return nil
 }
@@ -227,32 +214,6 @@ func fixedSets() []string {
 }
 
 func sortedPorts(ports []uint16) []uint16 { return slices.Sorted(slices.Values(ports)) }
-
-// explain turns the kernel's answers into the errors that callers act on.
-func (g *Gate) explain(ctx context.Context, doing string, err error) error {
-	if errors.Is(err, unix.EPERM) {
-		info, lookErr := findTable(ctx, g.nft, g.table)
-		if lookErr == nil && info.owner != 0 && info.owner != g.nft.port {
-			return fmt.Errorf("%s: %w (netlink port %d, usually its process id)", doing, ErrOwned, info.owner)
-		}
-	}
-	return unavailable(doing, err)
-}
-
-// unavailable recognizes the errors which say that this host cannot have a gate.
-func unavailable(doing string, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%s: %w: %w: this needs CAP_NET_ADMIN in the network namespace", doing, ErrUnavailable, err)
-	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT),
-		errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.ENOENT):
-		return fmt.Errorf("%s: %w: %w: the kernel lacks nf_tables, family inet, or one of its parts (reject, meta time, set timeouts)",
-			doing, ErrUnavailable, err)
-	}
-	return fmt.Errorf("%s: %w", doing, err)
-}
 
 // Leave lets go of the gate and leaves it as it stands, its timers running:
 // for an agent that is about to restart. The Gate cannot be used any more.
@@ -279,36 +240,6 @@ func (g *Gate) Remove(ctx context.Context) (err error) {
 	g.release(func() { err = removeTable(ctx, g.nft, g.table) })
 	if err != nil {
 		return fmt.Errorf("remove gate %s: %w", g.table, err)
-	}
-	return nil
-}
-
-// RemoveLeftover takes away what an agent that is gone has left of a cluster's
-// gate, and says whether there was something. It touches nothing else.
-func RemoveLeftover(ctx context.Context, clusterName string) (found bool, err error) {
-	nft, err := dialNetlink(unix.NETLINK_NETFILTER)
-	if err != nil {
-		return false, fmt.Errorf("remove gate of cluster %s: %w", clusterName, unavailable("connect", err))
-	}
-	defer nft.close()
-	info, err := findTable(ctx, nft, TableName(clusterName))
-	if err != nil {
-		return false, fmt.Errorf("remove gate of cluster %s: %w", clusterName, unavailable("look for the table", err))
-	}
-	if !info.present {
-		return false, nil
-	}
-	if info.owner != 0 {
-		return true, fmt.Errorf("remove gate of cluster %s: %w (netlink port %d, usually its process id)", clusterName, ErrOwned, info.owner)
-	}
-	return true, removeTable(ctx, nft, TableName(clusterName))
-}
-
-func removeTable(ctx context.Context, nft *nlConn, table string) error {
-	b := newBatch(table)
-	b.deleteTable()
-	if err := b.commit(ctx, nft); err != nil && !errors.Is(err, unix.ENOENT) {
-		return err
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
 )
 
@@ -43,10 +44,13 @@ type seen struct {
 	end   time.Time
 	// open says that the set element is there; left is what its timeout has
 	// left, zero if it has none.
-	open    bool
-	timed   bool
-	left    time.Duration
-	at      time.Time // wall clock when it was read
+	open  bool
+	timed bool
+	left  time.Duration
+	// boot was read before everything else, and wall after it, so that the end
+	// of a lease computed from them is rather too early than too late.
+	boot    cluster.Instant
+	wall    time.Time
 	ports   []uint16
 	cut     []netip.Addr
 	sources []netip.AddrPort
@@ -63,7 +67,7 @@ func (s seen) mode() (Mode, time.Duration) {
 		return ReadOnly, 0
 	}
 	remaining := s.left
-	if byWall := s.end.Sub(s.at); s.until == Leased && (!s.timed || byWall < remaining) {
+	if byWall := s.end.Sub(s.wall); s.until == Leased && (!s.timed || byWall < remaining) {
 		remaining = byWall
 	}
 	if remaining <= 0 {
@@ -91,14 +95,14 @@ func (s seen) cutNodes(scope Scope) []cluster.NodeName {
 }
 
 // wanted is what an agent would have had to ask for to make the kernel do this.
-func (s seen) wanted(scope Scope, now cluster.Instant) wanted {
+func (s seen) wanted(scope Scope) wanted {
 	mode, remaining := s.mode()
 	w := wanted{mode: mode, cut: s.cutNodes(scope), sources: s.sources}
 	switch mode {
 	case Missing:
 		w.mode = Closed
 	case Leased:
-		w.until = now.Add(remaining)
+		w.until = s.boot.Add(remaining)
 	}
 	return w
 }
@@ -132,11 +136,12 @@ func (g *Gate) observe(ctx context.Context) (seen, error) {
 }
 
 func (g *Gate) observeOnce(ctx context.Context) (seen, error) {
+	boot := clock.Now()
 	info, err := findTable(ctx, g.nft, g.table)
 	if err != nil || !info.present {
 		return seen{}, err
 	}
-	s := seen{}
+	s := seen{boot: boot}
 	rules, err := dumpRules(ctx, g.nft, g.table)
 	if err != nil {
 		return s, fmt.Errorf("list rules: %w", err)
@@ -150,7 +155,7 @@ func (g *Gate) observeOnce(ctx context.Context) (seen, error) {
 	if err := g.observeSets(ctx, &s); err != nil {
 		return s, fmt.Errorf("list set elements: %w", err)
 	}
-	s.at = time.Now()
+	s.wall = time.Now()
 	return s, nil
 }
 

@@ -36,7 +36,8 @@ type Granted struct {
 //
 // Locked memory is locked as it is touched, and never given back: the Go
 // runtime's returning of unused memory has no effect on it, so the process
-// stays as large as it has once been.
+// stays as large as it has once been. A process that gives up CAP_IPC_LOCK
+// afterwards dies at its next large allocation.
 func Enable(priority int) Granted {
 	if priority == 0 {
 		priority = DefaultPriority

@@ -204,10 +204,11 @@ func helpMemory() error {
 }
 
 // helpDropped gives its privileges up once it is real-time. Then the thread
-// that started a program cannot be made what it was, and must end.
+// that started a program cannot be made what it was, and must end. (Memory is
+// not locked here: whoever gives up CAP_IPC_LOCK after that dies of it.)
 func helpDropped() error {
-	if err := enabled(); err != nil {
-		return err
+	if err := scheduleAll(DefaultPriority); err != nil {
+		return fmt.Errorf("%w: %w", errSkip, err)
 	}
 	if err := syscall.Setuid(65534); err != nil {
 		return err

@@ -32,8 +32,15 @@ func Start(cmd *exec.Cmd) error {
 // startOnThread starts cmd from a thread of its own. If the flag cannot be
 // taken off again (that needs CAP_SYS_NICE) the goroutine ends while locked to
 // the thread, and the runtime ends the thread with it.
+//
+// The main thread cannot be ended; with the flag left on it, it would have to
+// be put aside for ever. So it is kept busy while another one does the work.
 func startOnThread(cmd *exec.Cmd) error {
 	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		defer runtime.UnlockOSThread()
+		return Start(cmd)
+	}
 	attr, err := unix.SchedGetAttr(0, 0)
 	if err != nil {
 		runtime.UnlockOSThread()
