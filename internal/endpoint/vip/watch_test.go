@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baton-db/baton/internal/clock"
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint/vip"
 )
 
@@ -106,8 +107,8 @@ func (r *hearing) await(t testing.TB, what string, ok func(frame) bool) frame {
 	}
 }
 
-// mark lets await and silent start from here: it is a frame that only the test
-// sends, and what was sent on the same wire before has been heard by then.
+// until reads to the last frame, which the test itself brought about, and
+// reports every frame before it that should never have been sent.
 func (r *hearing) until(t testing.TB, from *host, last func(frame) bool, never func(frame) bool) {
 	t.Helper()
 	r.await(t, "the frame that ends the listening on "+from.name, func(f frame) bool {
@@ -295,27 +296,32 @@ func TestAddressesThatWentWithTheInterfaceAreReportedAndBoundAgain(t *testing.T)
 
 func TestNothingIsAnnouncedAfterDropOrPastTheEnd(t *testing.T) {
 	l := newLab(t)
-	s := l.db1.set(t, func(c *vip.Config) { c.Refresh = time.Millisecond })
+	s := l.db1.set(t)
 	runSet(t, s)
 	end := func(f frame) bool { return f.op == arpReplyOp && f.spa.String() == "10.78.0.11" }
 	ours := func(f frame) bool { return f.spa == vip4 || f.icmp == 136 && f.target == vip6 }
 	ping := func() { l.cl.sh(t, "ip neigh flush dev eth0; ping -q -c 1 -W 5 10.78.0.11 >/dev/null") }
+	// silence listens until that instant, which is after an announcement that
+	// would have been due.
+	silence := func(until cluster.Instant) {
+		ping()
+		heard := l.cl.hear(t) // what was sent before has arrived before the ping
+		await(t, func() bool { return clock.Now() > until }, func() string { return "time stands still" })
+		ping()
+		heard.until(t, l.db1, end, ours)
+	}
 
+	bound := clock.Now()
 	bind(t, s)
-	heard := l.cl.hear(t)
 	drop(t, s)
-	ping()
-	ping()
-	heard.await(t, "the host itself", end) // frames of before the drop are heard by now
-	heard.until(t, l.db1, end, ours)
+	silence(bound.Add(700 * time.Millisecond))
 
-	if _, err := s.Bind(t.Context(), vip.Claim{Until: in(200 * time.Millisecond)}); err != nil {
+	heard := l.cl.hear(t)
+	bound = clock.Now()
+	if _, err := s.Bind(t.Context(), vip.Claim{Until: bound.Add(300 * time.Millisecond)}); err != nil {
 		t.Fatal(err)
 	}
 	heard.await(t, "an announcement", ours)
-	until := in(250 * time.Millisecond)
-	await(t, func() bool { return clock.Now() > until }, func() string { return "time stands still" })
-	heard = l.cl.hear(t)
-	ping()
-	heard.until(t, l.db1, end, ours)
+	await(t, func() bool { return clock.Now() > bound.Add(300*time.Millisecond) }, func() string { return "time stands still" })
+	silence(bound.Add(800 * time.Millisecond))
 }
