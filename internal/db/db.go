@@ -113,6 +113,12 @@ type Replication interface {
 	// ReplicaSemiSync says whether this server acknowledges what it receives.
 	// The receiver is restarted for it, if it runs.
 	ReplicaSemiSync(ctx context.Context, on bool) error
+	// AcknowledgeAgain tells the source once more that everything received is
+	// here. It is for a replica that acknowledges and holds all that its source
+	// has, while commits there still wait: if a connection breaks after a
+	// transaction was received and before its acknowledgement arrived, nothing
+	// else ever frees them. A server that does not acknowledge is left as it is.
+	AcknowledgeAgain(ctx context.Context) error
 }
 
 // Serving are the steps on the writable side of a server.

@@ -26,32 +26,34 @@ import (
 
 // WaitApplied implements db.Replication.
 func (s *session) WaitApplied(ctx context.Context, want gtid.Set, progress func(gtid.Set)) error {
-	return s.step(ctx, "apply what was received", func() error {
-		var before gtid.Set
-		for started := false; ; {
-			applied, err := s.executed(ctx)
-			if err != nil {
-				return err
-			}
-			if progress != nil && !applied.Equal(before) {
-				progress(applied)
-				before = applied
-			}
-			missing := want.Subtract(applied)
-			if missing.IsZero() {
-				return nil
-			}
-			if started, err = s.keepApplying(ctx, want, started); err != nil {
-				return err
-			}
-			// Returns as soon as the position is reached, and now and then to
-			// see whether the applier still runs.
-			const lookAgain = 100 * time.Millisecond
-			if _, err := s.link.value(ctx, "SELECT MASTER_GTID_WAIT(?, ?)", waitFor(missing), lookAgain.Seconds()); err != nil {
-				return err
-			}
+	return s.step(ctx, "apply what was received", func() error { return s.waitApplied(ctx, want, progress) })
+}
+
+func (s *session) waitApplied(ctx context.Context, want gtid.Set, progress func(gtid.Set)) error {
+	var before gtid.Set
+	for started := false; ; {
+		applied, err := s.executed(ctx)
+		if err != nil {
+			return err
 		}
-	})
+		if progress != nil && !applied.Equal(before) {
+			progress(applied)
+			before = applied
+		}
+		missing := want.Subtract(applied)
+		if missing.IsZero() {
+			return nil
+		}
+		if started, err = s.keepApplying(ctx, want, started); err != nil {
+			return err
+		}
+		// Returns as soon as the position is reached, and now and then to see
+		// whether the applier still runs.
+		const lookAgain = 100 * time.Millisecond
+		if _, err := s.link.value(ctx, "SELECT MASTER_GTID_WAIT(?, ?)", waitFor(missing), lookAgain.Seconds()); err != nil {
+			return err
+		}
+	}
 }
 
 // keepApplying starts an applier that stands still, once, and says why it is of

@@ -164,31 +164,3 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 	}
 	return d
 }
-
-// ReplicaSemiSync implements db.Replication.
-func (s *session) ReplicaSemiSync(ctx context.Context, on bool) error {
-	return s.step(ctx, fmt.Sprintf("acknowledge %t", on), func() error {
-		if err := s.exec(ctx, fmt.Sprintf("SET GLOBAL rpl_semi_sync_slave_enabled = %t", on)); err != nil {
-			return err
-		}
-		r, err := replicationStatus(ctx, s.link)
-		if err != nil || r.receiverStopped() {
-			return err
-		}
-		// The receiver looks at the setting when it connects. The applier must
-		// run while it is stopped, or the start throws the relay log away;
-		// stopReceiver sees to that, and it may have failed.
-		if err := s.stopReceiver(ctx); err != nil {
-			return err
-		}
-		if r, err = replicationStatus(ctx, s.link); err != nil {
-			return err
-		}
-		if !r.applierRuns() {
-			if err := s.allApplied(ctx, "START SLAVE IO_THREAD"); err != nil {
-				return err
-			}
-		}
-		return s.exec(ctx, "START SLAVE IO_THREAD")
-	})
-}

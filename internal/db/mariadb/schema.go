@@ -17,7 +17,7 @@ var tables = [...]string{
 		writes INT UNSIGNED NOT NULL DEFAULT 1,
 		at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) ON UPDATE CURRENT_TIMESTAMP(6)
 	) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='Baton: the reigns of this cluster'`,
-	// The row that the write probe changes.
+	// The rows that the write probe changes, one for each of its connections.
 	`CREATE TABLE IF NOT EXISTS baton.probe (
 		id TINYINT UNSIGNED NOT NULL PRIMARY KEY,
 		writes BIGINT UNSIGNED NOT NULL,

@@ -22,11 +22,17 @@ type replication struct {
 	usingGTID  bool
 	relayFile  string // where the applier stands
 	relayPos   uint64
-	ioError    string
-	sqlErrno   int
-	sqlError   string
-	tick       string
-	others     []string // named connections, which are none of ours
+	sourceFile string // where the receiver stands, in the source's binary log
+	sourcePos  uint64
+	// How far the applier came in the source's binary log.
+	appliedFile string
+	appliedPos  uint64
+	heartbeat   string // its period, in seconds
+	ioError     string
+	sqlErrno    int
+	sqlError    string
+	tick        string
+	others      []string // named connections, which are none of ours
 }
 
 const showReplication = "SHOW ALL SLAVES STATUS"
@@ -44,6 +50,9 @@ func readReplication(status []map[string]string) replication {
 		r.received = row["Gtid_IO_Pos"]
 		r.usingGTID = row["Using_Gtid"] != "No"
 		r.relayFile, r.relayPos = row["Relay_Log_File"], number(row["Relay_Log_Pos"])
+		r.sourceFile, r.sourcePos = row["Master_Log_File"], number(row["Read_Master_Log_Pos"])
+		r.appliedFile, r.appliedPos = row["Relay_Master_Log_File"], number(row["Exec_Master_Log_Pos"])
+		r.heartbeat = row["Slave_heartbeat_period"]
 		r.ioError = row["Last_IO_Error"]
 		r.sqlErrno, r.sqlError = int(number(row["Last_SQL_Errno"])), row["Last_SQL_Error"]
 		// Whatever comes in moves one of these: a heartbeat the first, a part
