@@ -21,9 +21,8 @@ import (
 	"github.com/baton-db/baton/internal/core/detect"
 )
 
-// Config is one configuration file with every default filled in. Paths in it
-// are absolute, or relative to where the file itself was found. Treat it as
-// read-only.
+// Config is one configuration file with every default filled in. Paths in one
+// that Load returns are absolute. Treat it as read-only.
 type Config struct {
 	File string // as it was given to Load
 
@@ -46,6 +45,7 @@ type Config struct {
 	Realtime   bool             `key:"realtime"`
 	Log        Log              `key:"log"`
 
+	dir   string         // from which relative paths count
 	lines map[string]int // of what the file says, by path
 }
 
@@ -73,7 +73,7 @@ type Node struct {
 }
 
 // Store is where the record is kept: in members inside the agents, or in an
-// etcd that runs already.
+// etcd that runs already. Of an external one the first three are zero.
 type Store struct {
 	PeerPort  int           `key:"peer_port"`
 	Heartbeat time.Duration `key:"heartbeat"`

@@ -85,7 +85,7 @@ func (l *loader) judgeMembers() {
 	case data < 2:
 		l.report("nodes", fmt.Sprintf("%d of %d nodes have a server, so nobody can take over", data, n), "give at least two of them role: data")
 	case n%2 == 0:
-		l.warn("nodes", fmt.Sprintf("%d voters survive the loss of no more nodes than %d", n, n-1), "add a witness, or leave one out")
+		l.warn("nodes", fmt.Sprintf("%d voters survive no more losses than %d would", n, n-1), "add a witness, or leave one out")
 	case n > 7:
 		l.warn("nodes", fmt.Sprintf("%d voters make every renewal of the lease wait for %d of them", n, n/2+1), "three or five are plenty; split the cluster, or use an external store")
 	}
@@ -130,9 +130,12 @@ func (l *loader) judgeRoles() {
 			}
 			continue
 		}
-		for _, key := range []string{"server", "prefer", "never"} {
-			if path := at("nodes", i, key); l.said(path) {
-				l.report(path, "a witness has no server", "remove it, or make the node role: data")
+		for _, k := range []struct {
+			key string
+			set bool
+		}{{"server", n.Server != nil}, {"prefer", n.Prefer != 0}, {"never", n.Never}} {
+			if k.set {
+				l.report(at("nodes", i, k.key), "a witness has no server", "remove it, or make the node role: data")
 			}
 		}
 	}

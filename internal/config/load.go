@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -29,7 +30,11 @@ func Load(path string) (*Config, Findings) {
 	if err != nil {
 		return nil, Findings{{File: path, What: "read it: " + cause(err), Mend: "give the path of a file that can be read", Severity: Error}}
 	}
-	return Parse(path, content)
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, Findings{{File: path, What: "find its directory: " + err.Error(), Mend: "give an absolute path", Severity: Error}}
+	}
+	return parse(path, dir, content)
 }
 
 // cause is an error without the path, which stands beside it already.
@@ -43,7 +48,11 @@ func cause(err error) string {
 // Parse judges the content of a file. Paths in it count from the directory of
 // file, which is not looked at.
 func Parse(file string, content []byte) (*Config, Findings) {
-	l := &loader{file: file, cfg: &Config{File: file, lines: map[string]int{}}, table: newTable(), bad: map[string]bool{}, empty: map[string]bool{}}
+	return parse(file, filepath.Dir(file), content)
+}
+
+func parse(file, dir string, content []byte) (*Config, Findings) {
+	l := &loader{file: file, cfg: &Config{File: file, dir: dir, lines: map[string]int{}}, table: newTable(), bad: map[string]bool{}, empty: map[string]bool{}}
 	if root := l.document(content); root != nil {
 		l.mapping(root, reflect.ValueOf(l.cfg).Elem(), "")
 		l.defaults()
@@ -51,6 +60,9 @@ func Parse(file string, content []byte) (*Config, Findings) {
 		l.judge()
 	}
 	l.found.sorted()
+	if l.cfg.Store.External() {
+		l.cfg.Store.PeerPort, l.cfg.Store.Heartbeat, l.cfg.Store.Election = 0, 0, 0
+	}
 	if len(l.found.Errors()) > 0 {
 		return nil, l.found
 	}

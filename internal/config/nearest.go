@@ -40,9 +40,10 @@ func everyName() []string {
 }
 
 // nearest returns the word that is most like s, if one is like it at all: with
-// a third of its letters, and no more than three, wrong.
+// a third of its letters, and no more than three, wrong. Of one or two letters
+// anything could be meant.
 func nearest(s string, words []string) (string, bool) {
-	best, least := "", min(3, max(1, len(s)/3))+1
+	best, least := "", min(3, len(s)/3)+1
 	for _, w := range words {
 		if d := distance(strings.ToLower(s), w); d < least {
 			best, least = w, d

@@ -183,6 +183,18 @@ func (k Key) outside(x any, text string, parse any) (what, mend string) {
 	return "", ""
 }
 
+// allowsZero reports whether the zero value can be written.
+func (k Key) allowsZero() bool {
+	var low bool
+	switch k.Kind {
+	case Duration:
+		low, _ = beyond(0, k.Min, k.Max, time.ParseDuration)
+	case Integer:
+		low, _ = beyond(0, k.Min, k.Max, strconv.Atoi)
+	}
+	return !low
+}
+
 func beyond[T cmp.Ordered](x T, least, most string, parse func(string) (T, error)) (low, high bool) {
 	if b, err := parse(least); err == nil && x < b {
 		low = true
@@ -242,7 +254,7 @@ func shortDuration(d time.Duration) string {
 func (l *loader) absolute(v reflect.Value, path string) {
 	each(v, path, func(path string, v reflect.Value) {
 		if k, _ := l.table.row(path); k.Kind == File && v.String() != "" && !filepath.IsAbs(v.String()) {
-			v.SetString(filepath.Join(filepath.Dir(l.file), v.String()))
+			v.SetString(filepath.Join(l.cfg.dir, v.String()))
 		}
 	})
 }

@@ -31,6 +31,8 @@ func (c *Config) Rows() []Row {
 		source := "default"
 		line, said := c.lines[x.path]
 		switch {
+		case x.v.IsZero() && !x.key.allowsZero():
+			continue // it does not apply
 		case said:
 			source = fmt.Sprintf("line %d", line)
 		case strings.HasPrefix(pattern(x.path), "server.") && strings.HasPrefix(x.path, "nodes["):
@@ -100,7 +102,7 @@ func (c *Config) Hash() string {
 // YAML writes the configuration in force, every default included, in a form
 // that Parse reads.
 func (c *Config) YAML() ([]byte, error) {
-	b, err := yaml.Marshal(tree(reflect.ValueOf(c).Elem(), ""))
+	b, err := yaml.Marshal(newTable().tree(reflect.ValueOf(c).Elem(), ""))
 	if err != nil {
 		return nil, fmt.Errorf("write the configuration of %s as YAML: %w", c.Cluster, err)
 	}
@@ -120,23 +122,23 @@ func (c *Config) String() string {
 // durations as text. There are no secrets in it.
 func (c *Config) MarshalJSON() ([]byte, error) {
 	var plain map[string]any
-	if err := tree(reflect.ValueOf(c).Elem(), "").Decode(&plain); err != nil {
+	if err := newTable().tree(reflect.ValueOf(c).Elem(), "").Decode(&plain); err != nil {
 		return nil, fmt.Errorf("write the configuration of %s as JSON: %w", c.Cluster, err)
 	}
 	return json.Marshal(plain)
 }
 
 // tree is a block as YAML, without what is empty.
-func tree(v reflect.Value, path string) *yaml.Node {
+func (t table) tree(v reflect.Value, path string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode}
 	add := func(key string, value *yaml.Node) {
 		name := &yaml.Node{}
 		name.SetString(key)
 		n.Content = append(n.Content, name, value)
 	}
-	t := v.Type()
-	for i := range t.NumField() {
-		key := t.Field(i).Tag.Get("key")
+	typ := v.Type()
+	for i := range typ.NumField() {
+		key := typ.Field(i).Tag.Get("key")
 		field := v.Field(i)
 		if key == "" || field.Kind() == reflect.Pointer && field.IsNil() {
 			continue
@@ -144,7 +146,7 @@ func tree(v reflect.Value, path string) *yaml.Node {
 		if field.Kind() == reflect.Pointer {
 			field = field.Elem()
 		}
-		if leaf := branch(field, join(path, key)); leaf != nil {
+		if leaf := t.branch(field, join(path, key)); leaf != nil {
 			add(key, leaf)
 		}
 	}
@@ -152,10 +154,10 @@ func tree(v reflect.Value, path string) *yaml.Node {
 }
 
 // branch is one field as YAML; nil if it is empty.
-func branch(v reflect.Value, path string) *yaml.Node {
+func (t table) branch(v reflect.Value, path string) *yaml.Node {
 	switch {
 	case isBlock(v.Type()):
-		if n := tree(v, path); len(n.Content) > 0 {
+		if n := t.tree(v, path); len(n.Content) > 0 {
 			return n
 		}
 		return nil
@@ -164,7 +166,7 @@ func branch(v reflect.Value, path string) *yaml.Node {
 	case v.Kind() == reflect.Slice && isBlock(v.Type().Elem()):
 		list := &yaml.Node{Kind: yaml.SequenceNode}
 		for i := range v.Len() {
-			list.Content = append(list.Content, tree(v.Index(i), path))
+			list.Content = append(list.Content, t.tree(v.Index(i), path))
 		}
 		return list
 	case v.Kind() == reflect.Slice:
@@ -179,8 +181,10 @@ func branch(v reflect.Value, path string) *yaml.Node {
 		}
 		return nil
 	}
-	n := &yaml.Node{Kind: yaml.ScalarNode, Value: write(v)}
-	return n
+	if k, _ := t.row(path); v.IsZero() && !k.allowsZero() {
+		return nil // it does not apply
+	}
+	return &yaml.Node{Kind: yaml.ScalarNode, Value: write(v)}
 }
 
 // quoted is a text that is read back as text.

@@ -55,14 +55,14 @@ func storeKeys() []Key {
 		key("store.tls.ca", File).doc("External store: the authority that signed its certificates."),
 		key("store.tls.cert", File).doc("External store: this node's client certificate."),
 		key("store.tls.key", File).doc("External store: the key of that certificate."),
-		key("tls.ca", File).follows("tls/ca.crt beside this file", func(c *Config) string { return filepath.Join(filepath.Dir(c.File), "tls", "ca.crt") }).
+		key("tls.ca", File).follows("tls/ca.crt beside this file", func(c *Config) string { return filepath.Join(c.dir, "tls", "ca.crt") }).
 			doc("The cluster's own certificate authority, as `baton init` makes it."),
 		key("tls.cert", File).follows("tls/<node>.crt beside this file", func(c *Config) string {
-			return filepath.Join(filepath.Dir(c.File), "tls", string(c.Node)+".crt")
+			return filepath.Join(c.dir, "tls", string(c.Node)+".crt")
 		}).
 			doc("This node's certificate, for the embedded store and between agents."),
 		key("tls.key", File).follows("tls/<node>.key beside this file", func(c *Config) string {
-			return filepath.Join(filepath.Dir(c.File), "tls", string(c.Node)+".key")
+			return filepath.Join(c.dir, "tls", string(c.Node)+".key")
 		}).
 			doc("The key of that certificate. Only its owner may read it."),
 	}

@@ -1,0 +1,305 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
+	content, err := os.ReadFile("testdata/wrong.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, found := Parse("baton.yaml", content)
+	if cfg != nil {
+		t.Error("a configuration came out of it")
+	}
+	golden(t, "testdata/wrong.golden", found.String()+"\n")
+	if strings.Contains(found.String(), "hunter2") {
+		t.Error("a password was shown")
+	}
+}
+
+// good is a valid file to which cases add keys.
+const good = `node: db1
+cluster: shop
+nodes:
+  - {name: db1, address: 10.77.0.11, site: a}
+  - {name: db2, address: 10.77.0.12, site: b}
+  - {name: w1, role: witness, address: 10.77.0.20}
+server: &server
+  password_file: agent.password
+  replication: {password_file: repl.password}
+  probe: {password_file: probe.password}
+`
+
+// Each case changes one thing in a good file: it replaces a text, or adds one.
+func TestFindings(t *testing.T) {
+	for name, tt := range map[string]struct {
+		replace, by string
+		want        []string
+	}{
+		"a role is misspelt": {"role: witness", "role: withness",
+			[]string{`baton.yaml:6: nodes[2].role: "withness" is no role; use data or witness`}},
+		"a unit is forgotten": {"", "timing: {lease: 750}",
+			[]string{`baton.yaml:11: timing.lease: 750 needs a unit; write 750ms`}},
+		"a unit is forgotten and both fit": {"", "timing: {drain: 20}",
+			[]string{`baton.yaml:11: timing.drain: 20 needs a unit; write 20ms or 20s`}},
+		"a unit is spelled out": {"", "timing: {drain: 20 seconds}",
+			[]string{`baton.yaml:11: timing.drain: "20 seconds" is no duration; write 20s`}},
+		"a duration is out of bounds": {"", "timing: {lease: 10m}",
+			[]string{`baton.yaml:11: timing.lease: 10m is too much; write 100ms to 5m`}},
+		"a number is text": {"password_file: agent", "port: \"3307\"\n  password_file: agent",
+			[]string{`baton.yaml:8: server.port: "3307" is text; write the number without quotes: 3307`}},
+		"a number is out of bounds": {"password_file: agent", "port: 70000\n  password_file: agent",
+			[]string{`baton.yaml:8: server.port: 70000 is too much; write 1 to 65535`}},
+		"a key is misspelt": {"", "timing: {lese: 1s}",
+			[]string{`baton.yaml:11: timing.lese: there is no such key; did you mean timing.lease?`}},
+		"a key is in the wrong block": {"", "lease: 1s",
+			[]string{`baton.yaml:11: lease: there is no such key; did you mean timing.lease?`}},
+		"a key is like none": {"", "log: {colour: blue}",
+			[]string{`baton.yaml:11: log.colour: there is no such key; remove it; log has level, format`}},
+		"a key stands twice": {"", "mode: active\nmode: observe",
+			[]string{`baton.yaml:12: mode: stands here for a second time, after line 11; keep one of them`}},
+		"yes is no truth value": {"", "realtime: yes",
+			[]string{`baton.yaml:11: realtime: "yes" is neither true nor false; write true`}},
+		"a percentage is no ratio": {"", "timing: {drift: 1%}",
+			[]string{`baton.yaml:11: timing.drift: "1%" is no ratio; write 0.01`}},
+		"a list is one text": {"", "sites: a b",
+			[]string{`baton.yaml:11: sites: is no list; write it as a list: [a, b]`}},
+		"a block is one text": {"", "timing: fast",
+			[]string{`baton.yaml:11: timing: holds no keys; it is a block of keys: lease, renew, call, drift, margin, beat, hang, drain, handoff, promote_stall, ack_leave, promise_wait`}},
+		"a name is given for an address": {"10.77.0.12", "db2.example.org",
+			[]string{`baton.yaml:5: nodes[1].address: "db2.example.org" is no IP address; write a number such as 10.77.0.11 or "fd77::11", no name`}},
+		"an address has a prefix length": {"10.77.0.12", "10.77.0.12/24",
+			[]string{`baton.yaml:5: nodes[1].address: "10.77.0.12/24" has a prefix length; write the address alone: 10.77.0.12`}},
+
+		"the node is none of the nodes": {"node: db1", "node: bd1",
+			[]string{`baton.yaml:1: node: "bd1" is none of nodes:; did you mean db1?`}},
+		"the node is not said": {"node: db1\n", "",
+			[]string{`baton.yaml: node: is missing; write the name of the node that this file is for, one of nodes:`}},
+		"the cluster has an odd name": {"cluster: shop", "cluster: Shop.1",
+			[]string{`baton.yaml:2: cluster: "Shop.1" is no name for a cluster; use lower-case letters, digits and dashes, at most 32`}},
+		"two voters": {"  - {name: w1, role: witness, address: 10.77.0.20}\n", "",
+			[]string{`baton.yaml:3: nodes: two voters have no majority when one is lost; add a third node, which may be a witness: - {name: w1, role: witness, address: …}`}},
+		"one server and two witnesses": {"{name: db2, ", "{name: db2, role: witness, ",
+			[]string{`baton.yaml:3: nodes: 1 of 3 nodes have a server, so nobody can take over; give at least two of them role: data`}},
+		"an even number of voters": {"server: &server", "  - {name: w2, role: witness, address: 10.77.0.21}\nserver: &server",
+			[]string{`baton.yaml:3: warning: nodes: 4 voters survive no more losses than 3 would; add a witness, or leave one out`}},
+		"a witness with a server": {"{name: w1, role: witness, ", "{name: w1, role: witness, server: {port: 3307}, prefer: 1, never: true, ",
+			[]string{
+				`baton.yaml:6: nodes[2].server: a witness has no server; remove it, or make the node role: data`,
+				`baton.yaml:6: nodes[2].prefer: a witness has no server; remove it, or make the node role: data`,
+				`baton.yaml:6: nodes[2].never: a witness has no server; remove it, or make the node role: data`,
+			}},
+		"two nodes of one name": {"name: db2", "name: db1",
+			[]string{`baton.yaml:5: nodes[1].name: db1 stands on line 4 already; give every node its own name`}},
+		"two nodes at one address, written differently": {"address: 10.77.0.12", "address: \"::ffff:10.77.0.11\"",
+			[]string{`baton.yaml:5: nodes[1].address: 10.77.0.11 stands on line 4 already; give every node its own address`}},
+		"never, everywhere": {"site: ", "never: true, site: ",
+			[]string{`baton.yaml:3: nodes: every data node is marked never, so nobody may be primary; remove never: true from at least two of them`}},
+		"never, on all but one": {"site: b", "site: b, never: true",
+			[]string{`baton.yaml:3: warning: nodes: all data nodes but db1 are marked never, so nobody may take over from it; remove never: true from another one`}},
+		"a site that is not in the order": {"", "sites: [a, bb]",
+			[]string{
+				`baton.yaml:5: nodes[1].site: "b" is none of sites:; add it to sites:, or use a or bb`,
+				`baton.yaml:11: warning: sites[1]: no node is in site "bb"; remove it, or give a node site: bb`,
+			}},
+
+		"an election of less than five heartbeats": {"", "store: {heartbeat: 100ms, election: 400ms}",
+			[]string{`baton.yaml:11: store.election: 400ms is less than five heartbeats of 100ms; write at least 500ms, or a shorter heartbeat`}},
+		"an election that outlasts the lease": {"", "store: {election: 5s}",
+			[]string{`baton.yaml:11: warning: store.election: when the store's leader is lost, its election of up to 10s can outlast the lease of 2s; write at most 625ms, or a lease of at least 10.75s`}},
+		"both an embedded and an external store": {"", "store: {peer_port: 7480, endpoints: [https://10.0.0.1:2379]}",
+			[]string{`baton.yaml:11: store.peer_port: is for the embedded store, and endpoints name an external one; remove it, or remove store.endpoints`}},
+		"a password in an endpoint": {"", "store: {endpoints: [\"https://root:hunter2@10.0.0.1:2379\"]}",
+			[]string{`baton.yaml:11: store.endpoints[0]: an endpoint with a password in it would be shown to everybody; write it without; use a client certificate, store.tls`}},
+		"an external store that anybody can read": {"", "store: {endpoints: [\"http://10.0.0.1:2379\"]}",
+			[]string{`baton.yaml:11: warning: store.endpoints[0]: what goes to 10.0.0.1:2379 can be read and changed on the way; use https:// and store.tls`}},
+		"a certificate without its key": {"", "store: {endpoints: [https://10.0.0.1:2379], tls: {ca: a, cert: b}}",
+			[]string{`baton.yaml:11: store.tls: a certificate and its key belong together; give both store.tls.cert and store.tls.key, or neither`}},
+		"certificates for a store that is not external": {"", "store: {tls: {ca: a}}",
+			[]string{`baton.yaml:11: store.tls.ca: is for an external store, and there are no endpoints; add store.endpoints, or use tls: for the embedded one`}},
+
+		"renewals too seldom": {"", "timing: {renew: 700ms}",
+			[]string{`baton.yaml:11: timing.renew: 700ms is more than a third of the lease of 2s: one lost renewal would end it; write at most 666ms`}},
+		"calls too long": {"", "timing: {call: 600ms}",
+			[]string{
+				`baton.yaml: warning: store.election: when the store's leader is lost, its election of up to 1s can outlast the lease of 2s; write at most 450ms, or a lease of at least 2.1s`,
+				`baton.yaml:11: timing.call: 600ms is more than a quarter of the lease of 2s: one slow call would end it; write at most 500ms`,
+			}},
+		"a margin that leaves nothing": {"", "timing: {margin: 1250ms}",
+			[]string{`baton.yaml:11: timing.margin: 1.25s leaves nothing of the lease of 2s: the gate would close between two renewals; write less than 1.25s`}},
+		"a margin that leaves little": {"", "timing: {margin: 1100ms}",
+			[]string{`baton.yaml:11: warning: timing.margin: 1.1s leaves 150ms of the lease of 2s for a renewal to be late; write less, or a longer lease`}},
+		"a handoff shorter than its drain": {"", "timing: {drain: 30s, handoff: 30s}",
+			[]string{`baton.yaml:11: timing.handoff: 30s is over before drain, 30s, is; write more than 30s, such as 1m2s`}},
+		"a replica that leaves at every hiccup": {"", "timing: {ack_leave: 1s}",
+			[]string{`baton.yaml:11: timing.ack_leave: 1s is less than the lease: replicas would leave the ack set at every hiccup; write at least 2s`}},
+		"a candidate that gets no time": {"", "timing: {promote_stall: 1s}",
+			[]string{`baton.yaml:11: timing.promote_stall: 1s is less than the lease: a candidate would be given up before it could take it; write at least 2s`}},
+		"a hang of less than two looks": {"", "timing: {hang: 400ms}",
+			[]string{
+				`baton.yaml:11: timing.hang: 400ms is less than two looks at a suspect, 250ms apart; write at least 500ms`,
+				`baton.yaml: warning: detection.normal: a frozen server is found up to 1.3s after it froze, not within hang, 400ms; write at most 100ms`,
+			}},
+		"a suspect that is looked at less often": {"", "detection: {suspect: 2s}",
+			[]string{
+				`baton.yaml:11: detection.suspect: 2s is more than normal, 1s: a suspect is looked at more often; write at most 1s`,
+				`baton.yaml: timing.hang: 3s is less than two looks at a suspect, 2s apart; write at least 4s`,
+			}},
+		"a probe that outlives the hang limit": {"", "detection: {timeout: {server: 4s}}",
+			[]string{`baton.yaml:11: detection.timeout.server: 4s is more than timing.hang, 3s, after which the server is hung anyway; write at most 3s`}},
+		"a default that follows from an odd value": {"", "timing: {lease: 100ms, renew: 20ms, call: 20ms}",
+			[]string{
+				`baton.yaml: warning: store.election: when the store's leader is lost, its election of up to 1s can outlast the lease of 100ms; write at most 30ms, or a lease of at least 1.04s`,
+				`baton.yaml:11: warning: timing.margin: 50ms leaves 10ms of the lease of 100ms for a renewal to be late; write less, or a longer lease`,
+			}},
+
+		"more acknowledgements than MariaDB knows": {"", "durability: {acks: 2}",
+			[]string{`baton.yaml:11: durability.acks: MariaDB waits for one replica, not for 2; write acks: 1`}},
+		"more acknowledgements than replicas": {"password_file: agent", "flavor: mysql\n  password_file: agent",
+			nil},
+		"waiting for the only replica": {"", "durability: {alone: wait}",
+			[]string{`baton.yaml:11: warning: durability.alone: with one replica, every commit waits while that replica is away; use continue, or add a data node`}},
+		"acknowledgements nobody waits for": {"", "durability: {mode: async, acks: 1}",
+			[]string{`baton.yaml:11: warning: durability.acks: has no meaning in mode async; remove it, or use mode: lossless`}},
+
+		"a virtual address that is a node's": {"", "addresses: [{address: 10.77.0.12, interface: eth0}]",
+			[]string{`baton.yaml:11: addresses[0].address: 10.77.0.12 is db2's own address; use a free address of the same network: this one moves to the primary`}},
+		"a virtual address without an interface": {"", "addresses: [{address: 10.77.0.50}]",
+			[]string{`baton.yaml:11: addresses[0].interface: is missing; name the interface that binds it, such as interface: eth0`}},
+		"a virtual address twice": {"", "addresses: [{address: 10.77.0.50, interface: eth0}, {address: 10.77.0.50, interface: eth1}]",
+			[]string{`baton.yaml:11: addresses[1].address: 10.77.0.50 stands on line 11 already; name every address once`}},
+		"a virtual address on loopback": {"", "addresses: [{address: 10.77.0.50, interface: lo}]",
+			[]string{`baton.yaml:11: addresses[0].interface: nobody outside this host sees an address on lo; name the interface of the clients' network`}},
+		"a virtual address that is none": {"", "addresses: [{address: 127.0.0.2, interface: eth0}]",
+			[]string{`baton.yaml:11: addresses[0].address: 127.0.0.2 cannot lead clients to a host; use a free address of the clients' network`}},
+
+		"an account without a password": {"probe: {password_file: probe.password}", "probe: {user: watcher}",
+			[]string{`baton.yaml:10: server.probe.password_file: watcher connects over the network and needs a password; write it into a file that only root may read, and name that file here`}},
+		"one account for everything": {"probe: {password", "probe: {user: baton, password",
+			[]string{
+				`baton.yaml:7: server.writer.user: baton may write on a read-only server, and the write probe must not; use another account, such as the one of probes`,
+				`baton.yaml:7: warning: server.user: baton may do everything, and connects from other hosts too; use an account of its own for replication and for probes`,
+			}},
+		"a command with a shell in mind": {"password_file: agent", "start: [systemctl start mariadb]\n  password_file: agent",
+			[]string{`baton.yaml:8: server.start: "systemctl start mariadb" is one word with spaces in it, and no shell takes it apart; write [systemctl, start, mariadb]`}},
+		"the server and the store on one port": {"password_file: agent", "port: 7480\n  password_file: agent",
+			[]string{`baton.yaml:8: server.port: the embedded store uses 7480 too; change it, or store.peer_port`}},
+		"another flavor on one node": {"site: b", "site: b, server: {flavor: mysql}",
+			[]string{`baton.yaml:5: nodes[1].server.flavor: mysql does not replicate with the mariadb of the other nodes; use one flavor in a cluster`}},
+		"a misspelt key in a node's own block": {"site: b", "site: b, server: {prot: 3307}",
+			[]string{`baton.yaml:5: nodes[1].server.prot: there is no such key; did you mean nodes[1].server.port?`}},
+		"a path too long for a socket": {"", "run_dir: /run/" + strings.Repeat("x", 100),
+			[]string{`baton.yaml:11: run_dir: /run/` + strings.Repeat("x", 100) + `/shop.sock is too long for a unix socket, by 8 bytes; choose a shorter directory`}},
+
+		"a key without a value has its default": {"", "timing:\n  lease:\nsites:\nprofile:", nil},
+		"an alias stands for what it names":     {"", "detection: &d {normal: 1s}", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := good + tt.by + "\n"
+			if tt.replace != "" {
+				if !strings.Contains(good, tt.replace) {
+					t.Fatalf("%q is not in the file", tt.replace)
+				}
+				text = strings.ReplaceAll(good, tt.replace, tt.by)
+			}
+			_, found := Parse("baton.yaml", []byte(text))
+			var got []string
+			for _, f := range found {
+				got = append(got, f.String())
+			}
+			slices.Sort(got)
+			slices.Sort(tt.want)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("%s\nin:\n%s", diff, text)
+			}
+		})
+	}
+}
+
+func TestWhatIsNoConfigurationIsSaidSo(t *testing.T) {
+	for name, tt := range map[string]struct{ content, want string }{
+		"nothing":          {"", "baton.yaml: the file is empty; make one with `baton init`"},
+		"comments alone":   {"# later\n", "baton.yaml: the file is empty; make one with `baton init`"},
+		"a list":           {"- a\n", "baton.yaml:1: the file holds no keys; make one with `baton init`"},
+		"a tab":            {"nodes:\n\t- x\n", "baton.yaml:2: this is no YAML: found character that cannot start any token; mend this line or the one before it; indent with spaces"},
+		"two documents":    {"node: a\n---\nnode: b\n", "baton.yaml:2: a second document begins here; write one file per cluster"},
+		"a very long file": {strings.Repeat("#\n", maxFile), fmt.Sprintf("baton.yaml: the file is longer than %d bytes; give the path of a baton.yaml", maxFile)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, found := Parse("baton.yaml", []byte(tt.content))
+			if cfg != nil || found.String() != tt.want {
+				t.Errorf("got  %s\nwant %s", found, tt.want)
+			}
+		})
+	}
+	missing := filepath.Join(t.TempDir(), "baton.yaml")
+	if _, found := Load(missing); found.String() != missing+": no such file or directory; give the file with --config, or make one with `baton init`" {
+		t.Error(found)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	words := []string{"lease", "hang", "drain", "heartbeat"}
+	for word, want := range map[string]string{"leese": "lease", "laese": "lease", "Lease": "lease", "hertbeat": "heartbeat", "hartbet": "heartbeat", "x": "", "colour": "", "": ""} {
+		if got, _ := nearest(word, words); got != want {
+			t.Errorf("%q: got %q, want %q", word, got, want)
+		}
+	}
+}
+
+// Whatever comes in: no panic, errors with their mend, and what is accepted is
+// sound and can be written and read again.
+func FuzzParse(f *testing.F) {
+	f.Add(good)
+	f.Add(good + "timing: {lease: 750}")
+	f.Add("a: &a [*a]\n")
+	f.Add("? [x]\n: y\n")
+	f.Add("nodes: [[], {}, 3, {server: {port: 1}}]\naddresses: {a: b}\n<<: {}\n")
+	for _, name := range []string{"two-and-witness", "fast-lan", "three-sites", "external-store", "observe"} {
+		b, err := os.ReadFile("../../docs/examples/" + name + ".yaml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		cfg, found := Parse("baton.yaml", []byte(text))
+		for _, x := range found {
+			if x.What == "" || x.Mend == "" || x.Severity == "" || x.File == "" {
+				t.Errorf("not all is said: %+v", x)
+			}
+		}
+		if (cfg == nil) != (len(found.Errors()) > 0) {
+			t.Fatalf("a configuration: %v, with %s", cfg != nil, found)
+		}
+		if cfg == nil {
+			return
+		}
+		if err := cfg.Limits().Validate(); err != nil {
+			t.Errorf("accepted, but: %v", err)
+		}
+		if s := cfg.Settings(); s.Lease <= 0 || s.Renew > s.Lease/3 || s.Call > s.Lease/4 || len(s.DataNodes()) < 2 || s.Majority() < 2 {
+			t.Errorf("accepted, but: %+v", s)
+		}
+		shown, err := cfg.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, found := Parse("baton.yaml", shown)
+		if err := found.Err(); err != nil {
+			t.Fatalf("%v in:\n%s", err, shown)
+		}
+		if changed := Diff(cfg, again); len(changed) > 0 {
+			t.Errorf("%v in:\n%s", changed, shown)
+		}
+	})
+}
