@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Schema creates the table that is written to.
-const Schema = "CREATE DATABASE IF NOT EXISTS app; " +
+// Schema creates the table that is written to, a statement a line.
+const Schema = "CREATE DATABASE IF NOT EXISTS app;\n" +
 	"CREATE TABLE IF NOT EXISTS app.writes (" +
 	"run BIGINT NOT NULL, id BIGINT NOT NULL, worker INT NOT NULL, server BIGINT NOT NULL, " +
 	"PRIMARY KEY (run, id)) ENGINE=InnoDB;"

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -121,9 +122,31 @@ func hostLinks(h Host) []string {
 }
 
 // RemoveHost pulls the plug and takes the host away, with all that its kernel
-// held: addresses, firewall, connections.
+// held: addresses, firewall, connections. Calling it again is no error.
 func (n Network) RemoveHost(ctx context.Context, host string) error {
+	names, err := n.Namespaces(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(names, n.Namespace(host)) {
+		return nil
+	}
+	// The cable first: as long as somebody is inside, the namespace stays and
+	// would keep it plugged in.
+	cable := exec.CommandContext(ctx, "ip", "-n", n.switchNamespace(), "link", "del", port(host))
+	if out, err := cable.CombinedOutput(); err != nil && !bytes.Contains(out, []byte("Cannot find device")) {
+		return fmt.Errorf("pull the cable of %s: %w: %s", host, err, bytes.TrimSpace(out))
+	}
 	return exec1(ctx, "ip", "netns", "del", n.Namespace(host))
+}
+
+// Bind gives a host one more address.
+func (n Network) Bind(ctx context.Context, host string, a netip.Addr) error {
+	args := []string{"-n", n.Namespace(host), "addr", "add", netip.PrefixFrom(a, a.BitLen()).String(), "dev", "eth0"}
+	if a.Is6() {
+		args = append(args, "nodad")
+	}
+	return exec1(ctx, "ip", args...)
 }
 
 // SetPort switches the far end of a host's cable on or off. The host sees its

@@ -1,0 +1,34 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+)
+
+// Check says what this machine lacks for a lab, all at once, each with its
+// mend.
+func Check(o Options) error {
+	var lacks []error
+	if os.Geteuid() != 0 {
+		lacks = append(lacks, errors.New("a lab makes network namespaces: run it as root"))
+	}
+	programs := []struct{ name, pack string }{
+		{"ip", "iproute2"}, {"nft", "nftables"}, {"mariadbd", "mariadb-server"}, {"mariadb-install-db", "mariadb-server"},
+	}
+	if o.Manager == ByKeepalived {
+		programs = append(programs, struct{ name, pack string }{"keepalived", "keepalived"})
+	}
+	for _, p := range programs {
+		if _, err := exec.LookPath(p.name); err != nil {
+			lacks = append(lacks, fmt.Errorf("no program %s: install the package %s", p.name, p.pack))
+		}
+	}
+	if o.Manager == ByBaton || o.Manager == "" {
+		if _, err := os.Stat(o.Binary); err != nil {
+			lacks = append(lacks, fmt.Errorf("no baton binary: %w; `make build` makes one", err))
+		}
+	}
+	return errors.Join(lacks...)
+}

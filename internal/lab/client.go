@@ -1,0 +1,84 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net"
+	"time"
+
+	"github.com/baton-db/baton/internal/lab/load"
+)
+
+// StartLoad starts clients that write over the virtual addresses. Zero values
+// of what o says about how many and how often mean the defaults.
+func (l *Lab) StartLoad(ctx context.Context, o load.Options) (*load.Client, error) {
+	o.Hosts, o.Addresses = l.Clients(), l.clientAddresses()
+	o.User, o.Password = appUser, l.Secrets.App
+	o.Dial = func(ctx context.Context, host, network, address string) (net.Conn, error) {
+		return l.net.DialContext(ctx, host, network, address)
+	}
+	return load.Start(ctx, o)
+}
+
+// A Verdict is what clients lived through, judged against what the primary
+// holds in the end. Durations are in milliseconds.
+type Verdict struct {
+	Acknowledged  int                `json:"acknowledged"`
+	OutageMS      float64            `json:"outage_ms"`
+	OutageOpen    bool               `json:"outage_open,omitempty"` // nothing was acknowledged any more
+	AfterHealMS   float64            `json:"after_heal_ms"`         // the longest outage that began after the heal
+	Lost          int                `json:"lost"`
+	LostSample    []load.Ack         `json:"lost_sample,omitempty"`
+	DoubleWriters int                `json:"double_writers"`
+	DoubleSample  []load.Ack         `json:"double_sample,omitempty"`
+	Connects      load.Connects      `json:"connects"`   // of clients without a time limit of their own
+	Reconnects    load.Connects      `json:"reconnects"` // of the writers, who have one
+	Failures      map[load.Class]int `json:"failures"`   // statements without an acknowledgement
+	Idle          load.IdleEnds      `json:"idle"`       // connections that were left alone
+	Servers       map[string]int     `json:"servers"`    // acknowledgements by node
+	Primary       string             `json:"primary"`    // whom the rows were compared with
+}
+
+// Span says when, on the load's clock, something was broken and healed.
+type Span struct{ Broken, Healed time.Duration }
+
+// WholeRun counts everything.
+func WholeRun() Span { return Span{Healed: math.MaxInt64} }
+
+// sampleSize is how many of the writes that went wrong are listed.
+const sampleSize = 10
+
+// Judge compares what clients saw with what the primary holds now. No server
+// can legitimately have had the role for less than reign.
+func (l *Lab) Judge(ctx context.Context, j load.Journal, s Span, reign time.Duration) (Verdict, error) {
+	primary, err := l.Primary(ctx)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("judge: %w", err)
+	}
+	have, err := l.rows(ctx, primary, j.Run)
+	if err != nil {
+		return Verdict{}, fmt.Errorf("judge: %w", err)
+	}
+	gap := load.LongestGap(j, s.Broken, s.Healed)
+	lost, double := load.Missing(j.Acks, have), load.Overlaps(j.Acks, reign)
+	v := Verdict{
+		Acknowledged: len(j.Acks), OutageMS: milliseconds(gap.Length()), OutageOpen: gap.Open,
+		Lost: len(lost), LostSample: lost[:min(len(lost), sampleSize)],
+		DoubleWriters: len(double), DoubleSample: double[:min(len(double), sampleSize)],
+		Connects: load.CountConnects(j, s.Broken, true), Reconnects: load.CountConnects(j, s.Broken, false),
+		Failures: load.CountFailures(j, s.Broken), Idle: load.CountIdle(j, s.Broken),
+		Servers: map[string]int{}, Primary: primary,
+	}
+	if s.Healed < j.Length {
+		v.AfterHealMS = milliseconds(load.LongestGap(j, s.Healed, math.MaxInt64).Length())
+	}
+	for _, a := range j.Acks {
+		v.Servers[l.nodeOf(a.Server)]++
+	}
+	return v, nil
+}
+
+func milliseconds(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Millisecond)*10) / 10
+}

@@ -1,0 +1,272 @@
+// Package lab answers whether the real thing holds: it builds hosts from
+// network namespaces, starts a real database server and a real agent on each,
+// drives real clients, breaks things by name, and judges what the clients saw.
+//
+// It never touches the machine's own network, nor a process that it did not
+// start. The one rule: whatever a lab has made is found again by another
+// invocation and taken away by Down, also after a failure or a kill in the
+// middle of Up.
+package lab
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/lab/network"
+)
+
+// Who moves the primary in a lab.
+const (
+	ByBaton      = "baton"
+	ByKeepalived = "keepalived" // the yardstick
+	ByNobody     = "nobody"     // servers and hosts only
+)
+
+// Options describe a lab. Zero values mean the defaults given.
+type Options struct {
+	Name    string `json:"name"`    // "lab"; part of the names of its namespaces
+	Dir     string `json:"dir"`     // /var/lib/baton-lab/<name>
+	Binary  string `json:"binary"`  // the baton to run; this process's own executable
+	Profile string `json:"profile"` // "fast"
+	Manager string `json:"manager"` // ByBaton
+	Witness bool   `json:"witness"` // with w1
+	Routed  bool   `json:"routed"`  // with a client rc behind a router rt
+	Adopt   bool   `json:"adopt"`   // set replication up by hand first, and let Baton take it over
+}
+
+// BaseDir is where labs live unless they are told otherwise.
+const BaseDir = "/var/lib/baton-lab"
+
+var nameForm = regexp.MustCompile(`^[a-z0-9]{1,12}$`)
+
+// withDefaults fills in what is not given and refuses what cannot be.
+func (o Options) withDefaults() (Options, error) {
+	or := func(v *string, d string) {
+		if *v == "" {
+			*v = d
+		}
+	}
+	or(&o.Name, "lab")
+	or(&o.Profile, "fast")
+	or(&o.Manager, ByBaton)
+	or(&o.Dir, filepath.Join(BaseDir, o.Name))
+	if o.Binary == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return o, fmt.Errorf("find this program's own file: %w", err)
+		}
+		o.Binary = self
+	}
+	if !nameForm.MatchString(o.Name) {
+		return o, fmt.Errorf("lab name %q: use one to twelve of a-z and 0-9, it becomes part of namespace names", o.Name)
+	}
+	if !slices.Contains([]string{ByBaton, ByKeepalived, ByNobody}, o.Manager) {
+		return o, fmt.Errorf("manager %q: use %s, %s or %s", o.Manager, ByBaton, ByKeepalived, ByNobody)
+	}
+	var err error
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return o, fmt.Errorf("lab directory %s: %w", o.Dir, err)
+	}
+	if o.Binary, err = filepath.Abs(o.Binary); err != nil {
+		return o, fmt.Errorf("baton binary %s: %w", o.Binary, err)
+	}
+	// sun_path holds 107 bytes, and the sockets lie below this.
+	if len(o.Dir) > 60 {
+		return o, fmt.Errorf("lab directory %s: unix sockets below it would have too long a path; use one of at most 60 bytes", o.Dir)
+	}
+	return o, nil
+}
+
+// A Lab is one set of hosts, up or on its way.
+type Lab struct {
+	Options
+	Secrets Secrets `json:"secrets"`
+
+	net network.Network
+}
+
+// Secrets are the passwords of a lab's accounts, made anew for each.
+type Secrets struct {
+	Agent       string `json:"agent"`
+	Replication string `json:"replication"`
+	Probe       string `json:"probe"`
+	App         string `json:"app"`
+}
+
+// witnessName is the host of the witness, if there is one.
+const witnessName = "w1"
+
+// The names that the lab's cluster, accounts and port have.
+const (
+	clusterName = "shop"
+	appUser     = "app"
+	Port        = 3306
+	PeerPort    = 7480
+)
+
+// Addresses are the virtual addresses that clients connect to.
+func (l *Lab) Addresses() []netip.Addr {
+	return []netip.Addr{netip.MustParseAddr("10.77.0.50"), netip.MustParseAddr("fd77::50")}
+}
+
+// clientAddresses are host:port of every virtual address.
+func (l *Lab) clientAddresses() []string {
+	var all []string
+	for _, a := range l.Addresses() {
+		all = append(all, net.JoinHostPort(a.String(), strconv.Itoa(Port)))
+	}
+	return all
+}
+
+// DataNodes are the hosts with a database server, in order.
+func (l *Lab) DataNodes() []string { return []string{"db1", "db2", "db3"} }
+
+// Nodes are all hosts with an agent, in order.
+func (l *Lab) Nodes() []string {
+	if l.Witness {
+		return append(l.DataNodes(), witnessName)
+	}
+	return l.DataNodes()
+}
+
+// Clients are the hosts that clients run on.
+func (l *Lab) Clients() []string {
+	if l.Routed {
+		return []string{"cl", "cl2", "rc"}
+	}
+	return []string{"cl", "cl2"}
+}
+
+// hosts are all machines in the order in which they are plugged in.
+func (l *Lab) hosts() []network.Host {
+	hosts := []network.Host{
+		{Name: "db1", Number: 11}, {Name: "db2", Number: 12}, {Name: "db3", Number: 13},
+		{Name: "cl", Number: 100}, {Name: "cl2", Number: 101},
+	}
+	if l.Witness {
+		hosts = append(hosts, network.Host{Name: witnessName, Number: 20})
+	}
+	if l.Routed {
+		hosts = append(hosts, network.Host{Name: "rt", Number: 1, Router: true}, network.Host{Name: "rc", Number: 100, Network: 1})
+	}
+	return hosts
+}
+
+// host returns a machine by name.
+func (l *Lab) host(name string) (network.Host, error) {
+	hosts := l.hosts()
+	i := slices.IndexFunc(hosts, func(h network.Host) bool { return h.Name == name })
+	if i < 0 {
+		var names []string
+		for _, h := range hosts {
+			names = append(names, h.Name)
+		}
+		return network.Host{}, fmt.Errorf("this lab has no host %q; it has %v", name, names)
+	}
+	return hosts[i], nil
+}
+
+// address is a host's own IPv4 address.
+func (l *Lab) address(name string) string {
+	h, err := l.host(name)
+	if err != nil {
+		panic(err) // names come from this package
+	}
+	return h.IPv4().String()
+}
+
+// nodeOf returns the data node that has a server_id.
+func (l *Lab) nodeOf(serverID uint32) string {
+	for _, n := range l.DataNodes() {
+		if l.serverID(n) == serverID {
+			return n
+		}
+	}
+	return fmt.Sprintf("server %d", serverID)
+}
+
+// path is a file or directory of the lab, or of one of its hosts.
+func (l *Lab) path(elements ...string) string {
+	return filepath.Join(append([]string{l.Dir}, elements...)...)
+}
+
+// stateFile is what makes a directory a lab's.
+const stateFile = "lab.json"
+
+// save writes the state, so that other invocations find the lab.
+func (l *Lab) save() error {
+	b, err := json.MarshalIndent(l, "", "  ")
+	if err != nil {
+		return fmt.Errorf("save the lab's state: %w", err)
+	}
+	return writeFile(l.path(stateFile), b, 0o600)
+}
+
+// ErrNoLab says that there is no lab at that place.
+var ErrNoLab = errors.New("no lab is up")
+
+// Open finds a lab that another invocation has built. Of the options, only the
+// name and the directory matter.
+func Open(o Options) (*Lab, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(filepath.Join(o.Dir, stateFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w in %s; `baton lab up` makes one", ErrNoLab, o.Dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the lab's state: %w", err)
+	}
+	l := new(Lab)
+	if err := json.Unmarshal(b, l); err != nil {
+		return nil, fmt.Errorf("read the lab's state in %s: %w", o.Dir, err)
+	}
+	l.net = network.Network{Prefix: "baton-" + l.Name + "-"}
+	return l, nil
+}
+
+// lock keeps other invocations from changing the lab meanwhile.
+func (l *Lab) lock(name string) (unlock func(), err error) {
+	f, err := os.OpenFile(l.path(name+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the lab: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock the lab: %w", err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// writeFile replaces a file in one step.
+func writeFile(path string, b []byte, mode os.FileMode) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, b, mode); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func nodeNames(names []string) []cluster.NodeName {
+	all := make([]cluster.NodeName, len(names))
+	for i, n := range names {
+		all[i] = cluster.NodeName(n)
+	}
+	return all
+}

@@ -1,0 +1,40 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// logFiles are what of a host is worth keeping after a failure.
+var logFiles = [...]string{"agent.log", "mysqld.log", "keepalived.log", "baton.yaml", "my.cnf"}
+
+// SaveLogs copies the logs of all hosts into a directory, a new one below the
+// system's temporary directory if none is named, and returns its path.
+func (l *Lab) SaveLogs(dir string) (string, error) {
+	if dir == "" {
+		d, err := os.MkdirTemp("", "baton-lab-"+l.Name+"-")
+		if err != nil {
+			return "", fmt.Errorf("make a directory for the logs: %w", err)
+		}
+		dir = d
+	}
+	for _, host := range l.Nodes() {
+		if err := os.MkdirAll(filepath.Join(dir, host), 0o750); err != nil {
+			return "", fmt.Errorf("save the logs: %w", err)
+		}
+		for _, f := range logFiles {
+			b, err := os.ReadFile(l.path(host, f))
+			if os.IsNotExist(err) {
+				continue
+			}
+			if err != nil {
+				return "", fmt.Errorf("save the logs: %w", err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, host, f), b, 0o640); err != nil {
+				return "", fmt.Errorf("save the logs: %w", err)
+			}
+		}
+	}
+	return dir, nil
+}

@@ -1,0 +1,239 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/baton-db/baton/internal/lab/process"
+)
+
+// serverSettings are small and quick, and survive a kill: what has been
+// written is in the kernel's cache. They would not survive a real power cut;
+// in a lab even a host without power keeps its kernel.
+const serverSettings = `[mariadbd]
+user=root
+skip_name_resolve=ON
+extra_port=3307
+extra_max_connections=10
+max_connections=200
+read_only=ON
+skip_slave_start=ON
+log_bin=binlog
+log_slave_updates=ON
+binlog_format=ROW
+gtid_strict_mode=ON
+init_rpl_role=SLAVE
+event_scheduler=ON
+sync_binlog=0
+innodb_flush_log_at_trx_commit=2
+innodb_buffer_pool_size=32M
+innodb_buffer_pool_dump_at_shutdown=OFF
+innodb_buffer_pool_load_at_startup=OFF
+innodb_log_file_size=16M
+innodb_fast_shutdown=1
+aria_pagecache_buffer_size=8M
+key_buffer_size=1M
+performance_schema=OFF
+character_set_server=utf8mb4
+`
+
+// serverID is the server_id of a data node.
+func (l *Lab) serverID(node string) uint32 {
+	h, err := l.host(node)
+	if err != nil {
+		panic(err) // names come from this package
+	}
+	return uint32(h.Number)
+}
+
+func (l *Lab) socket(node string) string { return l.path(node, "mysqld.sock") }
+
+// serverName is under which a node's server is recorded.
+func serverName(node string) string { return node + "-server" }
+
+// writeServerConfig writes a node's my.cnf.
+func (l *Lab) writeServerConfig(node string) error {
+	if err := os.MkdirAll(l.path(node), 0o750); err != nil {
+		return fmt.Errorf("make the directory of %s: %w", node, err)
+	}
+	cnf := fmt.Sprintf("%sserver_id=%d\nport=%d\nreport_host=%s\ndatadir=%s\nsocket=%s\npid_file=%s\nlog_error=%s\n",
+		serverSettings, l.serverID(node), Port, l.address(node),
+		l.path(node, "data"), l.socket(node), l.path(node, "mysqld.pid"), l.path(node, "mysqld.log"))
+	return writeFile(l.path(node, "my.cnf"), []byte(cnf), 0o640)
+}
+
+// makeTemplate initialises one data directory, from which all are copied.
+func (l *Lab) makeTemplate(ctx context.Context) error {
+	cnf, accounts := l.path("template.cnf"), l.path("accounts.sql")
+	settings := fmt.Sprintf("%sdatadir=%s\n", serverSettings, l.path("template"))
+	settings = strings.ReplaceAll(settings, "log_bin=binlog\n", "") // what happens here is not history
+	if err := writeFile(cnf, []byte(settings), 0o640); err != nil {
+		return err
+	}
+	if err := writeFile(accounts, []byte(l.Secrets.accountsSQL()), 0o600); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "mariadb-install-db", "--defaults-file="+cnf, "--auth-root-authentication-method=socket",
+		"--skip-test-db", "--skip-name-resolve", "--extra-file="+accounts)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("initialise a data directory: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// freshData gives a node, whose server is not running, the data that all nodes
+// start with.
+func (l *Lab) freshData(ctx context.Context, node string) error {
+	if err := os.RemoveAll(l.path(node, "data")); err != nil {
+		return fmt.Errorf("remove the data of %s: %w", node, err)
+	}
+	cmd := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", l.path("template"), l.path(node, "data"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("copy the data of %s: %w: %s", node, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// StartServer starts a node's server unless it runs, and returns once it takes
+// connections. The agent beside it calls it too, as it would a service manager.
+func (l *Lab) StartServer(ctx context.Context, node string) error {
+	unlock, err := l.lock(node)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	p, ok := process.Recorded(l.Dir, serverName(node))
+	if !ok || !p.Alive() {
+		if p, err = process.Start(process.Spec{
+			Lab: l.Dir, Name: serverName(node), Namespace: l.net.Namespace(node),
+			Args: []string{"mariadbd", "--defaults-file=" + l.path(node, "my.cnf")}, Log: l.path(node, "mysqld.log"),
+		}); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return until(ctx, "the server of "+node+" takes connections", func(ctx context.Context) error {
+		if !p.Alive() {
+			cancel()
+			return fmt.Errorf("it ended, see %s: %s", l.path(node, "mysqld.log"), tail(l.path(node, "mysqld.log"), 400))
+		}
+		return l.ask(ctx, node, "SELECT 1", new(int))
+	})
+}
+
+// StopServer shuts a node's server down in good order.
+func (l *Lab) StopServer(ctx context.Context, node string) error {
+	unlock, err := l.lock(node)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	p, ok := process.Recorded(l.Dir, serverName(node))
+	if !ok {
+		return nil
+	}
+	if err := p.Stop(ctx, 20*time.Second); err != nil {
+		return fmt.Errorf("stop the server of %s: %w", node, err)
+	}
+	return nil
+}
+
+// server is the running server of a node.
+func (l *Lab) server(node string) (process.Process, error) {
+	p, ok := process.Recorded(l.Dir, serverName(node))
+	if !ok || !p.Alive() {
+		return p, fmt.Errorf("no server runs on %s", node)
+	}
+	return p, nil
+}
+
+// open logs in to a node's server as root, over its unix socket.
+func (l *Lab) open(node string) *sql.DB {
+	cfg := mysql.NewConfig()
+	cfg.User, cfg.Net, cfg.Addr = "root", "unix", l.socket(node)
+	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = 2*time.Second, 10*time.Second, 2*time.Second
+	cfg.InterpolateParams, cfg.MultiStatements = true, true
+	cfg.Logger = &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		panic(fmt.Sprintf("the lab's own driver settings are wrong: %v", err))
+	}
+	return sql.OpenDB(connector)
+}
+
+// do runs statements on a node's server.
+func (l *Lab) do(ctx context.Context, node string, statements ...string) error {
+	db := l.open(node)
+	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("log in to the server of %s: %w", node, err)
+	}
+	defer conn.Close()
+	for _, s := range statements {
+		if _, err := conn.ExecContext(ctx, s); err != nil {
+			return fmt.Errorf("%s on %s: %w", s, node, err)
+		}
+	}
+	return nil
+}
+
+// ask reads one row from a node's server.
+func (l *Lab) ask(ctx context.Context, node, query string, into ...any) error {
+	db := l.open(node)
+	defer db.Close()
+	if err := db.QueryRowContext(ctx, query).Scan(into...); err != nil {
+		return fmt.Errorf("%s on %s: %w", query, node, err)
+	}
+	return nil
+}
+
+// askColumns reads the named columns of a wide one-row answer, such as SHOW
+// SLAVE STATUS. There may be no row.
+func (l *Lab) askColumns(ctx context.Context, node, query string) (map[string]string, error) {
+	db := l.open(node)
+	defer db.Close()
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("%s on %s: %w", query, node, err)
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		return nil, fmt.Errorf("%s on %s: %w", query, node, err)
+	}
+	values, into := make([]sql.NullString, len(names)), make([]any, len(names))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	if !rows.Next() {
+		return nil, errors.Join(rows.Err())
+	}
+	if err := rows.Scan(into...); err != nil {
+		return nil, fmt.Errorf("%s on %s: %w", query, node, err)
+	}
+	answer := map[string]string{}
+	for i, n := range names {
+		answer[n] = values[i].String
+	}
+	return answer, nil
+}
+
+// tail returns the last bytes of a file, on one line.
+func tail(path string, n int) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.Join(strings.Fields(string(b[max(0, len(b)-n):])), " ")
+}

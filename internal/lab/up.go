@@ -1,0 +1,158 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/baton-db/baton/internal/lab/network"
+	"github.com/baton-db/baton/internal/lab/process"
+)
+
+// How long things may take on a slow and busy machine.
+const (
+	upLimit     = 3 * time.Minute
+	steadyLimit = 2 * time.Minute
+	downLimit   = time.Minute
+)
+
+// Up builds a lab and waits until clients could write. What it does is told to
+// progress. If it does not get there, nothing is left of it but the logs, in
+// a directory that the error names.
+func Up(ctx context.Context, o Options, progress io.Writer) (*Lab, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := Check(o); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(o.Dir); err == nil {
+		return nil, fmt.Errorf("%s is there already: a lab of that name is up, or was left behind; `baton lab down --name %s` takes it away", o.Dir, o.Name)
+	}
+	l := &Lab{Options: o, Secrets: newSecrets(), net: network.Network{Prefix: "baton-" + o.Name + "-"}}
+	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("make the lab's directory: %w", err)
+	}
+	if err := l.save(); err != nil { // from here on Down finds it
+		return nil, err
+	}
+	short, cancel := context.WithTimeout(ctx, upLimit)
+	defer cancel()
+	if err := l.build(short, progress); err != nil {
+		saved, saveErr := l.SaveLogs("")
+		if saveErr == nil {
+			err = fmt.Errorf("%w (logs are in %s)", err, saved)
+		}
+		return nil, errors.Join(err, saveErr, l.Down(ctx))
+	}
+	return l, nil
+}
+
+func (l *Lab) build(ctx context.Context, progress io.Writer) error {
+	say := func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) }
+	say("hosts: network namespaces %s*", l.net.Prefix)
+	if err := l.buildNetwork(ctx); err != nil {
+		return err
+	}
+	say("servers: MariaDB on %v", l.DataNodes())
+	if err := l.buildServers(ctx); err != nil {
+		return err
+	}
+	switch l.Manager {
+	case ByNobody:
+		if err := l.replicateByHand(ctx); err != nil {
+			return err
+		}
+		return l.bindByHand(ctx, l.DataNodes()[0])
+	case ByKeepalived:
+		say("keepalived on %v", l.DataNodes())
+		return l.buildKeepalived(ctx)
+	}
+	if l.Adopt {
+		say("replication by hand, for Baton to adopt")
+		if err := l.replicateByHand(ctx); err != nil {
+			return err
+		}
+	}
+	say("agents: %s run on %v", l.Binary, l.Nodes())
+	if err := l.buildAgents(ctx); err != nil {
+		return err
+	}
+	say("waiting until the cluster is steady")
+	return l.WaitSteady(ctx)
+}
+
+func (l *Lab) buildNetwork(ctx context.Context) error {
+	// A lab whose directory was removed by hand may have left namespaces.
+	if err := l.net.Remove(ctx); err != nil {
+		return err
+	}
+	if err := l.net.Build(ctx); err != nil {
+		return err
+	}
+	for _, h := range l.hosts() {
+		if err := l.net.AddHost(ctx, h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Lab) buildServers(ctx context.Context) error {
+	if err := l.writeSecrets(); err != nil {
+		return err
+	}
+	if err := l.makeTemplate(ctx); err != nil {
+		return err
+	}
+	return l.onAll(l.DataNodes(), func(n string) error {
+		if err := l.writeServerConfig(n); err != nil {
+			return err
+		}
+		if err := l.freshData(ctx, n); err != nil {
+			return err
+		}
+		return l.StartServer(ctx, n)
+	})
+}
+
+// onAll does something on several hosts at once.
+func (l *Lab) onAll(hosts []string, do func(host string) error) error {
+	var g errgroup.Group
+	for _, h := range hosts {
+		g.Go(func() error { return do(h) })
+	}
+	return g.Wait()
+}
+
+// Down ends everything that the lab has started and takes its hosts and its
+// directory away. It goes on where an earlier one was interrupted, and runs to
+// its end even if ctx has been cancelled.
+func (l *Lab) Down(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), downLimit)
+	defer cancel()
+	unlock, err := l.lock("lab")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := process.KillMarked(ctx, l.Dir, ""); err != nil {
+		return fmt.Errorf("end the lab's processes: %w", err)
+	}
+	if err := l.net.Remove(ctx); err != nil {
+		return err
+	}
+	if _, err := os.Stat(l.path(stateFile)); err != nil {
+		return fmt.Errorf("%s does not look like a lab's directory, so it stays: %w", l.Dir, err)
+	}
+	if err := os.RemoveAll(l.Dir); err != nil {
+		return fmt.Errorf("remove the lab's directory: %w", err)
+	}
+	return nil
+}
