@@ -1,0 +1,121 @@
+package embed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// tryAgain is the pause before etcd is asked again for a change that it refused
+// for the moment.
+const tryAgain = 100 * time.Millisecond
+
+// Replace gives a node's place in the store to a new member: the old one, if it
+// is listed, is removed for good; the node is invited, joins without a vote once
+// it is started (with an empty data directory), copies
+// everything, and gets its vote. It is called on any other running member, and
+// returns when all that has happened or ctx is over; then it may be called
+// again, and goes on where it stopped.
+//
+// etcd refuses to shrink or grow a cluster whose members have not been connected
+// for 5 s, so it can take that long.
+func (m *Member) Replace(ctx context.Context, n cluster.NodeName) error {
+	if _, ok := m.opts.Peers[n]; !ok {
+		return fmt.Errorf("replace the store's member %s: the configuration has no such node", n)
+	}
+	if n == m.opts.Self {
+		return fmt.Errorf("replace the store's member %s: ask another node, this one is running", n)
+	}
+	id, err := m.invite(ctx, n)
+	if err != nil {
+		return fmt.Errorf("replace the store's member %s: %w", n, err)
+	}
+	err = m.insist(ctx, func() error {
+		_, err := m.client.MemberPromote(ctx, id)
+		if errors.Is(err, rpctypes.ErrMemberNotLearner) {
+			return nil // it has its vote already
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("replace the store's member %s: it has been invited; give it its vote once it has copied everything (is it running, with an empty data directory?): %w", n, err)
+	}
+	m.log.Info("a member of the store was replaced", "node", n, "member", memberID(id))
+	return nil
+}
+
+// invite removes the old member and adds the new one, and returns its ID.
+func (m *Member) invite(ctx context.Context, n cluster.NodeName) (uint64, error) {
+	list, err := m.client.MemberList(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("list the members: %w", err)
+	}
+	for _, e := range list.Members {
+		if e.Name != string(n) && !slices.Contains(e.PeerURLs, m.opts.peerURL(n)) {
+			continue
+		}
+		if e.Name == "" || e.IsLearner { // an earlier call has come so far
+			return e.ID, nil
+		}
+		if err := m.silent(ctx, e); err != nil {
+			return 0, err
+		}
+		if err := m.insist(ctx, func() error { _, err := m.client.MemberRemove(ctx, e.ID); return err }); err != nil {
+			return 0, fmt.Errorf("remove its old member %s: %w", memberID(e.ID), err)
+		}
+		m.log.Info("a member was removed from the store", "node", n, "member", memberID(e.ID))
+	}
+	var added *clientv3.MemberAddResponse
+	err = m.insist(ctx, func() (err error) {
+		added, err = m.client.MemberAddAsLearner(ctx, []string{m.opts.peerURL(n)})
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("invite it: %w", err)
+	}
+	return added.Member.ID, nil
+}
+
+// silent refuses to remove a member that is alive and well.
+func (m *Member) silent(ctx context.Context, e *pb.Member) error {
+	for _, u := range e.PeerURLs {
+		if a := m.peers.ask(ctx, u); a.kind == member {
+			return fmt.Errorf("its member %s is running at %s: stop it first", memberID(e.ID), u)
+		}
+	}
+	return nil
+}
+
+// insist repeats a change of the members that etcd refuses for the moment.
+func (m *Member) insist(ctx context.Context, change func() error) error {
+	for {
+		err := change()
+		if err == nil || !momentary(err) {
+			return err
+		}
+		again := time.NewTimer(tryAgain)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+func momentary(err error) bool {
+	for _, e := range []error{rpctypes.ErrUnhealthy, rpctypes.ErrMemberLearnerNotReady, rpctypes.ErrTooManyLearners, rpctypes.ErrNoLeader, rpctypes.ErrLeaderChanged, rpctypes.ErrMemberNotEnoughStarted} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
