@@ -4,13 +4,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -33,14 +36,8 @@ func (c *Config) CheckFiles(now time.Time) Findings {
 func checkDirectory(dir string) (what, mend string) {
 	info, err := os.Stat(dir)
 	switch {
-	case os.IsNotExist(err):
-		up := filepath.Dir(dir)
-		if over, err := os.Stat(up); os.IsNotExist(err) && up != dir {
-			return checkDirectory(up)
-		} else if err == nil && over.IsDir() {
-			return "", ""
-		}
-		return fmt.Sprintf("%s is no directory", up), "give another path"
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return checkDirectory(filepath.Dir(dir))
 	case err != nil:
 		return fmt.Sprintf("look at %s: %s", dir, cause(err)), "give a directory that can be written to"
 	case !info.IsDir():

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Change is one key that differs between two configurations.
@@ -70,11 +71,11 @@ func Reload(old, new *Config) (next *Config, taken, refused []Change) {
 		return old, nil, refuse(Diff(old, new), "the profile and the node's name are not changed at run time, nor anything with them: restart the agent")
 	}
 	next = old.clone()
-	next.lines = new.lines
 	wanted := make(map[string]value)
 	for _, x := range new.values() {
 		wanted[x.named] = x
 	}
+	next.lines = next.linesIn(new, wanted)
 	for _, x := range next.values() {
 		w, ok := wanted[x.named]
 		_, said := new.lines[w.path]
@@ -93,8 +94,12 @@ func Reload(old, new *Config) (next *Config, taken, refused []Change) {
 	if l.judge(); len(l.found.Errors()) > 0 {
 		return old, nil, refuse(Diff(old, new), "together with what cannot change at run time it is impossible: "+l.found.Errors()[0].String())
 	}
+	taken = Diff(old, next)
+	for i, c := range taken {
+		taken[i].Line = new.where(wanted[c.Key].path)
+	}
 	refused = slices.DeleteFunc(Diff(next, new), func(c Change) bool { return c.Reload })
-	return next, Diff(old, next), refuse(refused, "it is not changed at run time: restart the agent")
+	return next, taken, refuse(refused, "it is not changed at run time: restart the agent")
 }
 
 func refuse(changes []Change, why string) []Change {
@@ -102,6 +107,23 @@ func refuse(changes []Change, why string) []Change {
 		changes[i].Why = why
 	}
 	return changes
+}
+
+// linesIn says where the new file has what c has: lists may be in another
+// order there.
+func (c *Config) linesIn(new *Config, wanted map[string]value) map[string]int {
+	lines := make(map[string]int)
+	for path, line := range new.lines {
+		if !strings.Contains(path, "[") {
+			lines[path] = line
+		}
+	}
+	for _, x := range c.values() {
+		if line, ok := new.lines[wanted[x.named].path]; ok {
+			lines[x.path] = line
+		}
+	}
+	return lines
 }
 
 // clone copies everything that Reload writes to.
