@@ -40,8 +40,8 @@ type hands struct {
 	source    func(cluster.NodeName) db.Source
 	// progressed tells the loop how far a long step has come.
 	progressed func(string)
-	blame      func(cluster.Reason, string) // sets a condition; empty detail clears it
 
+	sql     sync.Mutex // held while the session is used, but by a fence
 	mu      sync.Mutex
 	session db.Session // of the server lane; nil if none is open
 }

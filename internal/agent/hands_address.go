@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/baton-db/baton/internal/clock"
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/reconcile"
 )
 
@@ -55,14 +56,13 @@ func (h *hands) bind(ctx context.Context, s reconcile.Step) (deed, error) {
 		return nil, errLeaseOver
 	}
 	_, peers := h.situation()
-	var members []string
-	for _, f := range peers {
-		members = append(members, f.MACs...)
+	members := map[string]cluster.NodeName{}
+	for n, f := range peers {
+		for _, mac := range f.MACs {
+			members[mac] = n
+		}
 	}
-	err := h.vip.Unmute(ctx)
-	if err == nil {
-		err = h.vip.Bind(ctx, held.Until, members)
-	}
+	err := h.vip.Bind(ctx, held.Until, members)
 	bound, muted := h.lookAtAddresses(ctx)
 	done := func(l *loop) { l.sawAddresses(bound, muted) }
 	if err != nil {

@@ -21,6 +21,8 @@ func (h *hands) onServer(ctx context.Context, s reconcile.Step) (deed, error) {
 	if s.Kind == reconcile.WriteMarker {
 		return h.writeMarker(ctx, s.Epoch)
 	}
+	h.sql.Lock()
+	defer h.sql.Unlock()
 	session, err := h.openSession(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the server: %w", err)
@@ -216,10 +218,32 @@ func (h *hands) drain(ctx context.Context, session db.Session, epoch cluster.Epo
 func (h *hands) writeMarker(ctx context.Context, epoch cluster.Epoch) (deed, error) {
 	ctx, cancel := context.WithTimeout(ctx, markerWait)
 	defer cancel()
-	if err := h.database.WriteMarker(ctx, epoch, h.self); err != nil {
+	err := h.database.WriteMarker(ctx, epoch, h.self)
+	if err != nil && ctx.Err() == nil {
+		// The first reign of a cluster finds no schema yet.
+		if err = h.ensureSchema(ctx); err == nil {
+			err = h.database.WriteMarker(ctx, epoch, h.self)
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("write the marker of epoch %d: %w", epoch, err)
 	}
 	return func(l *loop) { l.marked = epoch }, nil
+}
+
+// ensureSchema makes Baton's schema on the primary, over the server lane's
+// session and so between its steps.
+func (h *hands) ensureSchema(ctx context.Context) error {
+	h.sql.Lock()
+	defer h.sql.Unlock()
+	session, err := h.openSession(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to the server: %w", err)
+	}
+	if err := session.EnsureSchema(ctx); err != nil {
+		return fmt.Errorf("make baton's schema: %w", err)
+	}
+	return nil
 }
 
 // markerWait bounds one attempt to write the marker: another follows.

@@ -97,13 +97,14 @@ func (l *lanes) start(ctx context.Context, s reconcile.Step) {
 		defer l.all.Done()
 		begun := clock.Now()
 		done, err := l.perform(ctx, s)
+		abandoned := ctx.Err() != nil
 		cancel()
 		took := clock.Now().Sub(begun)
 		switch {
 		case err == nil:
 			span.End(timeline.OK, "")
 			l.log.Info("step done", "step", s.String(), "epoch", s.Epoch, "took", took)
-		case ctx.Err() != nil:
+		case abandoned:
 			span.End(timeline.Failed, "not wanted any more")
 		default:
 			span.End(timeline.Failed, err.Error())

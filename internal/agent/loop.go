@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/baton-db/baton/internal/api"
@@ -15,6 +16,7 @@ import (
 	"github.com/baton-db/baton/internal/core/decide"
 	"github.com/baton-db/baton/internal/core/gtid"
 	"github.com/baton-db/baton/internal/core/reconcile"
+	"github.com/baton-db/baton/internal/proc"
 	"github.com/baton-db/baton/internal/timeline"
 )
 
@@ -49,6 +51,10 @@ type loop struct {
 	macs      []string
 	realtime  bool
 
+	memory   memory
+	remember func(memory) error
+	left     func() // called once this node has no role any more while leaving
+
 	wantRealtime bool
 	leaving      bool // this agent is being stopped: it gives up whatever it has
 
@@ -60,16 +66,21 @@ type loop struct {
 	marked    cluster.Epoch
 	endpoints cluster.Epoch
 	cutAt     gtid.Set
-	progress  string
+	// cannotWrite says how writes have been failing for the hang limit.
+	cannotWrite string
+	progress    string
 
 	divergence reconcile.Divergence
 	ackSilent  map[cluster.NodeName]cluster.Instant
 	conditions conditions
 	view       map[cluster.NodeName]cluster.NodeView
 
+	suspected  *timeline.Running // a sign that the primary has failed
 	storeLooks api.Store
 	lastSwitch *api.LastSwitch
 	live       *api.Live
+
+	situation situation
 
 	seq      uint64
 	outcome  decide.Outcome
@@ -127,6 +138,7 @@ func (l *loop) finished(f finished) {
 // step looks once: what is so, what should be, what is to be done.
 func (l *loop) step(ctx context.Context) time.Duration {
 	now := clock.Now()
+	l.suspect()
 	in := l.input(now)
 	l.divergence = l.divergence.Look(in)
 	in.Own = l.compose(in)
@@ -148,9 +160,13 @@ func (l *loop) step(ctx context.Context) time.Duration {
 		l.keeper.want(l.plan.Lease, l.board.recordRev)
 		wake = sooner(wake, l.lanes.want(ctx, l.plan.Steps, now))
 	}
+	l.situation.set(l.board.record, in.Peers)
 	l.live.Publish(l.snapshot(w, now))
 	wake = sooner(wake, l.outcome.WakeAt)
 	wake = sooner(wake, l.plan.WakeAt)
+	if l.leaving && l.board.record.Primary != l.self && !l.lanes.busy() {
+		l.left()
+	}
 	if held, _ := l.keeper.state(); held.Valid(l.board.record.Epoch, now) {
 		wake = sooner(wake, held.Until)
 	}
@@ -190,6 +206,7 @@ func (l *loop) own() cluster.Fact {
 func (l *loop) compose(in reconcile.Input) cluster.Fact {
 	f := l.own()
 	f.Serving = reconcile.Serving(in)
+	f.Server.CannotWrite = l.cannotWrite
 	f.Progress = l.progress + "|" + f.Server.Executed.String()
 	if f.Serving == 0 && l.board.record.Primary == l.self && l.board.record.Phase == cluster.PhaseSteady {
 		f.Progress = l.plan.Waits
@@ -266,8 +283,18 @@ func (l *loop) sawRecord(r cluster.Record, rev cluster.Revision) {
 		return
 	}
 	delete(l.board.unreadable, recordKey)
+	if l.suspected != nil && r.Primary != before.Primary {
+		l.suspected.End(timeline.OK, "")
+		l.suspected = nil
+	}
 	l.timeline.Saw(r, rev)
 	l.log.Info("record", "epoch", r.Epoch, "phase", r.Phase, "primary", r.Primary, "reason", r.Reason, "by", r.By, "acks", r.Acks().Members, "detail", r.Detail)
+	if r.Epoch > l.memory.Epoch {
+		l.memory.Epoch = r.Epoch
+		if err := l.remember(l.memory); err != nil {
+			l.log.Error("keep in mind", "err", err)
+		}
+	}
 	if r.Epoch != before.Epoch {
 		l.progress = fmt.Sprintf("epoch %d", r.Epoch)
 	}
@@ -283,6 +310,41 @@ func (l *loop) observed(s cluster.ServerFact) {
 		l.promise = nil // received but unapplied transactions may be gone: promise anew
 	}
 	l.server = s
+}
+
+// sawProcess takes in what became of the server's process, before any reading
+// could notice it.
+func (l *loop) sawProcess(k proc.Kind) {
+	switch k {
+	case proc.Exiting:
+		l.server.State = cluster.ServerExiting
+	case proc.Gone:
+		l.server.State = cluster.ServerStopped
+	default:
+		return
+	}
+	l.cannotWrite = ""
+	l.timeline.Note(detect, timeline.OK, "the server's process is "+string(k))
+	l.kick()
+}
+
+// situation is the newest record and facts that the loop acted on, for steps.
+type situation struct {
+	mu     sync.Mutex
+	record cluster.Record
+	peers  map[cluster.NodeName]cluster.Fact
+}
+
+func (s *situation) set(r cluster.Record, peers map[cluster.NodeName]cluster.Fact) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record, s.peers = r, peers
+}
+
+func (s *situation) get() (cluster.Record, map[cluster.NodeName]cluster.Fact) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.record, s.peers
 }
 
 // done notes that a one-time step has succeeded for an epoch.

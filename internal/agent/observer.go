@@ -14,10 +14,12 @@ import (
 // and judges its silence: a server that answers nothing for the hang limit is
 // hung, one without a process has stopped.
 type observer struct {
-	read    func(ctx context.Context) (cluster.ServerFact, error)
+	// read looks at the server once; tick changes with everything it receives.
+	read    func(ctx context.Context) (fact cluster.ServerFact, tick string, err error)
 	process Process
 	every   time.Duration // between readings
 	hang    time.Duration
+	window  time.Duration // a replica that received nothing for so long does not receive
 	report  func(cluster.ServerFact)
 	log     *slog.Logger
 	kicks   chan struct{}
@@ -60,11 +62,15 @@ func (o *observer) observe(ctx context.Context) (cluster.ServerFact, error) {
 	}
 	call, cancel := context.WithTimeout(ctx, o.hang/2)
 	defer cancel()
-	fact, err := o.read(call)
+	fact, tick, err := o.read(call)
 	now := clock.Now()
 	if err == nil {
 		o.reading++
 		fact.State, fact.Reading = cluster.ServerUp, o.reading
+		if tick != o.receives.tick {
+			o.receives.tick, o.receives.at = tick, now
+		}
+		fact.Replica.Receiving = fact.Replica.Receiver && now.Sub(o.receives.at) < o.window
 		o.last, o.answered = fact, now
 	} else {
 		if o.last.State == cluster.ServerUp && o.answered == 0 {
@@ -90,9 +96,5 @@ func (o *observer) judge(now cluster.Instant) cluster.ServerState {
 	return o.last.State
 }
 
-// dying notes at once that the server's process is exiting or gone.
-func (o *observer) dying(state cluster.ServerState) {
-	// The reading under way may hold the lock until its deadline; what is known
-	// here is newer than whatever it will find.
-	o.report(cluster.ServerFact{State: state})
-}
+// kick has the server observed again at once.
+func (o *observer) kick() { signal(o.kicks) }

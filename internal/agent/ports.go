@@ -45,7 +45,9 @@ type Sockets interface {
 // Addresses are the cluster's virtual addresses on this host.
 type Addresses interface {
 	Probe(ctx context.Context) error
-	Bind(ctx context.Context, until cluster.Instant, members []string) error
+	// Bind takes and announces them. members are the link-layer addresses of
+	// the cluster's nodes: an owner among them does not keep an address.
+	Bind(ctx context.Context, until cluster.Instant, members map[string]cluster.NodeName) error
 	Extend(ctx context.Context, until cluster.Instant) error
 	Mute(ctx context.Context) error
 	Unmute(ctx context.Context) error

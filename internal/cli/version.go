@@ -18,6 +18,9 @@ type build struct {
 	Platform string `json:"platform"`
 }
 
+// Version names this build in one word, for logs and facts.
+func Version() string { return thisBuild().Version }
+
 func thisBuild() build {
 	b := build{Version: "unknown", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	said, ok := debug.ReadBuildInfo()

@@ -12,6 +12,9 @@ import (
 // command line that cannot reach a database cannot harm one. cmd/baton hands it
 // over; the commands whose part is missing say so.
 type Wiring struct {
+	// Run runs this host's daemon until ctx ends. ready is called once it
+	// watches the cluster.
+	Run func(ctx context.Context, c *config.Config, ready func()) error
 	// Check looks at the host and at the servers that a configuration names,
 	// and changes nothing. It includes Config.CheckFiles.
 	Check func(context.Context, *config.Config) config.Findings

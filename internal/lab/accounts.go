@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/baton-db/baton/internal/db"
+	"github.com/baton-db/baton/internal/db/mariadb"
 	"github.com/baton-db/baton/internal/lab/load"
 )
 
@@ -25,12 +27,11 @@ const (
 func (s Secrets) accountsSQL() string {
 	return strings.Join([]string{
 		"FLUSH PRIVILEGES;", // the server that runs this was started without them
-		fmt.Sprintf("CREATE USER %s@localhost IDENTIFIED BY '%s';", agentUser, s.Agent),
-		fmt.Sprintf("GRANT ALL PRIVILEGES ON *.* TO %s@localhost WITH GRANT OPTION;", agentUser),
-		fmt.Sprintf("CREATE USER %s@'%%' IDENTIFIED BY '%s';", replicationUser, s.Replication),
-		fmt.Sprintf("GRANT REPLICATION SLAVE, REPLICATION MASTER ADMIN, REPLICATION SLAVE ADMIN, BINLOG MONITOR, SLAVE MONITOR ON *.* TO %s@'%%';", replicationUser),
-		fmt.Sprintf("CREATE USER %s@'%%' IDENTIFIED BY '%s';", probeUser, s.Probe),
-		fmt.Sprintf("GRANT CONNECTION ADMIN, BINLOG MONITOR, SLAVE MONITOR ON *.* TO %s@'%%';", probeUser),
+		strings.Join(mariadb.LeastPrivilegeSQL(mariadb.Accounts{
+			Agent:       db.Account{User: agentUser, Password: s.Agent},
+			Replication: db.Account{User: replicationUser, Password: s.Replication},
+			Probe:       db.Account{User: probeUser, Password: s.Probe},
+		}), ";\n") + ";",
 		load.Schema,
 		fmt.Sprintf("CREATE USER %s@'%%' IDENTIFIED BY '%s';", appUser, s.App),
 		fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON app.* TO %s@'%%';", appUser),

@@ -1,0 +1,215 @@
+// Package agent runs one node: the one place where core and the edges meet. It
+// observes, decides, swaps the record, and carries out what its host has to do.
+//
+// It decides nothing itself: package decide says what the record becomes,
+// package reconcile what this host does. The rule that must not be broken: the
+// loop never waits for the store, the server or the kernel, and the renewal of
+// the lease never waits for the loop.
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/baton-db/baton/internal/api"
+	"github.com/baton-db/baton/internal/clock"
+	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/reconcile"
+	"github.com/baton-db/baton/internal/timeline"
+)
+
+// Options say what to run.
+type Options struct {
+	Config *config.Config
+	Build  string // version, for people
+	Log    *slog.Logger
+	// Ready is called once the agent watches the store and its own server.
+	Ready func()
+}
+
+// Agent is one node, running.
+type Agent struct {
+	Options
+	id       string // this incarnation
+	settings cluster.Settings
+	events   chan event
+	live     *api.Live
+	recorder *timeline.Recorder
+	hearing  *hearing
+	loop     *loop
+	parts    sync.WaitGroup
+
+	store    *shared
+	observer *observer // nil on a witness
+	hands    *hands    // nil on a witness
+	host     *hostParts
+	listener net.Listener
+}
+
+// Run runs the agent until ctx ends, then gives up whatever it holds. Errors
+// are those of the start; nothing has been changed on the host then.
+func Run(ctx context.Context, o Options) error {
+	a, err := start(ctx, o)
+	if err != nil {
+		return err
+	}
+	return a.run(ctx)
+}
+
+// newIncarnation names one run of an agent.
+func newIncarnation() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func start(ctx context.Context, o Options) (a *Agent, err error) {
+	c := o.Config
+	a = &Agent{Options: o, id: newIncarnation(), settings: c.Settings(), events: make(chan event, 1024), live: &api.Live{}, hearing: &hearing{}}
+	a.Log = o.Log.With("node", string(c.Node), "cluster", c.Cluster)
+	a.recorder = timeline.NewRecorder(timeline.Options{Node: c.Node, Clock: bootID(), Now: clock.Now})
+	m, err := remember(c.StateDir())
+	if err != nil {
+		return nil, err
+	}
+	if a.host, err = openHost(ctx, a); err != nil {
+		return nil, err
+	}
+	if a.store, err = openStore(ctx, a); err != nil {
+		return nil, errors.Join(err, a.host.close(ctx))
+	}
+	a.loop = a.newLoop(m)
+	if a.listener, err = a.listenAPI(); err != nil {
+		return nil, errors.Join(err, a.store.close(ctx), a.host.close(ctx))
+	}
+	return a, nil
+}
+
+// newLoop joins the parts.
+func (a *Agent) newLoop(m memory) *loop {
+	c := a.Config
+	l := &loop{
+		self: c.Node, agent: a.id, mode: c.Mode, build: a.Build, settings: a.settings, sites: c.Sites, config: c.Hash(), log: a.Log,
+		board: newBoard(), hearing: a.hearing, timeline: a.recorder, conditions: conditions{}, live: a.live,
+		kick: func() {}, wantRealtime: c.Realtime, memory: m, remember: func(m memory) error { return m.keep(c.StateDir()) },
+	}
+	l.board.newest = m.Epoch
+	l.host.Addresses = len(c.Addresses)
+	l.keeper = &keeper{
+		settings: a.settings, self: c.Node, agent: a.id, renew: a.store.renewLease, extend: a.host.extend, log: a.Log,
+		changed: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+		onTick: func(now cluster.Instant) { a.hearing.heard(now, l.silenceLimit()) },
+	}
+	l.swapper = &swapper{self: c.Node, call: a.settings.Lease / 2, swap: a.store.swap, refuse: a.store.refuse, ended: a.swapEnded}
+	l.facts = newPublisher(2*a.settings.Call, a.store.PutFact, func(f cluster.Fact, rev cluster.Revision) {
+		a.post(func(l *loop) { l.board.sawFact(f.Node, f, rev, clock.Now()) })
+	})
+	l.views = newPublisher(2*a.settings.Call, a.store.PutView, func(v cluster.View, rev cluster.Revision) {})
+	l.lanes = &lanes{perform: func(context.Context, reconcile.Step) (deed, error) {
+		return nil, errors.New("a witness has nothing to do")
+	},
+		results: make(chan finished, 16), timeline: a.recorder, log: a.Log, running: map[reconcile.Lane]*run{}, retries: map[string]retry{}}
+	a.host.join(a, l)
+	return l
+}
+
+// post hands an event to the loop.
+func (a *Agent) post(e event) { a.events <- e }
+
+// swapEnded takes in what came of an attempt to swap the record.
+func (a *Agent) swapEnded(s swapOf, rev cluster.Revision, err error) {
+	if err != nil {
+		a.Log.Debug("the record was not swapped", "to", s.next.Phase, "epoch", s.next.Epoch, "why", s.out.Why, "err", err)
+		a.post(func(*loop) {})
+		return
+	}
+	a.Log.Info("record swapped", "epoch", s.next.Epoch, "phase", s.next.Phase, "primary", s.next.Primary, "why", s.out.Why, "detail", s.out.Detail)
+	a.recorder.Swapped(s.next, rev, s.out.Why, s.out.Detail)
+	if c := s.out.Choice; c != nil {
+		a.recorder.Chose(s.next.Epoch, *c)
+	}
+	a.post(func(l *loop) { l.sawRecord(s.next, rev) })
+}
+
+// run runs all parts until ctx ends, then leaves in order: give up the role,
+// stop what watches, close the store, clean the host.
+func (a *Agent) run(ctx context.Context) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	a.spawn(func() { a.store.follow(work, a.post) })
+	a.spawn(func() { a.store.listen(work, a.loop.silenceLimit(), a.post) })
+	a.spawn(func() { a.loop.keeper.run(work) })
+	a.spawn(func() { a.loop.facts.run(work) })
+	a.spawn(func() { a.loop.views.run(work) })
+	a.spawn(func() { a.saveHistory(work) })
+	a.spawn(func() { a.serveAPI(work, a.listener) })
+	a.spawn(func() { a.watchStore(work) })
+	a.host.spawn(work, a)
+	looped := make(chan struct{})
+	go func() { defer close(looped); a.loop.run(work, a.events) }()
+	if a.Ready != nil {
+		a.Ready()
+	}
+	a.Log.Info("agent runs", "build", a.Build, "mode", a.Config.Mode, "incarnation", a.id, "lease", a.settings.Lease)
+
+	<-ctx.Done()
+	a.leave(work)
+	stop()
+	<-looped
+	a.parts.Wait()
+	end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return errors.Join(a.store.close(end), a.host.close(end))
+}
+
+func (a *Agent) spawn(f func()) { a.parts.Go(f) }
+
+// leave gives up the role if this node has it, and waits until the record says
+// so, for at most two leases.
+func (a *Agent) leave(ctx context.Context) {
+	left := make(chan struct{})
+	var once sync.Once
+	a.post(func(l *loop) {
+		l.leaving = true
+		l.left = func() { once.Do(func() { close(left) }) }
+	})
+	limit := time.NewTimer(2*a.settings.Lease + time.Second)
+	defer limit.Stop()
+	select {
+	case <-left:
+		a.Log.Info("agent leaves")
+	case <-limit.C:
+		a.Log.Warn("agent leaves without having handed the role over: nobody could take it, or the store does not answer")
+	case <-ctx.Done():
+	}
+}
+
+// saveHistory writes this node's part of the timeline as it grows.
+func (a *Agent) saveHistory(ctx context.Context) {
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, p := range a.recorder.Unsaved() {
+			call, cancel := context.WithTimeout(ctx, time.Second)
+			err := a.store.putHistory(call, p)
+			cancel()
+			if err != nil {
+				a.Log.Debug("save the timeline", "epoch", p.Epoch, "err", err)
+				break
+			}
+			a.recorder.Saved(p)
+		}
+	}
+}

@@ -1,0 +1,361 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/baton-db/baton/internal/clock"
+	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/db"
+	"github.com/baton-db/baton/internal/db/mariadb"
+	"github.com/baton-db/baton/internal/endpoint/vip"
+	"github.com/baton-db/baton/internal/fence"
+	"github.com/baton-db/baton/internal/proc"
+	"github.com/baton-db/baton/internal/realtime"
+)
+
+// hostParts are the parts of an agent that touch its host.
+type hostParts struct {
+	witness  bool
+	observes bool // mode observe: nothing of the host is changed
+	lock     *os.File
+
+	gate     Gate
+	fence    *fence.Gate // nil without nftables
+	vip      Addresses
+	set      *vip.Set // nil without virtual addresses
+	database db.Server
+	process  *serverProcess
+	observer *observer
+	hands    *hands
+	realtime realtime.Granted
+}
+
+// openHost opens what the agent needs of its host. Only the gate changes
+// something, and only on a host that Baton has managed before or manages now.
+func openHost(ctx context.Context, a *Agent) (h *hostParts, err error) {
+	c := a.Config
+	h = &hostParts{witness: c.Self().Role == cluster.Witness, observes: c.Mode == cluster.Observe, gate: noGate{}, vip: noAddresses{}}
+	if h.lock, err = lockHost(c); err != nil {
+		return nil, err
+	}
+	if c.Realtime && !h.observes {
+		h.realtime = realtime.Enable(0)
+		if err := errors.Join(h.realtime.Scheduling, h.realtime.Memory); err != nil {
+			a.Log.Warn("not everything of real-time was granted", "err", err)
+		}
+	}
+	if h.witness {
+		return h, nil
+	}
+	if err := h.openServer(a); err != nil {
+		return nil, err
+	}
+	if h.observes {
+		return h, nil
+	}
+	if err := h.openGate(ctx, a); err != nil {
+		return nil, err
+	}
+	return h, h.openAddresses(a)
+}
+
+// lockHost makes sure that one agent of a cluster runs on a host at a time.
+func lockHost(c *config.Config) (*os.File, error) {
+	for _, dir := range []string{c.RunDir, c.StateDir()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make the agent's directory: %w", err)
+		}
+	}
+	path := filepath.Join(c.RunDir, c.Cluster+".lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the agent's lock: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another agent of cluster %s runs on this host (it holds %s): %w", c.Cluster, path, err), f.Close())
+	}
+	return f, nil
+}
+
+// openGate takes the gate in hand, closed unless a lease still runs in it.
+func (h *hostParts) openGate(ctx context.Context, a *Agent) error {
+	c := a.Config
+	g, err := fence.Open(ctx, fence.GateConfig{Cluster: c.Cluster, Scope: scopeOf(c)}, a.Log)
+	switch {
+	case errors.Is(err, fence.ErrUnavailable):
+		a.Log.Error("THIS HOST HAS NO GATE: only read_only and the destruction of sockets hold clients back, and only while this agent lives", "err", err)
+		h.gate = &weakGate{}
+		return nil
+	case err != nil:
+		return err
+	}
+	h.fence, h.gate = g, gateOf{Gate: g, sources: sourcesOf(c)}
+	return nil
+}
+
+func (h *hostParts) openAddresses(a *Agent) error {
+	if len(a.Config.Addresses) == 0 {
+		return nil
+	}
+	set, err := vip.New(addressesOf(a.Config), a.Log)
+	if err != nil {
+		return err
+	}
+	h.set = set
+	h.vip = &vipOf{Set: set, log: a.Log, blame: func(why cluster.Reason, detail string) {
+		a.post(func(l *loop) { l.conditions.put(why, detail) })
+	}}
+	return nil
+}
+
+func (h *hostParts) openServer(a *Agent) error {
+	c := a.Config
+	own := c.ServerOf(c.Node)
+	passwords, findings := c.Passwords()
+	if err := findings.Err(); err != nil {
+		return err
+	}
+	if own.Flavor != config.MariaDB {
+		return fmt.Errorf("server.flavor: %q is not built yet; use mariadb", own.Flavor)
+	}
+	nodes := map[netip.AddrPort]cluster.NodeName{}
+	for n, at := range sourcesOf(c) {
+		nodes[at] = n
+	}
+	server, err := mariadb.Open(mariadb.Config{
+		Socket: own.Socket, ExtraPort: own.ExtraPort, Log: a.Log,
+		Agent:  db.Account{User: own.User, Password: passwords.Agent.Reveal()},
+		Writer: db.Account{User: own.Writer.User, Password: passwords.Writer.Reveal()},
+		NodeOf: func(host string, port int) (cluster.NodeName, bool) {
+			addr, err := netip.ParseAddr(host)
+			n, ok := nodes[netip.AddrPortFrom(addr, uint16(port))]
+			return n, err == nil && ok
+		},
+	})
+	if err != nil {
+		return err
+	}
+	h.database = server
+	h.process = &serverProcess{socket: own.Socket, start: own.Start, mayKill: own.KillHung, log: a.Log,
+		noticed: func(k proc.Kind) { a.post(func(l *loop) { l.sawProcess(k) }) }, appeared: func() { h.observer.kick() }}
+	h.observer = &observer{read: h.read, process: h.process, every: a.settings.Renew, hang: a.settings.Hang, log: a.Log,
+		report: func(s cluster.ServerFact) { a.post(func(l *loop) { l.observed(s) }) }, kicks: make(chan struct{}, 1),
+		window: 3*a.settings.Renew + a.settings.Renew/2}
+	h.hands = &hands{self: c.Node, settings: a.settings, log: a.Log, timeline: a.recorder,
+		database: server, process: h.process, observe: h.observer.observe,
+		source: func(n cluster.NodeName) db.Source {
+			at := sourcesOf(c)[n]
+			return db.Source{Node: n, Host: at.Addr().String(), Port: int(at.Port()), Heartbeat: a.settings.Renew,
+				Account: db.Account{User: own.Replication.User, Password: passwords.Replication.Reveal()}}
+		},
+		progressed: func(p string) { a.post(func(l *loop) { l.progress = p }) },
+	}
+	return nil
+}
+
+// read observes the server and fills in what the look itself cannot tell.
+func (h *hostParts) read(ctx context.Context) (cluster.ServerFact, string, error) {
+	o, err := h.database.Observe(ctx)
+	if o.Problem != "" && o.Server.Replica.Error == "" {
+		o.Server.Replica.Error = o.Problem
+	}
+	return o.Server, o.Tick, err
+}
+
+// join ties the host's parts to the loop.
+func (h *hostParts) join(a *Agent, l *loop) {
+	l.realtime = a.Config.Realtime && h.realtime.Scheduling == nil
+	if h.witness {
+		return
+	}
+	h.hands.gate, h.hands.vip, h.hands.keeper = h.gate, h.vip, l.keeper
+	h.hands.sockets = socketsOf{scopeOf(a.Config)}
+	h.hands.situation = l.situation.get
+	l.lanes.perform = h.hands.perform
+	l.kick = h.observer.kick
+	l.host.Startable = len(a.Config.ServerOf(a.Config.Node).Start) > 0
+	if h.set != nil {
+		macs, err := h.set.MACs()
+		if err != nil {
+			a.Log.Warn("read the link-layer addresses", "err", err)
+		}
+		l.macs = macs
+	}
+}
+
+// extend hands the lease to the kernel: the gate's timeout and the addresses'.
+func (h *hostParts) extend(ctx context.Context, until cluster.Instant) error {
+	if err := h.gate.OpenUntil(ctx, until); err != nil {
+		return err
+	}
+	if err := h.vip.Extend(ctx, until); err != nil && !errors.Is(err, vip.ErrNotBound) {
+		return fmt.Errorf("extend the addresses: %w", err)
+	}
+	return nil
+}
+
+// spawn starts what runs beside the loop.
+func (h *hostParts) spawn(ctx context.Context, a *Agent) {
+	if h.witness {
+		return
+	}
+	a.spawn(func() { h.process.run(ctx) })
+	a.spawn(func() { h.observer.run(ctx) })
+	a.spawn(func() { h.lookAround(ctx, a) })
+	a.spawn(func() { h.proveWriting(ctx, a) })
+	if h.set != nil {
+		a.spawn(func() {
+			if err := h.set.Run(ctx); err != nil && ctx.Err() == nil {
+				a.Log.Error("announce and watch the addresses", "err", err)
+			}
+		})
+		a.spawn(func() { h.watchAddresses(ctx, a) })
+	}
+	if h.fence != nil {
+		a.spawn(func() { h.watchGate(ctx, a) })
+	}
+}
+
+// lookAround reads from the kernel, once a second and at the start, what the
+// gate and the addresses are, whatever this process believes of them.
+func (h *hostParts) lookAround(ctx context.Context, a *Agent) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		if gate, err := h.gate.State(ctx); err == nil {
+			a.post(func(l *loop) { l.sawGate(gate) })
+		}
+		if bound, muted, err := h.vip.Observe(ctx); err == nil {
+			a.post(func(l *loop) { l.sawAddresses(bound, muted) })
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// watchGate tells when somebody else changed the firewall's table of ours.
+func (h *hostParts) watchGate(ctx context.Context, a *Agent) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case t := <-h.fence.Tampered():
+			a.post(func(l *loop) { l.conditions.put(cluster.GateFlushed, fmt.Sprintf("%+v", t)) })
+		}
+	}
+}
+
+// watchAddresses acts upon what happens to the addresses from outside: of two
+// owners, the one whose reign it is goes on and tells the neighbours again.
+func (h *hostParts) watchAddresses(ctx context.Context, a *Agent) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-h.set.Events():
+			a.Log.Warn("virtual address", "event", e.Kind, "address", e.Address.String(), "mac", e.MAC)
+			if e.Kind != vip.DuplicateSeen {
+				continue
+			}
+			a.post(func(l *loop) {
+				held, _ := l.keeper.state()
+				if held.Valid(l.board.record.Epoch, clock.Now()) {
+					l.conditions.put(cluster.AddressDuplicate, fmt.Sprintf("%s was claimed by %s too", e.Address, e.MAC))
+					if err := h.set.Reannounce(); err != nil {
+						l.log.Warn("announce the addresses again", "err", err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// proveWriting has the primary prove that a write comes back: a full or stuck
+// disk is noticed by nothing else. A commit that waits for an acknowledgement
+// and one that waits for a lock are answers.
+func (h *hostParts) proveWriting(ctx context.Context, a *Agent) {
+	every := a.Config.Detection.Normal
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var since, recorded cluster.Instant
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		r, _ := h.hands.situation()
+		if r.Primary != a.Config.Node || r.Phase != cluster.PhaseSteady || !h.process.Alive() {
+			since = 0
+			continue
+		}
+		if now := clock.Now(); now.Sub(recorded) > 10*time.Second {
+			h.recordEvents(ctx, a)
+			recorded = now
+		}
+		asked := clock.Now()
+		call, cancel := context.WithTimeout(ctx, a.settings.Hang)
+		answer := h.database.WriteProbe(call)
+		cancel()
+		stuck := ""
+		switch {
+		case answer.Works():
+			since = 0
+		case since == 0:
+			since = asked
+		}
+		if since != 0 && clock.Now().Sub(since) >= a.settings.Hang {
+			stuck = strings.TrimSpace(string(answer.Verdict) + " " + answer.Detail)
+		}
+		a.post(func(l *loop) { l.cannotWrite = stuck })
+	}
+}
+
+// recordEvents notes which scheduled events are enabled, for the next primary.
+func (h *hostParts) recordEvents(ctx context.Context, a *Agent) {
+	call, cancel := context.WithTimeout(ctx, a.settings.Hang)
+	defer cancel()
+	if _, err := h.database.RecordEvents(call); err != nil {
+		a.Log.Debug("record the scheduled events", "err", err)
+	}
+}
+
+// close removes what Baton put on the host: a clean stop leaves nothing.
+func (h *hostParts) close(ctx context.Context) error {
+	var errs []error
+	if h.set != nil {
+		errs = append(errs, h.set.Drop(ctx), h.set.Close())
+	}
+	if h.fence != nil {
+		errs = append(errs, h.fence.Remove(ctx))
+	}
+	if h.database != nil {
+		errs = append(errs, h.database.Close())
+	}
+	if h.lock != nil {
+		errs = append(errs, h.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// bootID identifies the present boot of this host.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(b))
+}

@@ -1,0 +1,165 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/baton-db/baton/internal/proc"
+	"github.com/baton-db/baton/internal/realtime"
+)
+
+// Intervals at which the server's process is looked for while there is none,
+// and looked at while there is one.
+const (
+	lookForServer = 100 * time.Millisecond
+	lookAtServer  = 5 * time.Millisecond
+)
+
+// serverProcess finds the server's process by its socket, again after every
+// restart, and notices at once when it dies.
+type serverProcess struct {
+	socket   string
+	start    []string
+	mayKill  bool
+	log      *slog.Logger
+	noticed  func(proc.Kind) // something happened to the process
+	appeared func()          // a new process listens
+
+	mu      sync.Mutex
+	id      proc.ID // zero: none is known
+	alive   bool
+	stopped bool
+	// unclear says that something holds the socket but takes no connections:
+	// there is a process, and it is not known which.
+	unclear bool
+}
+
+func (p *serverProcess) run(ctx context.Context) {
+	tick := time.NewTicker(lookForServer)
+	defer tick.Stop()
+	for {
+		if id, ok := p.find(ctx); ok {
+			p.appeared()
+			p.watch(ctx, id)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// find asks who listens on the socket.
+func (p *serverProcess) find(ctx context.Context) (proc.ID, bool) {
+	call, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	id, err := proc.BySocket(call, p.socket)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unclear = err != nil && (errors.Is(err, syscall.EAGAIN) || errors.Is(err, context.DeadlineExceeded))
+	if err != nil {
+		return proc.ID{}, false
+	}
+	p.id, p.alive, p.stopped = id, true, false
+	return id, true
+}
+
+// watch follows one process until it is gone.
+func (p *serverProcess) watch(ctx context.Context, id proc.ID) {
+	events, err := proc.Watch(ctx, id, lookAtServer)
+	if err != nil {
+		p.log.Warn("watch the server's process", "pid", id.PID, "err", err)
+		p.set(proc.Gone)
+		p.noticed(proc.Gone)
+		return
+	}
+	p.log.Info("the server's process is watched", "pid", id.PID)
+	for e := range events {
+		p.log.Info("the server's process", "pid", id.PID, "is", e.Kind)
+		p.set(e.Kind)
+		p.noticed(e.Kind)
+		if e.Kind == proc.Gone {
+			return
+		}
+	}
+}
+
+func (p *serverProcess) set(k proc.Kind) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch k {
+	case proc.Exiting, proc.Gone:
+		p.alive, p.stopped = false, false
+	case proc.Stopped:
+		p.stopped = true
+	case proc.Running:
+		p.stopped = false
+	}
+}
+
+// Alive implements Process. A process that is exiting executes no statement any
+// more and does not count.
+func (p *serverProcess) Alive() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.alive || p.unclear
+}
+
+// Stopped implements Process.
+func (p *serverProcess) Stopped() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.alive && p.stopped
+}
+
+// MayKill implements Process.
+func (p *serverProcess) MayKill() bool { return p.mayKill }
+
+// Kill implements Process. It returns once the signal is on its way: nothing
+// the process had yet to do is done after that.
+func (p *serverProcess) Kill() error {
+	p.mu.Lock()
+	id := p.id
+	p.mu.Unlock()
+	p.log.Warn("the server is killed: it did not turn read-only in time", "pid", id.PID)
+	err := proc.Signal(id, unix.SIGKILL)
+	if errors.Is(err, proc.ErrGone) {
+		return nil
+	}
+	return err
+}
+
+// startServer is how long the start command may take.
+const startServer = 2 * time.Minute
+
+// Start implements Process.
+func (p *serverProcess) Start(ctx context.Context) error {
+	if len(p.start) == 0 {
+		return errors.New("the configuration does not say how to start the server (server.start)")
+	}
+	ctx, cancel := context.WithTimeout(ctx, startServer)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, p.start[0], p.start[1:]...)
+	cmd.WaitDelay = time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := realtime.Start(cmd) // at normal priority: the server must not inherit ours
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return fmt.Errorf("start the server with %q: %w: %s", strings.Join(p.start, " "), err, strings.TrimSpace(out.String()))
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/baton-db/baton/internal/api"
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/timeline"
+)
+
+// listenAPI opens the socket on which people administer the cluster.
+func (a *Agent) listenAPI() (net.Listener, error) { return api.Listen(a.Config.Socket()) }
+
+// serveAPI answers on the socket until ctx ends.
+func (a *Agent) serveAPI(ctx context.Context, l net.Listener) {
+	s := api.NewServer(api.Options{Source: a.live, Requests: a, History: a.store, Now: time.Now, Log: a.Log})
+	if err := s.Serve(ctx, l); err != nil && ctx.Err() == nil {
+		a.Log.Error("serve the API", "err", err)
+	}
+}
+
+// Submit writes a request into the store. It implements api.Requests.
+func (a *Agent) Submit(ctx context.Context, q cluster.Request) error {
+	if a.Config.Mode == cluster.Observe {
+		return errors.New("this node runs in mode observe and asks for nothing: ask another node")
+	}
+	_, err := a.store.PutRequest(ctx, q)
+	return err
+}
+
+// Forget removes a refused request that has been read.
+func (a *Agent) Forget(ctx context.Context, id string) error { return a.store.DeleteRequest(ctx, id) }
+
+// watchStore looks at the store from outside of what is stored: who leads it,
+// and which switch was the last one.
+func (a *Agent) watchStore(ctx context.Context) {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		looks, last := a.store.looks(), a.lastSwitch(ctx)
+		a.post(func(l *loop) {
+			l.storeLooks = looks
+			if last != nil {
+				l.lastSwitch = last
+			}
+			if r := l.board.record; r.Phase == cluster.PhaseSteady && looks.Leader == l.self && r.Primary != l.self {
+				go a.store.leadWithPrimary(ctx, r.Primary)
+			}
+		})
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// lastSwitch reads the newest switch of the history; nil if there is none.
+func (a *Agent) lastSwitch(ctx context.Context) *api.LastSwitch {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	parts, err := a.store.Parts(ctx)
+	if err != nil {
+		return nil
+	}
+	switches := timeline.Switches(parts)
+	if len(switches) == 0 {
+		return nil
+	}
+	last := api.LastOf(switches[0])
+	for _, s := range switches[1:] {
+		if s.Epoch > last.Epoch {
+			last = api.LastOf(s)
+		}
+	}
+	return &last
+}

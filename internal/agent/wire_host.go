@@ -1,0 +1,174 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/reconcile"
+	"github.com/baton-db/baton/internal/endpoint/vip"
+	"github.com/baton-db/baton/internal/fence"
+)
+
+// gateOf is the gate of package fence, with nodes in place of addresses.
+type gateOf struct {
+	*fence.Gate
+	sources map[cluster.NodeName]netip.AddrPort // the other nodes' servers
+}
+
+func (g gateOf) State(ctx context.Context) (GateState, error) {
+	s, err := g.Gate.State(ctx)
+	if err != nil {
+		return GateState{}, err
+	}
+	state := GateState{Mode: reconcile.GateMode(s.Mode), Cut: s.Cut}
+	for n, at := range g.sources {
+		if slices.Contains(s.Blocked, at) {
+			state.Blocked = append(state.Blocked, n)
+		}
+	}
+	slices.Sort(state.Blocked)
+	return state, nil
+}
+
+func (g gateOf) Block(ctx context.Context, nodes ...cluster.NodeName) error {
+	return g.Gate.Block(ctx, g.at(nodes)...)
+}
+
+func (g gateOf) Unblock(ctx context.Context, nodes ...cluster.NodeName) error {
+	if len(nodes) == 0 {
+		for n := range g.sources {
+			nodes = append(nodes, n)
+		}
+	}
+	return g.Gate.Unblock(ctx, g.at(nodes)...)
+}
+
+func (g gateOf) at(nodes []cluster.NodeName) []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, n := range nodes {
+		if at, ok := g.sources[n]; ok {
+			all = append(all, at)
+		}
+	}
+	return all
+}
+
+// noGate stands in where the host has no nftables. What it cannot do it says.
+type noGate struct{}
+
+func (noGate) State(context.Context) (GateState, error) {
+	return GateState{Mode: reconcile.GateMissing}, nil
+}
+func (noGate) Close(context.Context) error                        { return ErrNoGate }
+func (noGate) OpenReadOnly(context.Context) error                 { return ErrNoGate }
+func (noGate) OpenUntil(context.Context, cluster.Instant) error   { return ErrNoGate }
+func (noGate) Cut(context.Context, ...cluster.NodeName) error     { return ErrNoGate }
+func (noGate) Uncut(context.Context, ...cluster.NodeName) error   { return ErrNoGate }
+func (noGate) Block(context.Context, ...cluster.NodeName) error   { return ErrNoGate }
+func (noGate) Unblock(context.Context, ...cluster.NodeName) error { return ErrNoGate }
+
+// socketsOf destroys the connections of clients, not those between the nodes.
+type socketsOf struct{ scope fence.Scope }
+
+func (s socketsOf) DestroyClients(ctx context.Context) (int, error) {
+	return fence.DestroyClientSockets(ctx, s.scope)
+}
+
+// scopeOf says which traffic is the database's and which is between the nodes.
+func scopeOf(c *config.Config) fence.Scope {
+	self := c.Self()
+	own := c.ServerOf(self.Name)
+	scope := fence.Scope{Ports: []uint16{uint16(own.Port)}, Own: []netip.Addr{self.Address}, Peers: map[cluster.NodeName][]netip.Addr{}}
+	if own.ExtraPort != 0 {
+		scope.Ports = append(scope.Ports, uint16(own.ExtraPort))
+	}
+	for _, n := range c.Nodes {
+		if n.Name != self.Name {
+			scope.Peers[n.Name] = []netip.Addr{n.Address}
+		}
+	}
+	return scope
+}
+
+// sourcesOf are the addresses of the other data nodes' servers.
+func sourcesOf(c *config.Config) map[cluster.NodeName]netip.AddrPort {
+	all := map[cluster.NodeName]netip.AddrPort{}
+	for _, n := range c.Nodes {
+		if n.Role == cluster.Data && n.Name != c.Node {
+			all[n.Name] = netip.AddrPortFrom(n.Address, uint16(c.ServerOf(n.Name).Port))
+		}
+	}
+	return all
+}
+
+// addressesOf is the set of virtual addresses as the configuration has them.
+func addressesOf(c *config.Config) vip.Config {
+	cfg := vip.Config{Cluster: c.Cluster}
+	for _, a := range c.Addresses {
+		cfg.Addresses = append(cfg.Addresses, vip.Address{IP: a.Address, Interface: a.Interface})
+	}
+	return cfg
+}
+
+// vipOf is the set of virtual addresses of package vip, with what an earlier
+// probe found kept for the Bind after it.
+type vipOf struct {
+	*vip.Set
+	blame func(cluster.Reason, string)
+	log   *slog.Logger
+
+	mu     sync.Mutex
+	probed vip.Findings
+}
+
+func (v *vipOf) Probe(ctx context.Context) error {
+	found, err := v.Set.Probe(ctx)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.probed = found
+	return err
+}
+
+func (v *vipOf) Bind(ctx context.Context, until cluster.Instant, members map[string]cluster.NodeName) error {
+	v.mu.Lock()
+	probed := v.probed
+	v.probed = nil
+	v.mu.Unlock()
+	report, err := v.Set.Bind(ctx, vip.Claim{Until: until, Members: members, Probed: probed})
+	var duplicate, foreign string
+	for _, a := range report {
+		v.log.Debug("bind an address", "address", a.Address, "outcome", a.Outcome, "probe", a.Probe, "add", a.Add, "route", a.Route, "announce", a.Announce, "err", a.Err)
+		switch a.Reason {
+		case cluster.AddressDuplicate:
+			duplicate = a.Address.String() + " is still answered for by " + string(a.Node) + " (" + a.Owner.String() + "), whose reign is over"
+		case cluster.AddressForeign:
+			foreign = a.Address.String() + " is used by " + a.Owner.String() + ", which is no node of this cluster"
+		}
+	}
+	v.blame(cluster.AddressForeign, foreign)
+	v.blame(cluster.AddressDuplicate, duplicate)
+	return err
+}
+
+func (v *vipOf) Observe(ctx context.Context) ([]string, bool, error) {
+	o, err := v.Set.Observe(ctx)
+	return o.Bound(), o.Muted, err
+}
+
+// noAddresses stands in for a cluster without virtual addresses.
+type noAddresses struct{}
+
+func (noAddresses) Probe(context.Context) error { return nil }
+func (noAddresses) Bind(context.Context, cluster.Instant, map[string]cluster.NodeName) error {
+	return nil
+}
+func (noAddresses) Extend(context.Context, cluster.Instant) error   { return nil }
+func (noAddresses) Mute(context.Context) error                      { return nil }
+func (noAddresses) Unmute(context.Context) error                    { return nil }
+func (noAddresses) Drop(context.Context) error                      { return nil }
+func (noAddresses) Observe(context.Context) ([]string, bool, error) { return nil, false, nil }
