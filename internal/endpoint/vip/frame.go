@@ -33,14 +33,9 @@ const (
 	optTarget    = 2
 )
 
-var (
-	broadcast    = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-	noMAC        = net.HardwareAddr{0, 0, 0, 0, 0, 0}
-	allNodesMAC  = net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
-	allNodes     = netip.MustParseAddr("ff02::1")
-	unspecified6 = netip.IPv6Unspecified()
-	unspecified4 = netip.IPv4Unspecified()
-)
+func broadcast() net.HardwareAddr { return net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff} }
+
+func noMAC() net.HardwareAddr { return make(net.HardwareAddr, 6) }
 
 // announcements returns the frames that teach neighbours that ip is at mac.
 //
@@ -53,7 +48,7 @@ func announcements(ip netip.Addr, mac net.HardwareAddr) [][]byte {
 		return [][]byte{advertisement(ip, mac)}
 	}
 	return [][]byte{
-		arpFrame(arpRequest, mac, ip, noMAC, ip),
+		arpFrame(arpRequest, mac, ip, noMAC(), ip),
 		arpFrame(arpReply, mac, ip, mac, ip),
 	}
 }
@@ -65,11 +60,11 @@ func announcements(ip netip.Addr, mac net.HardwareAddr) [][]byte {
 func question(ip netip.Addr, mac net.HardwareAddr, asker netip.Addr) []byte {
 	if ip.Is6() {
 		if !asker.IsValid() {
-			asker = unspecified6
+			asker = netip.IPv6Unspecified()
 		}
 		return solicitation(ip, mac, asker)
 	}
-	return arpFrame(arpRequest, mac, unspecified4, noMAC, ip)
+	return arpFrame(arpRequest, mac, netip.IPv4Unspecified(), noMAC(), ip)
 }
 
 func ethernet(dst, src net.HardwareAddr, proto uint16, payload int) []byte {
@@ -82,7 +77,7 @@ func ethernet(dst, src net.HardwareAddr, proto uint16, payload int) []byte {
 
 // arpFrame builds a broadcast ARP packet for IPv4 over Ethernet, RFC 826.
 func arpFrame(op uint16, sha net.HardwareAddr, spa netip.Addr, tha net.HardwareAddr, tpa netip.Addr) []byte {
-	f := ethernet(broadcast, sha, etherARP, 28)
+	f := ethernet(broadcast(), sha, etherARP, 28)
 	f = append(f, 0, 1, 8, 0, 6, 4) // Ethernet, IPv4, address lengths
 	f = binary.BigEndian.AppendUint16(f, op)
 	f = append(append(f, sha...), spa.AsSlice()...)
@@ -90,11 +85,12 @@ func arpFrame(op uint16, sha net.HardwareAddr, spa netip.Addr, tha net.HardwareA
 }
 
 func advertisement(ip netip.Addr, mac net.HardwareAddr) []byte {
+	allNodes := netip.IPv6LinkLocalAllNodes()
 	icmp := make([]byte, 8, ndLen+linkOptLen)
 	icmp[0], icmp[4] = ndAdvert, flagOverride
 	icmp = append(icmp, ip.AsSlice()...)
 	icmp = append(append(icmp, optTarget, 1), mac...)
-	return icmpv6Frame(allNodesMAC, mac, ip, allNodes, icmp)
+	return icmpv6Frame(multicastMAC(allNodes), mac, ip, allNodes, icmp)
 }
 
 func solicitation(ip netip.Addr, mac net.HardwareAddr, asker netip.Addr) []byte {

@@ -85,15 +85,15 @@ func TestWhatAFrameClaims(t *testing.T) {
 		return f
 	}
 	na := announcements(test6, testMAC)[0]
-	noOption := icmpFrame(t, "333300000001", test6, allNodes, ipv6.ICMPTypeNeighborAdvertisement, octets(t, `20000000 fd770000000000000000000000000050`))
-	brokenOption := icmpFrame(t, "333300000001", test6, allNodes, ipv6.ICMPTypeNeighborAdvertisement, octets(t, `20000000 fd770000000000000000000000000050 02 00 02000a4d000d`))
+	noOption := icmpFrame(t, "333300000001", test6, netip.IPv6LinkLocalAllNodes(), ipv6.ICMPTypeNeighborAdvertisement, octets(t, `20000000 fd770000000000000000000000000050`))
+	brokenOption := icmpFrame(t, "333300000001", test6, netip.IPv6LinkLocalAllNodes(), ipv6.ICMPTypeNeighborAdvertisement, octets(t, `20000000 fd770000000000000000000000000050 02 00 02000a4d000d`))
 	for name, tt := range map[string]struct {
 		frame []byte
 		want  string
 	}{
 		"an announcement":                                     {announcements(test4, testMAC)[0], "10.77.0.50 02:00:0a:4d:00:0c"},
-		"an answer to somebody":                               {arpFrame(arpReply, testMAC, test4, noMAC, other), "10.77.0.50 02:00:0a:4d:00:0c"},
-		"a question claims its sender's address":              {arpFrame(arpRequest, testMAC, other, noMAC, test4), "10.77.0.9 02:00:0a:4d:00:0c"},
+		"an answer to somebody":                               {arpFrame(arpReply, testMAC, test4, noMAC(), other), "10.77.0.50 02:00:0a:4d:00:0c"},
+		"a question claims its sender's address":              {arpFrame(arpRequest, testMAC, other, noMAC(), test4), "10.77.0.9 02:00:0a:4d:00:0c"},
 		"a probe claims nothing":                              {question(test4, testMAC, netip.Addr{}), ""},
 		"ARP padded to the least size of a frame":             {append(announcements(test4, testMAC)[0], make([]byte, 18)...), "10.77.0.50 02:00:0a:4d:00:0c"},
 		"ARP cut short":                                       {announcements(test4, testMAC)[0][:41], ""},
