@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,25 +67,26 @@ func (c *Config) checkCommands() Findings {
 }
 
 // expiresSoon is how long before its end a certificate is warned of.
-const expiresSoon = 30 * 24 * time.Hour
+const expiresSoon = 60 * 24 * time.Hour
 
 func (c *Config) checkCertificates(now time.Time) Findings {
 	var found Findings
 	if c.Store.External() {
 		if c.Store.TLS != (TLS{}) {
-			found = append(found, c.checkTLS("store.tls", c.Store.TLS, netip.Addr{}, now)...)
+			found = append(found, c.checkTLS("store.tls", c.Store.TLS, nil, now)...)
 		}
 		if _, said := c.lines["tls"]; !said {
 			return found // nothing uses the cluster's own certificates
 		}
 	}
-	return append(found, c.checkTLS("tls", c.TLS, c.Self().Address, now)...)
+	self := c.Self()
+	return append(found, c.checkTLS("tls", c.TLS, &self, now)...)
 }
 
-// checkTLS judges an authority, a certificate and its key. A valid name is the
-// address that the certificate must carry; it must then be good for both ends
-// of a connection.
-func (c *Config) checkTLS(block string, t TLS, name netip.Addr, now time.Time) Findings {
+// checkTLS judges an authority, a certificate and its key. The certificate of a
+// node must carry its name and address, and be good for both ends of a
+// connection; its key is for nobody but the owner.
+func (c *Config) checkTLS(block string, t TLS, node *Node, now time.Time) Findings {
 	var found Findings
 	report := func(key, what, mend string) { found = append(found, c.finding(block+"."+key, what, mend)) }
 	const remake = "make it with `baton init`, or give the right path"
@@ -109,7 +109,11 @@ func (c *Config) checkTLS(block string, t TLS, name netip.Addr, now time.Time) F
 	if t.Cert == "" {
 		return found
 	}
-	if what, mend := checkKeyFile(t.Key); what != "" {
+	open := os.FileMode(0o007)
+	if node != nil {
+		open = 0o077
+	}
+	if what, mend := checkKeyFile(t.Key, open); what != "" {
 		report("key", what, mend)
 		if _, err := readCertificates(t.Cert); err != nil {
 			report("cert", err.Error(), remake)
@@ -121,7 +125,7 @@ func (c *Config) checkTLS(block string, t TLS, name netip.Addr, now time.Time) F
 		report("cert", fmt.Sprintf("%s and %s are no pair: %s", t.Cert, t.Key, cause(err)), remake)
 		return found
 	}
-	for _, f := range judgeCertificate(pair.Leaf, t, roots, name, now) {
+	for _, f := range judgeCertificate(pair.Leaf, t, roots, node, now) {
 		g := c.finding(block+".cert", f.What, f.Mend)
 		g.Severity = f.Severity
 		found = append(found, g)
@@ -129,7 +133,7 @@ func (c *Config) checkTLS(block string, t TLS, name netip.Addr, now time.Time) F
 	return found
 }
 
-func judgeCertificate(leaf *x509.Certificate, t TLS, roots *x509.CertPool, name netip.Addr, now time.Time) Findings {
+func judgeCertificate(leaf *x509.Certificate, t TLS, roots *x509.CertPool, node *Node, now time.Time) Findings {
 	var found Findings
 	add := func(s Severity, what, mend string) {
 		found = append(found, Finding{What: what, Mend: mend, Severity: s})
@@ -149,11 +153,13 @@ func judgeCertificate(leaf *x509.Certificate, t TLS, roots *x509.CertPool, name 
 			add(Error, fmt.Sprintf("%s is not signed by %s: %s", t.Cert, t.CA, err), "use the authority that made it, or have it made anew")
 		}
 	}
-	if !name.IsValid() {
+	if node == nil {
 		return found
 	}
-	if err := leaf.VerifyHostname(name.String()); err != nil {
-		add(Error, fmt.Sprintf("%s does not name this node's address %s", t.Cert, name), "make one for this address with `baton init`")
+	if name := string(node.Name); leaf.Subject.CommonName != name || !slices.Contains(leaf.DNSNames, name) {
+		add(Error, fmt.Sprintf("%s is the certificate of %q, not of %s", t.Cert, leaf.Subject.CommonName, name), "give this node its own")
+	} else if err := leaf.VerifyHostname(node.Address.String()); err != nil {
+		add(Error, fmt.Sprintf("%s does not name this node's address %s", t.Cert, node.Address), "make a new one after a change of address")
 	}
 	for usage, does := range map[x509.ExtKeyUsage]string{x509.ExtKeyUsageServerAuth: "accept", x509.ExtKeyUsageClientAuth: "open"} {
 		if !slices.Contains(leaf.ExtKeyUsage, usage) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
@@ -164,8 +170,9 @@ func judgeCertificate(leaf *x509.Certificate, t TLS, roots *x509.CertPool, name 
 	return found
 }
 
-// checkKeyFile: it can be read, and not by everybody.
-func checkKeyFile(file string) (what, mend string) {
+// checkKeyFile: it can be read, and not by those whom the open bits of its mode
+// would let in.
+func checkKeyFile(file string, open os.FileMode) (what, mend string) {
 	f, err := os.Open(file)
 	if err != nil {
 		return fmt.Sprintf("read %s: %s", file, cause(err)), "make it with `baton init`, or give the right path"
@@ -175,8 +182,8 @@ func checkKeyFile(file string) (what, mend string) {
 	switch {
 	case err != nil:
 		return fmt.Sprintf("look at %s: %s", file, cause(err)), "give a file that can be read"
-	case info.Mode().Perm()&0o007 != 0:
-		return fmt.Sprintf("everybody on this host may open %s (mode %04o)", file, info.Mode().Perm()), "chmod 0600 " + file
+	case info.Mode().Perm()&open != 0:
+		return fmt.Sprintf("others on this host may open %s (mode %04o)", file, info.Mode().Perm()), "chmod 0600 " + file
 	}
 	return "", ""
 }

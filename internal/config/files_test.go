@@ -48,9 +48,9 @@ func newAuthority(t *testing.T, name string) authority {
 }
 
 // leaf is a good certificate for an address; cases change it.
-func leaf(address string) x509.Certificate {
+func leaf(node, address string) x509.Certificate {
 	return x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: address}, IPAddresses: []net.IP{net.ParseIP(address)},
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: node}, DNSNames: []string{node}, IPAddresses: []net.IP{net.ParseIP(address)},
 		NotBefore: noon.AddDate(0, -1, 0), NotAfter: noon.AddDate(1, 0, 0),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
@@ -89,7 +89,7 @@ func equipped(t *testing.T, node string) (cfg *Config, dir string, ca authority)
 	}
 	ca = newAuthority(t, "shop")
 	put(t, cfg.TLS.CA, ca.pem(), 0o644)
-	ca.issue(t, leaf(cfg.Self().Address.String()), cfg.TLS.Cert, cfg.TLS.Key)
+	ca.issue(t, leaf(node, cfg.Self().Address.String()), cfg.TLS.Cert, cfg.TLS.Key)
 	return cfg, dir, ca
 }
 
@@ -121,38 +121,41 @@ func TestCheckFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			put(t, c.TLS.CA, string(b), 0o644)
-		}, []string{"tls.ca: DIR/tls/ca.crt holds the certificate of 10.77.0.11, which is no authority; give the file with the authority's certificate"}},
-		"the key can be read by everybody": {func(t *testing.T, c *Config, _ authority) {
-			if err := os.Chmod(c.TLS.Key, 0o644); err != nil {
+		}, []string{"tls.ca: DIR/tls/ca.crt holds the certificate of db1, which is no authority; give the file with the authority's certificate"}},
+		"the key can be read by a group": {func(t *testing.T, c *Config, _ authority) {
+			if err := os.Chmod(c.TLS.Key, 0o640); err != nil {
 				t.Fatal(err)
 			}
-		}, []string{"tls.key: everybody on this host may open DIR/tls/db1.key (mode 0644); chmod 0600 DIR/tls/db1.key"}},
+		}, []string{"tls.key: others on this host may open DIR/tls/db1.key (mode 0640); chmod 0600 DIR/tls/db1.key"}},
 		"the key is that of another certificate": {func(t *testing.T, c *Config, ca authority) {
-			ca.issue(t, leaf("10.77.0.11"), c.TLS.Cert+".other", c.TLS.Key)
+			ca.issue(t, leaf("db1", "10.77.0.11"), c.TLS.Cert+".other", c.TLS.Key)
 		}, []string{"tls.cert: DIR/tls/db1.crt and DIR/tls/db1.key are no pair: tls: private key does not match public key; make it with `baton init`, or give the right path"}},
 		"another authority signed it": {func(t *testing.T, c *Config, _ authority) {
 			put(t, c.TLS.CA, newAuthority(t, "other").pem(), 0o644)
 		}, []string{`tls.cert: DIR/tls/db1.crt is not signed by DIR/tls/ca.crt: x509: certificate signed by unknown authority; use the authority that made it, or have it made anew`}},
 		"it is for another node": {func(t *testing.T, c *Config, ca authority) {
-			ca.issue(t, leaf("10.77.0.12"), c.TLS.Cert, c.TLS.Key)
-		}, []string{"tls.cert: DIR/tls/db1.crt does not name this node's address 10.77.0.11; make one for this address with `baton init`"}},
+			ca.issue(t, leaf("db2", "10.77.0.12"), c.TLS.Cert, c.TLS.Key)
+		}, []string{`tls.cert: DIR/tls/db1.crt is the certificate of "db2", not of db1; give this node its own`}},
+		"the node has another address now": {func(t *testing.T, c *Config, ca authority) {
+			ca.issue(t, leaf("db1", "10.77.0.12"), c.TLS.Cert, c.TLS.Key)
+		}, []string{"tls.cert: DIR/tls/db1.crt does not name this node's address 10.77.0.11; make a new one after a change of address"}},
 		"it has expired": {func(t *testing.T, c *Config, ca authority) {
-			l := leaf("10.77.0.11")
+			l := leaf("db1", "10.77.0.11")
 			l.NotAfter = noon.AddDate(0, 0, -1)
 			ca.issue(t, l, c.TLS.Cert, c.TLS.Key)
 		}, []string{"tls.cert: DIR/tls/db1.crt expired on 2026-05-31; make a new one"}},
 		"it will expire": {func(t *testing.T, c *Config, ca authority) {
-			l := leaf("10.77.0.11")
+			l := leaf("db1", "10.77.0.11")
 			l.NotAfter = noon.AddDate(0, 0, 20)
 			ca.issue(t, l, c.TLS.Cert, c.TLS.Key)
 		}, []string{"warning: tls.cert: DIR/tls/db1.crt expires on 2026-06-21; make a new one before that"}},
 		"this host's clock is behind": {func(t *testing.T, c *Config, ca authority) {
-			l := leaf("10.77.0.11")
+			l := leaf("db1", "10.77.0.11")
 			l.NotBefore = noon.AddDate(0, 0, 2)
 			ca.issue(t, l, c.TLS.Cert, c.TLS.Key)
 		}, []string{"tls.cert: DIR/tls/db1.crt is valid from 2026-06-03, and here it is 2026-06-01; set this host's clock"}},
 		"it is good for one end only": {func(t *testing.T, c *Config, ca authority) {
-			l := leaf("10.77.0.11")
+			l := leaf("db1", "10.77.0.11")
 			l.ExtKeyUsage = l.ExtKeyUsage[:1]
 			ca.issue(t, l, c.TLS.Cert, c.TLS.Key)
 		}, []string{"tls.cert: DIR/tls/db1.crt may not open connections; make one for both ends: extended key usage serverAuth and clientAuth"}},

@@ -9,6 +9,7 @@
 package initcmd
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -78,6 +79,10 @@ type Bundle struct {
 // Init makes the directory. With any error among the findings nothing was
 // written.
 func Init(opts Options) (Bundle, config.Findings) {
+	opts.Nodes = slices.Clone(opts.Nodes)
+	for i := range opts.Nodes {
+		opts.Nodes[i].Role = cmp.Or(opts.Nodes[i].Role, cluster.Data)
+	}
 	found := judge(opts)
 	p := plan{opts: opts, accounts: newAccounts(opts)}
 	p.configs(&found)
