@@ -3,13 +3,14 @@ package dbtest
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/baton-db/baton/internal/core/gtid"
 	"github.com/baton-db/baton/internal/db"
 )
 
-// receivedOnly writes n rows, beginning with v, that the replica receives and
+// receivedOnly writes rows that the replica receives and
 // does not apply, and returns what the source has then.
 func receivedOnly(t *testing.T, source, replica *node, rows ...string) gtid.Set {
 	t.Helper()
@@ -74,7 +75,13 @@ func nothingLost(t *testing.T, d Driver) {
 	db2.follow(db1, true)
 
 	t.Run("after a crash of the replica and the source gone", func(t *testing.T) {
-		want := receivedOnly(t, db1, db2, "5", "6")
+		// A relay log of several files, longer than what is read at once.
+		db2.Exec(t, "SET GLOBAL max_relay_log_size = 65536")
+		rows := []string{"5", "6"}
+		for v := range 600 {
+			rows = append(rows, strconv.Itoa(1000+v))
+		}
+		want := receivedOnly(t, db1, db2, rows...)
 		missing := want.Subtract(db2.executed())
 		db2.Kill(t)
 		db2.Up(t)
@@ -91,7 +98,7 @@ func nothingLost(t *testing.T, d Driver) {
 		if err := s.WaitApplied(within(t), want, nil); err != nil {
 			t.Fatal(err)
 		}
-		db2.has(6)
+		db2.has(1599)
 	})
 	db2.follow(db1, true)
 	db1.Exec(t, "INSERT INTO app.t VALUES (7)")

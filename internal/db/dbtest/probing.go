@@ -175,6 +175,7 @@ func usedUp(t *testing.T, db1 *node) {
 	// A probe that has to connect anew is told what is wrong.
 	writer := db1.Value(t, "SELECT id FROM information_schema.processlist WHERE user = 'baton_probe'")
 	db1.Exec(t, "KILL CONNECTION "+writer)
+	db1.Await(t, "0", "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'baton_probe'")
 	c, err := clients.Conn(within(t))
 	for ; err == nil; c, err = clients.Conn(within(t)) {
 		held = append(held, c)

@@ -168,8 +168,24 @@ func (s *Server) down(t testing.TB, sig syscall.Signal) {
 	s.process = nil
 }
 
-// Freeze stops the server's process from running any further.
-func (s *Server) Freeze(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+// Freeze stops the server's process from running any further, and returns once
+// each of its threads stands still.
+func (s *Server) Freeze(t testing.TB) {
+	t.Helper()
+	s.signal(t, syscall.SIGSTOP)
+	Until(t, func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.pid))
+		for _, stat := range threads {
+			text, gone := os.ReadFile(stat)
+			// proc(5): the state follows the name in parentheses.
+			_, state, _ := strings.Cut(string(text), ") ")
+			if gone == nil && !strings.HasPrefix(state, "T") {
+				return false
+			}
+		}
+		return err == nil && len(threads) > 0
+	}, func() string { return "a thread of the server still runs" })
+}
 
 // Thaw lets it go on.
 func (s *Server) Thaw(t testing.TB) { s.signal(t, syscall.SIGCONT) }

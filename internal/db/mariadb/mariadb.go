@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 
@@ -31,7 +30,6 @@ type Config struct {
 	// NodeOf names the node that a replication source is, by the host and port
 	// that the server was told. Sources that it does not know are foreign.
 	NodeOf func(host string, port int) (cluster.NodeName, bool)
-	Log    *slog.Logger
 }
 
 // Validate says what is missing.
@@ -47,7 +45,6 @@ func (c Config) Validate() error {
 	require(c.Writer.User != "", "no user for the write probe")
 	require(c.Writer.User != c.Agent.User, "the write probe needs an account of its own, which read_only binds")
 	require(c.NodeOf != nil, "nothing to tell nodes from foreign sources by")
-	require(c.Log != nil, "no logger")
 	return errors.Join(missing...)
 }
 

@@ -53,12 +53,12 @@ func takeLock(ctx context.Context, l *link) error {
 		}
 		got, err := l.value(ctx, "SELECT GET_LOCK(?, ?)", sessionLock, patience.Seconds())
 		switch {
-		case ctx.Err() != nil:
-			return fmt.Errorf("%w (connection %s)", db.ErrSessionBusy, holder)
+		case err == nil && got == "1":
+			return nil
+		case holder != "" && ctx.Err() != nil:
+			return fmt.Errorf("%w (connection %s): %w", db.ErrSessionBusy, holder, ctx.Err())
 		case err != nil:
 			return err
-		case got == "1":
-			return nil
 		}
 	}
 }
