@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ import (
 // before it starts; it changes nothing. now is for the certificates' dates.
 func (c *Config) CheckFiles(now time.Time) Findings {
 	_, found := c.Passwords()
+	found = append(found, c.checkSocketUser()...)
 	found = append(found, c.checkCertificates(now)...)
 	found = append(found, c.checkCommands()...)
 	for _, d := range []struct{ key, dir string }{{"data_dir", c.DataDir}, {"run_dir", c.RunDir}} {
@@ -29,6 +31,23 @@ func (c *Config) CheckFiles(now time.Time) Findings {
 		}
 	}
 	return found.sorted()
+}
+
+// checkSocketUser: without a password the server admits nobody but the system
+// user of the account's name.
+func (c *Config) checkSocketUser() Findings {
+	block, s := c.ownBlock()
+	if c.Witness() || s.PasswordFile != "" {
+		return nil
+	}
+	self, err := user.Current()
+	if err != nil || self.Username == s.User {
+		return nil
+	}
+	f := c.finding(block+".user", fmt.Sprintf("%s has no password, and the server lets in nobody without one but the system user %s; this runs as %s", s.User, s.User, self.Username),
+		"add "+block+".password_file, or write user: "+self.Username)
+	f.Severity = Warning
+	return Findings{f}
 }
 
 // checkDirectory: there is a directory, or room to make one.

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -159,6 +160,13 @@ func TestCheckFiles(t *testing.T) {
 			l.ExtKeyUsage = l.ExtKeyUsage[:1]
 			ca.issue(t, l, c.TLS.Cert, c.TLS.Key)
 		}, []string{"tls.cert: DIR/tls/db1.crt may not open connections; make one for both ends: extended key usage serverAuth and clientAuth"}},
+		"an account without a password that is not the system user": {func(_ *testing.T, c *Config, _ authority) {
+			c.Server.User, c.Server.PasswordFile = "no-such-user", ""
+		}, []string{"warning: server.user: no-such-user has no password, and the server lets in nobody without one but the system user no-such-user; this runs as ME; " +
+			"add server.password_file, or write user: ME"}},
+		"an account without a password that is the system user": {func(t *testing.T, c *Config, _ authority) {
+			c.Server.User, c.Server.PasswordFile = me(t), ""
+		}, nil},
 		"a command is missing": {func(_ *testing.T, c *Config, _ authority) {
 			c.Server.Start, c.Server.Stop = []string{"no-such-command", "start"}, []string{"true"}
 		}, []string{"server.start: there is no command no-such-command; install it, or give its path"}},
@@ -173,6 +181,9 @@ func TestCheckFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg, dir, ca := equipped(t, "db1")
 			tt.change(t, cfg, ca)
+			for i, w := range tt.want {
+				tt.want[i] = strings.ReplaceAll(w, "ME", me(t))
+			}
 			var got []string
 			for _, f := range cfg.CheckFiles(noon) {
 				f.File, f.Line = "", 0
@@ -183,6 +194,15 @@ func TestCheckFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+func me(t *testing.T) string {
+	t.Helper()
+	u, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Username
 }
 
 func TestAnExternalStoreNeedsNoCertificatesOfTheCluster(t *testing.T) {

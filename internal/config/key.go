@@ -20,6 +20,7 @@ const (
 	IP       Kind = "IP address"
 	Words    Kind = "list"
 	Block    Kind = "list of blocks"
+	Override Kind = "block"
 )
 
 // Key is one row of the table of everything that baton.yaml may say.

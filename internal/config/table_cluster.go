@@ -16,7 +16,7 @@ func identityKeys() []Key {
 		key("data_dir", File).byDefault("/var/lib/baton").
 			doc("Where this node keeps its state, and the data of its member of the embedded store. Put it on a disk that the database does not use."),
 		key("run_dir", File).byDefault("/run/baton").
-			doc("Where the unix socket for administration (<cluster>.sock) and the lock file are."),
+			doc("Where the unix socket for administration (`<cluster>.sock`) and the lock file are."),
 	}
 }
 
@@ -36,7 +36,7 @@ func nodeKeys() []Key {
 			doc("Among equally good candidates of one site the highest becomes primary. It never makes a failover lose anything."),
 		key("nodes[].never", YesNo).byDefault("false").same().reload().
 			doc("Never promote this node, whatever happens: for backup and reporting servers."),
-		key("nodes[].server", Block).doc("Keys of server: that differ on this node.").like("{port: 3307}"),
+		key("nodes[].server", Override).doc("Keys of server: that differ on this node.").like("{port: 3307}"),
 		key("sites", Words).same().reload().like("[a, b, cloud]").
 			doc("The sites in order of preference, nearest first. Needed only if nodes have a site."),
 	}
@@ -57,11 +57,11 @@ func storeKeys() []Key {
 		key("store.tls.key", File).doc("External store: the key of that certificate."),
 		key("tls.ca", File).follows("tls/ca.crt beside this file", func(c *Config) string { return filepath.Join(c.dir, "tls", "ca.crt") }).
 			doc("The cluster's own certificate authority, as `baton init` makes it."),
-		key("tls.cert", File).follows("tls/<node>.crt beside this file", func(c *Config) string {
+		key("tls.cert", File).follows("tls/NODE.crt beside this file", func(c *Config) string {
 			return filepath.Join(c.dir, "tls", string(c.Node)+".crt")
 		}).
 			doc("This node's certificate, for the embedded store and between agents."),
-		key("tls.key", File).follows("tls/<node>.key beside this file", func(c *Config) string {
+		key("tls.key", File).follows("tls/NODE.key beside this file", func(c *Config) string {
 			return filepath.Join(c.dir, "tls", string(c.Node)+".key")
 		}).
 			doc("The key of that certificate. Only its owner may read it."),

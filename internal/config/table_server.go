@@ -15,7 +15,7 @@ func serverKeys() []Key {
 		key("server.user", Text).byDefault("baton").
 			doc("The agent's own account, over the unix socket."),
 		key("server.password_file", File).like("agent.password").reload().
-			doc("File with its password. Empty: the server knows the agent by its system user (unix_socket authentication)."),
+			doc("File with its password. Empty: unix_socket authentication; server.user must then be the system user that the agent runs as, mostly root."),
 		key("server.replication.user", Text).byDefault("baton_repl").
 			doc("The account that replicas connect with."),
 		key("server.replication.password_file", File).like("repl.password").reload().
