@@ -23,6 +23,18 @@ func (n *node) stuck(ask func(context.Context) db.Answer) db.Answer {
 	return ask(ctx)
 }
 
+// awaitAnswer returns once a write that is stuck gives this answer. On a busy
+// machine there may be no time left to ask where it is stuck.
+func (n *node) awaitAnswer(what string, want db.Verdict) {
+	n.t.Helper()
+	var got db.Answer
+	Until(n.t, func() bool {
+		got = n.stuck(n.db.WriteProbe)
+		return got.Verdict != db.NoAnswer
+	}, func() string { return what + ": " + got.Detail })
+	n.wantAnswer(what, got, want)
+}
+
 func (n *node) wantAnswer(what string, got db.Answer, want db.Verdict) {
 	n.t.Helper()
 	if got.Verdict != want {
@@ -95,8 +107,8 @@ func waitingProbe(t *testing.T, db1, db2 *node) {
 	db1.wantAnswer("writing with a replica that acknowledges", db1.probe(db1.db.WriteProbe), db.Done)
 	db2.do(func(ctx context.Context, s db.Session) error { _, err := s.StopReceiver(ctx); return err })
 
-	db1.wantAnswer("writing while nobody acknowledges", db1.stuck(db1.db.WriteProbe), db.AckWait)
-	db1.wantAnswer("and again", db1.stuck(db1.db.WriteProbe), db.AckWait)
+	db1.awaitAnswer("writing while nobody acknowledges", db.AckWait)
+	db1.awaitAnswer("and again", db.AckWait)
 	db1.do(func(ctx context.Context, s db.Session) error {
 		waiters, err := s.Waiters(ctx)
 		if err == nil && len(waiters) != 1 {
@@ -112,7 +124,7 @@ func waitingProbe(t *testing.T, db1, db2 *node) {
 	db2.do(func(ctx context.Context, s db.Session) error { _, err := s.StopReceiver(ctx); return err })
 	client := db1.inBackground("INSERT INTO app.t VALUES (7)")
 	db1.untilWaiting(1)
-	db1.wantAnswer("behind a client's commit that waits", db1.stuck(db1.db.WriteProbe), db.AckWait)
+	db1.awaitAnswer("behind a client's commit that waits", db.AckWait)
 	db1.do(func(ctx context.Context, s db.Session) error { return s.SourceSemiSync(ctx, false, 0) })
 	if err := client(); err != nil {
 		t.Errorf("the client's commit, when commits do not wait any more: %v", err)

@@ -33,11 +33,11 @@ func replicating(t *testing.T, d Driver) {
 		}
 		want := db1.observe().Server.Executed
 		db2.until("it has received what it does not acknowledge", func(o db.Observation) bool { return o.Server.Executed.Contains(want) })
-		db1.wantAnswer("writing behind it", db1.stuck(db1.db.WriteProbe), db.AckWait)
+		db1.awaitAnswer("writing behind it", db.AckWait)
 		db2.do(func(ctx context.Context, s db.Session) error { return s.ReplicaSemiSync(ctx, true) })
 		// It holds what is waited for, and acknowledges only what comes later:
 		// nothing more can be committed, so nothing would.
-		db1.wantAnswer("writing when the replica is back", db1.stuck(db1.db.WriteProbe), db.AckWait)
+		db1.awaitAnswer("writing when the replica is back", db.AckWait)
 		db2.do(func(ctx context.Context, s db.Session) error { return s.AcknowledgeAgain(ctx) })
 		if err := client(); err != nil {
 			t.Errorf("the commit that waited: %v", err)

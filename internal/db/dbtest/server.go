@@ -134,8 +134,10 @@ func (s *Server) Up(t testing.TB) {
 func (s *Server) optionFile() string { return filepath.Join(s.Dir, "my.cnf") }
 
 func (s *Server) optionText() []byte {
-	return fmt.Appendf([]byte(settings), "server-id=%d\nport=%d\nsocket=%s\ndatadir=%s\npid-file=%s\n",
-		s.ID, s.Port, s.Socket, s.data(), filepath.Join(s.Dir, "pid"))
+	// Each has its own tmpdir: a server that starts removes the temporary
+	// tables that it finds there.
+	return fmt.Appendf([]byte(settings), "server-id=%d\nport=%d\nsocket=%s\ndatadir=%s\npid-file=%s\ntmpdir=%s\n",
+		s.ID, s.Port, s.Socket, s.data(), filepath.Join(s.Dir, "pid"), s.Dir)
 }
 
 func (s *Server) command() *exec.Cmd {

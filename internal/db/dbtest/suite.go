@@ -2,6 +2,8 @@ package dbtest
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"testing"
 	"time"
 
@@ -139,7 +141,18 @@ func (n *node) source(semiSync bool) db.Source {
 // follow makes n a replica that has caught up and is connected.
 func (n *node) follow(source *node, semiSync bool) {
 	n.t.Helper()
-	n.do(func(ctx context.Context, s db.Session) error { return s.Follow(ctx, source.source(semiSync)) })
+	n.do(func(ctx context.Context, s db.Session) error {
+		for {
+			err := s.Follow(ctx, source.source(semiSync))
+			var unapplied *db.UnappliedError
+			if !errors.As(err, &unapplied) {
+				return err
+			}
+			if err := s.WaitApplied(ctx, unapplied.Missing, nil); err != nil {
+				return err
+			}
+		}
+	})
 	want := source.observe().Server.Executed
 	n.until("it has caught up with "+string(source.name), func(o db.Observation) bool {
 		return o.Server.Replica.Receiver && o.Server.Executed.Contains(want)
@@ -168,3 +181,30 @@ func (n *node) has(v int) {
 }
 
 func (n *node) executed() gtid.Set { return n.observe().Server.Executed }
+
+// rows returns a whole result as text.
+func (n *node) rows(query string) (all []map[string]string) {
+	n.t.Helper()
+	r, err := n.root.QueryContext(within(n.t), query)
+	if err != nil {
+		n.t.Fatalf("%s: %v", query, err)
+	}
+	defer r.Close()
+	names, err := r.Columns()
+	values, into := make([]sql.NullString, len(names)), make([]any, len(names))
+	for i := range values {
+		into[i] = &values[i]
+	}
+	for err == nil && r.Next() {
+		err = r.Scan(into...)
+		row := map[string]string{}
+		for i, name := range names {
+			row[name] = values[i].String
+		}
+		all = append(all, row)
+	}
+	if err := errors.Join(err, r.Err()); err != nil {
+		n.t.Fatalf("%s: %v", query, err)
+	}
+	return all
+}

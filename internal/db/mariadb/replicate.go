@@ -56,11 +56,19 @@ func (s *session) stopReceiver(ctx context.Context) error {
 }
 
 // allApplied stops the receiver and refuses the step if anything received is
-// not applied.
+// not applied. A refusal leaves a receiver that runs as it is, unless more came
+// in meanwhile.
 func (s *session) allApplied(ctx context.Context, step string) error {
+	if err := s.nothingWaits(ctx, step); err != nil {
+		return err
+	}
 	if err := s.stopReceiver(ctx); err != nil {
 		return err
 	}
+	return s.nothingWaits(ctx, step)
+}
+
+func (s *session) nothingWaits(ctx context.Context, step string) error {
 	held, _, err := s.held(ctx)
 	if err != nil {
 		return err
