@@ -22,21 +22,26 @@ const (
 	probeUser       = "baton_probe"
 )
 
-// accountsSQL makes the accounts and the application's table. Every server
-// gets them before it writes its first binary log, so all start out equal.
-func (s Secrets) accountsSQL() string {
-	return strings.Join([]string{
-		"FLUSH PRIVILEGES;", // the server that runs this was started without them
-		strings.Join(mariadb.LeastPrivilegeSQL(mariadb.Accounts{
-			Agent:       db.Account{User: agentUser, Password: s.Agent},
-			Replication: db.Account{User: replicationUser, Password: s.Replication},
-			Probe:       db.Account{User: probeUser, Password: s.Probe},
-		}), ";\n") + ";",
-		load.Schema,
-		fmt.Sprintf("CREATE USER %s@'%%' IDENTIFIED BY '%s';", appUser, s.App),
-		fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON app.* TO %s@'%%';", appUser),
-		"",
-	}, "\n")
+// accountsSQL makes the accounts, with no more rights than Baton says it needs,
+// and the application's table; a statement a line. Every server gets them
+// before it writes its first binary log, so all start out equal.
+func (l *Lab) accountsSQL() string {
+	var from []string
+	for _, n := range l.Nodes() {
+		from = append(from, l.address(n))
+	}
+	statements := []string{"FLUSH PRIVILEGES"} // the server that runs this was started without them
+	statements = append(statements, mariadb.LeastPrivilegeSQL(mariadb.Accounts{
+		Agent:       db.Account{User: agentUser, Password: l.Secrets.Agent},
+		Replication: db.Account{User: replicationUser, Password: l.Secrets.Replication},
+		Probe:       db.Account{User: probeUser, Password: l.Secrets.Probe},
+		From:        from,
+	})...)
+	statements = append(statements, load.Schema()...)
+	statements = append(statements,
+		fmt.Sprintf("CREATE USER %s@'%%' IDENTIFIED BY '%s'", appUser, l.Secrets.App),
+		fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON app.* TO %s@'%%'", appUser))
+	return strings.Join(statements, ";\n") + ";\n"
 }
 
 // writeSecrets puts the passwords where the agents read them.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -92,6 +93,12 @@ func (l *Lab) StartAgent(_ context.Context, node string) error {
 		Args: []string{l.Binary, "run", "--config", l.ConfigFile(node)}, Log: l.path(node, "agent.log"),
 	}
 	if l.Manager == ByKeepalived {
+		// It takes any process that has the number in an old file for itself.
+		for _, f := range []string{"keepalived.pid", "vrrp.pid"} {
+			if err := os.Remove(l.path(node, f)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("remove a stale pid file: %w", err)
+			}
+		}
 		spec.Args, spec.Log = l.keepalivedArgs(node), l.path(node, "keepalived.log")
 	}
 	_, err := process.Start(spec)

@@ -15,6 +15,11 @@ import (
 // the server whether it lives, scripts that promote and demote, replicas that
 // follow whoever has the address.
 
+// keepalivedFaults are the faults that mean something without Baton.
+var keepalivedFaults = []string{
+	"crash", "power", "link", "freeze", "partition", "partition-in", "partition-out", "partition-nodes", "partition-split", "switchover",
+}
+
 // keepalivedPriorities are by data node; the first one wins the address back.
 var keepalivedPriorities = [...]int{150, 100, 90}
 
@@ -51,9 +56,10 @@ vrrp_instance database {
 }
 `
 
-// sqlScript runs statements on this node's server.
+// sqlScript runs statements on this node's server, one script at a time:
+// keepalived does not wait for one before it starts the next.
 const sqlScript = `#!/bin/sh
-exec timeout 10 mariadb --no-defaults --socket=SOCKET --connect-timeout=2 -e "STATEMENTS"
+exec flock DIR/LOCK timeout 10 mariadb --no-defaults --socket=SOCKET --connect-timeout=2 -e "STATEMENTS"
 `
 
 func (l *Lab) writeKeepalived(node string) error {
@@ -61,14 +67,17 @@ func (l *Lab) writeKeepalived(node string) error {
 		"NODE", node, "DIR", l.path(node), "SOCKET", l.socket(node),
 		"PRIORITY", fmt.Sprint(keepalivedPriorities[slices.Index(l.DataNodes(), node)]),
 		"ADDRESS4", l.Addresses()[0].String(), "ADDRESS6", l.Addresses()[1].String())
-	script := func(statements string) string {
-		return fill.Replace(strings.ReplaceAll(sqlScript, "STATEMENTS", statements))
+	script := func(lock, statements string) string {
+		return fill.Replace(strings.NewReplacer("LOCK", lock, "STATEMENTS", statements).Replace(sqlScript))
+	}
+	// keepalived skips a configuration file that can be executed.
+	if err := writeFile(l.path(node, "keepalived.conf"), []byte(fill.Replace(keepalivedConfig)), 0o600); err != nil {
+		return err
 	}
 	for file, text := range map[string]string{
-		"keepalived.conf": fill.Replace(keepalivedConfig),
-		"check.sh":        script("SELECT 1"),
-		"promote.sh":      script("STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only=OFF"),
-		"demote.sh": script(fmt.Sprintf("SET GLOBAL read_only=ON; STOP SLAVE; CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='%s', "+
+		"check.sh":   script("check.lock", "SELECT 1"),
+		"promote.sh": script("notify.lock", "STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only=OFF"),
+		"demote.sh": script("notify.lock", fmt.Sprintf("SET GLOBAL read_only=ON; SET GLOBAL slave_net_timeout=3; STOP SLAVE; CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='%s', "+
 			"MASTER_PASSWORD='%s', MASTER_USE_GTID=current_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=0.5; START SLAVE",
 			l.Addresses()[0], Port, replicationUser, l.Secrets.Replication)),
 	} {

@@ -126,12 +126,15 @@ func TestServersHostsAndClientsWithoutAnyManager(t *testing.T) {
 			}
 		}
 		await(t, c, "after the heal of "+fault, anyAck)
-		if err := until(ctx, "replicas follow again", l.Replicating); err != nil {
-			t.Fatalf("after the heal of %s: %v", fault, err)
-		}
 		cancel()
 	}
-	v, err := l.Judge(t.Context(), c.Stop(), WholeRun(), math.MaxInt64)
+	j := c.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := until(ctx, "replicas follow again", l.Replicating); err != nil {
+		t.Fatal(err)
+	}
+	v, err := l.Judge(ctx, j, WholeRun(), math.MaxInt64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,5 +203,28 @@ func TestDownLeavesNothingBehind(t *testing.T) {
 	}
 	if err := l.save(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestTheYardstickFailsOver shows that the rig works without Baton.
+func TestTheYardstickFailsOver(t *testing.T) {
+	l := testLab(t, Options{Manager: ByKeepalived})
+	f, err := FaultByName("crash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.Bench(t.Context(), f, 2, load.Options{}, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Runs != 2 || r.OutageMS.Min <= 0 || r.Acknowledged == 0 {
+		t.Errorf("result: %+v", r)
+	}
+	agents, err := FaultByName("agent-kill")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Bench(t.Context(), agents, 1, load.Options{}, t.Output()); err == nil {
+		t.Error("agent-kill was accepted, although there is no agent")
 	}
 }

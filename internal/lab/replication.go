@@ -12,6 +12,7 @@ import (
 // follow sets a replica up by hand, as an administrator would.
 func (l *Lab) follow(ctx context.Context, replica, source string) error {
 	return l.do(ctx, replica, "STOP SLAVE",
+		"SET GLOBAL slave_net_timeout=3", // by default a replica waits a minute for a dead host
 		fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', "+
 			"MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=0.5",
 			source, Port, replicationUser, l.Secrets.Replication),

@@ -79,7 +79,7 @@ func (l *Lab) makeTemplate(ctx context.Context) error {
 	if err := writeFile(cnf, []byte(settings), 0o640); err != nil {
 		return err
 	}
-	if err := writeFile(accounts, []byte(l.Secrets.accountsSQL()), 0o600); err != nil {
+	if err := writeFile(accounts, []byte(l.accountsSQL()), 0o600); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "mariadb-install-db", "--defaults-file="+cnf, "--auth-root-authentication-method=socket",

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
+	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -81,21 +80,34 @@ func settled(st api.Status, nodes []string, data int) error {
 
 // addressAt reports whether a host, and no other, holds all virtual addresses.
 func (l *Lab) addressAt(ctx context.Context, node string) error {
-	for _, n := range l.DataNodes() {
-		out, err := exec.CommandContext(ctx, "ip", "-n", l.net.Namespace(n), "-o", "addr", "show").Output()
+	for _, a := range l.Addresses() {
+		holders, err := l.holders(ctx, a)
 		if err != nil {
-			return fmt.Errorf("list the addresses of %s: %w", n, err)
+			return err
 		}
-		for _, a := range l.Addresses() {
-			has := strings.Contains(string(out), " "+a.String()+"/")
-			if has != (n == node) {
-				return fmt.Errorf("primary is %s; that %s holds %s is %v", node, n, a, has)
-			}
+		if !slices.Equal(holders, []string{node}) {
+			return fmt.Errorf("the primary is %s, and %s is held by %v", node, a, holders)
 		}
 	}
 	return nil
 }
 
+// holders are the data nodes that hold an address.
+func (l *Lab) holders(ctx context.Context, a netip.Addr) ([]string, error) {
+	var holders []string
+	for _, n := range l.DataNodes() {
+		has, err := l.net.Holds(ctx, n, a)
+		if err != nil {
+			return nil, err
+		}
+		if has {
+			holders = append(holders, n)
+		}
+	}
+	return holders, nil
+}
+
+// addressAtPrimary reports whether the one writable server has the addresses.
 func (l *Lab) addressAtPrimary(ctx context.Context) error {
 	primary, err := l.WritablePrimary(ctx)
 	if err != nil {
@@ -106,8 +118,18 @@ func (l *Lab) addressAtPrimary(ctx context.Context) error {
 
 // Primary is the node that clients are led to.
 func (l *Lab) Primary(ctx context.Context) (string, error) {
-	if l.Manager != ByBaton {
+	switch l.Manager {
+	case ByNobody:
 		return l.WritablePrimary(ctx)
+	case ByKeepalived:
+		holders, err := l.holders(ctx, l.Addresses()[0])
+		if err != nil {
+			return "", err
+		}
+		if len(holders) != 1 {
+			return "", fmt.Errorf("the address is held by %v", holders)
+		}
+		return holders[0], nil
 	}
 	var newest api.Status
 	var silent []error

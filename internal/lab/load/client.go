@@ -19,11 +19,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Schema creates the table that is written to, a statement a line.
-const Schema = "CREATE DATABASE IF NOT EXISTS app;\n" +
-	"CREATE TABLE IF NOT EXISTS app.writes (" +
-	"run BIGINT NOT NULL, id BIGINT NOT NULL, worker INT NOT NULL, server BIGINT NOT NULL, " +
-	"PRIMARY KEY (run, id)) ENGINE=InnoDB;"
+// Schema returns the statements that create the table that is written to.
+func Schema() []string {
+	return []string{
+		"CREATE DATABASE IF NOT EXISTS app",
+		"CREATE TABLE IF NOT EXISTS app.writes (run BIGINT NOT NULL, id BIGINT NOT NULL, worker INT NOT NULL, " +
+			"server BIGINT NOT NULL, PRIMARY KEY (run, id)) ENGINE=InnoDB",
+	}
+}
 
 // Options say who writes where. Zero values mean the defaults given.
 type Options struct {
@@ -37,7 +40,7 @@ type Options struct {
 
 	Run     uint64        // number of the run; 0: from the wall clock
 	Workers int           // clients that write all the time; 0: 8
-	Pace    time.Duration // a worker begins a write at most this often; 0: 5 ms
+	Pace    time.Duration // a worker begins a write at most this often; 0: 10 ms
 	Connect time.Duration // time limit of a worker's connect; 0: 250 ms
 	Answer  time.Duration // time limit of each answer; 0: 500 ms
 	Plain   int           // clients that connect, say hello and leave, without a time limit worth the name; 0: 2, -1: none
@@ -63,7 +66,7 @@ func (o Options) withDefaults() Options {
 	or(&o.Workers, 8)
 	or(&o.Plain, 2)
 	or(&o.Idle, 4)
-	span(&o.Pace, 5*time.Millisecond)
+	span(&o.Pace, 10*time.Millisecond)
 	span(&o.Connect, 250*time.Millisecond)
 	span(&o.Answer, 500*time.Millisecond)
 	if o.Run == 0 {

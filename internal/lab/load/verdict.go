@@ -148,11 +148,11 @@ type IdleEnds struct {
 	Unaware int           `json:"unaware"` // still thought to be open when the load stopped
 }
 
-// CountIdle counts the idle connections that were open at begin.
+// CountIdle counts the idle connections that had not ended at begin.
 func CountIdle(j Journal, begin time.Duration) IdleEnds {
 	var e IdleEnds
 	for _, i := range j.Idle {
-		if i.Opened > begin || i.Ended != 0 && i.Ended < begin {
+		if i.Ended != 0 && i.Ended < begin {
 			continue
 		}
 		e.Total++

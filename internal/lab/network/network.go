@@ -149,6 +149,19 @@ func (n Network) Bind(ctx context.Context, host string, a netip.Addr) error {
 	return exec1(ctx, "ip", args...)
 }
 
+// Holds reports whether a host has an address. One that is gone has none.
+func (n Network) Holds(ctx context.Context, host string, a netip.Addr) (bool, error) {
+	names, err := n.Namespaces(ctx)
+	if err != nil || !slices.Contains(names, n.Namespace(host)) {
+		return false, err
+	}
+	out, err := exec.CommandContext(ctx, "ip", "-n", n.Namespace(host), "-o", "addr", "show", "to", a.String()).Output()
+	if err != nil {
+		return false, fmt.Errorf("look for %s at %s: %w", a, host, err)
+	}
+	return len(bytes.TrimSpace(out)) > 0, nil
+}
+
 // SetPort switches the far end of a host's cable on or off. The host sees its
 // carrier come or go.
 func (n Network) SetPort(ctx context.Context, host string, up bool) error {
