@@ -146,19 +146,27 @@ func (l *Lab) killAndRestartReplica(ctx context.Context, primary string) error {
 	return errors.New("there is no replica")
 }
 
-// switchover asks for a planned switch, as a person would.
 func (l *Lab) switchover(ctx context.Context, _ string) error {
 	if l.Manager == ByKeepalived {
 		return l.stopKeepalived(ctx)
 	}
+	return l.Switchover(ctx, "")
+}
+
+// Switchover asks for a planned switch, as a person would, and returns once it
+// is done. Without a name the cluster chooses.
+func (l *Lab) Switchover(ctx context.Context, to string) error {
 	primary, err := l.Primary(ctx)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, l.Binary, "switchover", "--socket", l.ControlSocket(primary), "--why", "the lab asks")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	args := []string{"switchover", "--socket", l.ControlSocket(primary), "--why", "the lab asks"}
+	if to != "" {
+		args = append(args, "--to", to)
+	}
+	if out, err := exec.CommandContext(ctx, l.Binary, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("baton switchover: %w: %s", err, bytes.TrimSpace(out))
 	}
 	return nil

@@ -82,3 +82,16 @@ func (l *Lab) Judge(ctx context.Context, j load.Journal, s Span, reign time.Dura
 func milliseconds(d time.Duration) float64 {
 	return math.Round(float64(d)/float64(time.Millisecond)*10) / 10
 }
+
+// Watch runs clients for a time, or until ctx ends, and judges what they saw.
+func (l *Lab) Watch(ctx context.Context, o load.Options, length, reign time.Duration) (Verdict, error) {
+	after := context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	c, err := l.StartLoad(ctx, o)
+	if err != nil {
+		return Verdict{}, err
+	}
+	<-ctx.Done()
+	return l.Judge(after, c.Stop(), WholeRun(), reign)
+}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,4 +38,13 @@ func (l *Lab) SaveLogs(dir string) (string, error) {
 		}
 	}
 	return dir, nil
+}
+
+// withLogs saves the logs before the lab goes and says where they are.
+func (l *Lab) withLogs(err error) error {
+	dir, saveErr := l.SaveLogs("")
+	if saveErr != nil {
+		return errors.Join(err, saveErr)
+	}
+	return fmt.Errorf("%w (logs are in %s)", err, dir)
 }

@@ -45,11 +45,7 @@ func Up(ctx context.Context, o Options, progress io.Writer) (*Lab, error) {
 	short, cancel := context.WithTimeout(ctx, upLimit)
 	defer cancel()
 	if err := l.build(short, progress); err != nil {
-		saved, saveErr := l.SaveLogs("")
-		if saveErr == nil {
-			err = fmt.Errorf("%w (logs are in %s)", err, saved)
-		}
-		return nil, errors.Join(err, saveErr, l.Down(ctx))
+		return nil, errors.Join(l.withLogs(err), l.Down(ctx))
 	}
 	return l, nil
 }
@@ -155,4 +151,16 @@ func (l *Lab) Down(ctx context.Context) error {
 		return fmt.Errorf("remove the lab's directory: %w", err)
 	}
 	return nil
+}
+
+// With does something with a lab of its own, which is gone afterwards.
+func With(ctx context.Context, o Options, progress io.Writer, do func(*Lab) error) error {
+	l, err := Up(ctx, o, progress)
+	if err != nil {
+		return err
+	}
+	if err := do(l); err != nil {
+		return errors.Join(l.withLogs(err), l.Down(ctx))
+	}
+	return l.Down(ctx)
 }

@@ -1,0 +1,276 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-db/baton/internal/lab"
+	"github.com/baton-db/baton/internal/lab/load"
+)
+
+func newLabCommand(e *env) *cobra.Command {
+	var o lab.Options
+	cmd := &cobra.Command{
+		Use: "lab", Short: "Build a cluster on this machine, break it, and see what clients live through",
+		Long: `Builds hosts from network namespaces, with a real MariaDB server and a real
+baton on each, drives real clients, and breaks things by name. Nothing leads
+out of a lab, and ` + "`baton lab down`" + ` leaves nothing of it behind. It needs root and
+the programs that scripts/setup.sh installs.`,
+		Example: `  baton lab up
+  baton lab client &
+  baton lab fault crash
+  baton lab heal
+  baton lab down`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.PersistentFlags().StringVar(&o.Name, "name", "lab", "`name` of the lab: a-z and 0-9; several can be up")
+	cmd.PersistentFlags().StringVar(&o.Dir, "dir", "", "`directory` of the lab (default: "+lab.BaseDir+"/NAME)")
+	cmd.AddCommand(
+		newLabUpCommand(e, &o), newLabStatusCommand(e, &o), newLabFaultCommand(e, &o), newLabHealCommand(e, &o),
+		newLabClientCommand(e, &o), newLabBenchCommand(e, &o), newLabDemoCommand(e, &o), newLabDownCommand(e, &o),
+		newLabServerCommand(&o),
+	)
+	return cmd
+}
+
+// shapeFlags are those that say what to build.
+func shapeFlags(cmd *cobra.Command, o *lab.Options) {
+	cmd.Flags().StringVar(&o.Profile, "profile", "fast", "fast, balanced or wan")
+	cmd.Flags().BoolVar(&o.Witness, "witness", false, "with a witness, w1")
+	cmd.Flags().BoolVar(&o.Routed, "routed", false, "with a client behind a router")
+}
+
+func withFlag(cmd *cobra.Command, o *lab.Options) {
+	cmd.Flags().StringVar(&o.Manager, "with", lab.ByBaton, "who moves the primary: "+strings.Join([]string{lab.ByBaton, lab.ByKeepalived, lab.ByNobody}, ", "))
+}
+
+// progress is where a lab says what it does: not in the way of JSON.
+func (e *env) progress() io.Writer {
+	if e.json() {
+		return e.err
+	}
+	return e.out
+}
+
+func newLabUpCommand(e *env, o *lab.Options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "up", Short: "Build a lab and leave it running",
+		Example: "  baton lab up\n  baton lab up --witness --profile balanced\n  baton lab up --adopt",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := lab.Up(cmd.Context(), *o, e.progress())
+			if err != nil {
+				return err
+			}
+			if e.json() {
+				return e.printLab(cmd.Context(), l)
+			}
+			node := l.DataNodes()[0]
+			fmt.Fprintf(e.out, "\nthe lab is up in %s. Try:\n"+
+				"  baton lab status\n  baton status --socket %s --watch\n"+
+				"  baton lab client\n  baton lab fault crash\n  baton lab heal\n  ip netns exec baton-%s-%s bash\n  baton lab down\n",
+				l.Dir, l.ControlSocket(node), l.Name, node)
+			return nil
+		},
+	}
+	shapeFlags(cmd, o)
+	withFlag(cmd, o)
+	cmd.Flags().BoolVar(&o.Adopt, "adopt", false, "set replication up by hand first, and let Baton take the running cluster over")
+	return cmd
+}
+
+// labState is what `baton lab status` says.
+type labState struct {
+	Name   string          `json:"name"`
+	Dir    string          `json:"dir"`
+	With   string          `json:"with"`
+	Steady bool            `json:"steady"`
+	Wait   string          `json:"waiting_for,omitempty"`
+	Hosts  []lab.HostState `json:"hosts"`
+	Broken []lab.Broken    `json:"broken"`
+}
+
+func (e *env) printLab(ctx context.Context, l *lab.Lab) error {
+	hosts, err := l.Look(ctx)
+	if err != nil {
+		return err
+	}
+	broken, err := l.Broken()
+	if err != nil {
+		return err
+	}
+	s := labState{Name: l.Name, Dir: l.Dir, With: l.Manager, Hosts: hosts, Broken: broken}
+	if err := l.Steady(ctx); err != nil {
+		s.Wait = err.Error()
+	} else {
+		s.Steady = true
+	}
+	if e.json() {
+		return e.printJSON(s)
+	}
+	w := newTable(e.out)
+	fmt.Fprintln(w, "HOST\tADDRESS\tPOWER\tSERVER\tWRITABLE\tAGENT\tHOLDS")
+	for _, h := range hosts {
+		power := "on"
+		if h.Namespace == "" {
+			power = "off"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%v\t%s\t%s\n", h.Host, h.Address, power, orDash(h.Server), h.Writable, orDash(h.Agent), orDash(strings.Join(h.Addresses, " ")))
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	for _, b := range broken {
+		fmt.Fprintf(e.out, "broken: %s at %s\n", b.Fault, b.Target)
+	}
+	if !s.Steady {
+		fmt.Fprintf(e.out, "not steady: %s\n", printable(s.Wait))
+	}
+	return nil
+}
+
+func newLabStatusCommand(e *env, o *lab.Options) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show the hosts of a lab and what is broken",
+		Example: "  baton lab status\n  baton lab status -o json",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := lab.Open(*o)
+			if err != nil {
+				return usage("%w", err)
+			}
+			return e.printLab(cmd.Context(), l)
+		},
+	}
+}
+
+func newLabFaultCommand(e *env, o *lab.Options) *cobra.Command {
+	var list strings.Builder
+	for _, f := range lab.Faults() {
+		fmt.Fprintf(&list, "  %-16s %s\n", f.Name, f.Help)
+	}
+	return &cobra.Command{
+		Use: "fault FAULT [NODE]", Short: "Break something; without a node, at the primary",
+		Long:    "Breaks something in a lab, until `baton lab heal`. The faults:\n\n" + list.String(),
+		Example: "  baton lab fault crash\n  baton lab fault partition db2\n  baton lab heal",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := lab.Open(*o)
+			if err != nil {
+				return usage("%w", err)
+			}
+			f, err := lab.FaultByName(args[0])
+			if err != nil {
+				return usage("%w", err)
+			}
+			target := ""
+			if len(args) == 2 {
+				target = args[1]
+			} else if target, err = l.Target(cmd.Context(), f); err != nil {
+				return err
+			}
+			if err := l.Inject(cmd.Context(), f, target); err != nil {
+				return err
+			}
+			if e.json() {
+				return e.printJSON(lab.Broken{Fault: f.Name, Target: target})
+			}
+			fmt.Fprintf(e.out, "%s at %s: %s\n", f.Name, target, f.Help)
+			return nil
+		},
+	}
+}
+
+func newLabHealCommand(e *env, o *lab.Options) *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use: "heal", Short: "End every fault",
+		Example: "  baton lab heal\n  baton lab heal --wait",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := lab.Open(*o)
+			if err != nil {
+				return usage("%w", err)
+			}
+			healed, err := l.Heal(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if wait {
+				if err := l.WaitSteady(cmd.Context()); err != nil {
+					return err
+				}
+			}
+			if e.json() {
+				return e.printJSON(append([]lab.Broken{}, healed...))
+			}
+			for _, b := range healed {
+				fmt.Fprintf(e.out, "healed: %s at %s\n", b.Fault, b.Target)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the cluster is steady again")
+	return cmd
+}
+
+func newLabDownCommand(e *env, o *lab.Options) *cobra.Command {
+	return &cobra.Command{
+		Use: "down", Short: "End everything that a lab has started, and remove it",
+		Example: "  baton lab down\n  baton lab down --name other",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := lab.Open(*o)
+			if errors.Is(err, lab.ErrNoLab) {
+				fmt.Fprintf(e.err, "baton: %v\n", err) // what was wanted is so
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return l.Down(cmd.Context())
+		},
+	}
+}
+
+func newLabClientCommand(e *env, o *lab.Options) *cobra.Command {
+	var load load.Options
+	var length time.Duration
+	cmd := &cobra.Command{
+		Use: "client", Short: "Write over the virtual addresses and judge what was acknowledged",
+		Long: `Writes an increasing id from several clients until --for has passed or Ctrl-C,
+then reports the longest time without an acknowledged write, every acknowledged
+write that the primary lacks, and writes that two servers acknowledged in
+overlapping time.`,
+		Example: "  baton lab client --for 30s\n  baton lab client --workers 2 -o json",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := lab.Open(*o)
+			if err != nil {
+				return usage("%w", err)
+			}
+			// A person may switch there and back: a reign of a second is one.
+			v, err := l.Watch(cmd.Context(), load, length, time.Second)
+			if err != nil {
+				return err
+			}
+			if e.json() {
+				return e.printJSON(v)
+			}
+			return e.printVerdict(v)
+		},
+	}
+	cmd.Flags().IntVar(&load.Workers, "workers", 8, "clients that write")
+	cmd.Flags().DurationVar(&load.Pace, "pace", 10*time.Millisecond, "each begins a write at most this often")
+	cmd.Flags().DurationVar(&length, "for", math.MaxInt64, "how long (default: until Ctrl-C)")
+	cmd.Flags().Lookup("for").DefValue = ""
+	return cmd
+}

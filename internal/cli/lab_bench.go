@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baton-db/baton/internal/lab"
+	"github.com/baton-db/baton/internal/lab/load"
+)
+
+func (e *env) printVerdict(v lab.Verdict) error {
+	w := newTable(e.out)
+	fmt.Fprintf(w, "acknowledged writes\t%d\t%s\n", v.Acknowledged, counts(v.Servers))
+	open := ""
+	if v.OutageOpen {
+		open = "and nothing was acknowledged any more"
+	}
+	fmt.Fprintf(w, "longest outage\t%.1f ms\t%s\n", v.OutageMS, open)
+	fmt.Fprintf(w, "lost\t%d\tmissing at %s\n", v.Lost, orDash(v.Primary))
+	fmt.Fprintf(w, "double writers\t%d\t\n", v.DoubleWriters)
+	fmt.Fprintf(w, "writes that failed\t\t%s\n", counts(v.Failures))
+	fmt.Fprintf(w, "plain connects\t%d\tfailed: %s; %d took 1 s or more\n", v.Connects.Total, counts(v.Connects.Failed), v.Connects.Slow)
+	fmt.Fprintf(w, "writers' connects\t%d\tfailed: %s\n", v.Reconnects.Total, counts(v.Reconnects.Failed))
+	fmt.Fprintf(w, "idle connections\t%d\t%d learnt of their end, %d know of none\n", v.Idle.Total, v.Idle.Learned, v.Idle.Unaware)
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return nil
+}
+
+// counts shows how many of what, the most first.
+func counts[K ~string](n map[K]int) string {
+	var parts []string
+	for _, k := range byCount(n) {
+		parts = append(parts, fmt.Sprintf("%d %s", n[k], k))
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func newLabBenchCommand(e *env, o *lab.Options) *cobra.Command {
+	var faults []string
+	var runs int
+	cmd := &cobra.Command{
+		Use: "bench", Short: "Measure the outage that clients see, fault by fault",
+		Long: `Builds a lab of its own and runs each fault again and again under load: break,
+wait until clients write elsewhere, heal, wait until all replicas follow. With
+-o json every fault is one object on one line.`,
+		Example: "  baton lab bench --fault crash --runs 10\n  baton lab bench --fault crash,power,switchover --runs 10 -o json\n  baton lab bench --fault partition --runs 3 --with keepalived",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if runs < 1 {
+				return usage("--runs %d: use one or more", runs)
+			}
+			var wanted []lab.Fault
+			for _, name := range faults {
+				f, err := lab.FaultByName(name)
+				if err != nil {
+					return usage("%w", err)
+				}
+				wanted = append(wanted, f)
+			}
+			return e.bench(cmd.Context(), *o, wanted, runs)
+		},
+	}
+	cmd.Flags().StringSliceVar(&faults, "fault", []string{"crash"}, "`faults` to measure, in this order")
+	cmd.Flags().IntVar(&runs, "runs", 10, "runs of each")
+	shapeFlags(cmd, o)
+	withFlag(cmd, o)
+	cmd.Flags().Lookup("with").Usage = "who moves the primary: baton, or keepalived as the yardstick"
+	return cmd
+}
+
+// bench builds a lab, measures and takes the lab away. What was measured
+// before something went wrong is printed all the same.
+func (e *env) bench(ctx context.Context, o lab.Options, faults []lab.Fault, runs int) error {
+	var results []lab.Result
+	failed := lab.With(ctx, o, e.err, func(l *lab.Lab) error {
+		for _, f := range faults {
+			r, err := l.Bench(ctx, f, runs, load.Options{}, e.err)
+			if r.Runs > 0 {
+				results = append(results, r)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if e.json() {
+		for _, r := range results {
+			if err := e.printLine(r); err != nil {
+				return err
+			}
+		}
+		return failed
+	}
+	w := newTable(e.out)
+	fmt.Fprintln(w, "FAULT\tWITH\tRUNS\tOUTAGE MIN\tMEDIAN\tMAX\tLOST\tDOUBLE\tWRITES\tCONNECTS FAILED\tSLOW")
+	for _, r := range results {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.0f ms\t%.0f ms\t%.0f ms\t%d\t%d\t%d\t%d\t%d\n", r.Fault, r.With, r.Runs,
+			r.OutageMS.Min, r.OutageMS.Median, r.OutageMS.Max, r.Lost, r.DoubleWriters, r.Acknowledged, r.FailedConnect, r.SlowConnects)
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	if len(results) > 0 {
+		m := results[0].Machine
+		fmt.Fprintf(e.out, "%d cores, Linux %s, load average %s before and %s after\n", m.Cores, m.Kernel, m.LoadBefore, results[len(results)-1].Machine.LoadAfter)
+	}
+	return failed
+}
+
+func newLabDemoCommand(e *env, o *lab.Options) *cobra.Command {
+	return &cobra.Command{
+		Use: "demo", Short: "Show a crash of the primary and a switch back, and clean up",
+		Example: "  baton lab demo",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return lab.Demo(cmd.Context(), *o, e.out)
+		},
+	}
+}
+
+// newLabServerCommand is what a lab's agents have in place of a service
+// manager.
+func newLabServerCommand(o *lab.Options) *cobra.Command {
+	cmd := &cobra.Command{Use: "server", Short: "Start or stop a server of a lab, as its agent does", Hidden: true, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+	for _, c := range []struct {
+		use, short string
+		do         func(*lab.Lab, context.Context, string) error
+	}{
+		{"start NODE", "Start a server and wait until it takes connections", (*lab.Lab).StartServer},
+		{"stop NODE", "Shut a server down", (*lab.Lab).StopServer},
+	} {
+		cmd.AddCommand(&cobra.Command{Use: c.use, Short: c.short, Args: cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				l, err := lab.Open(*o)
+				if err != nil {
+					return usage("%w", err)
+				}
+				return c.do(l, cmd.Context(), args[0])
+			}})
+	}
+	return cmd
+}
+
+// byCount sorts keys: the most frequent first, then by name.
+func byCount[K ~string](n map[K]int) []K {
+	return slices.SortedFunc(maps.Keys(n), func(a, b K) int {
+		return cmp.Or(cmp.Compare(n[b], n[a]), cmp.Compare(a, b))
+	})
+}
