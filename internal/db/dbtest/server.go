@@ -1,19 +1,15 @@
 package dbtest
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,7 +22,7 @@ const Patience = 30 * time.Second
 
 // Options say what kind of server to start. The zero value is a good one.
 type Options struct {
-	ID    uint32   // server_id; 0: a new one for this test
+	ID    uint32   // server_id, which must differ between servers that replicate; 0 means 1
 	Netns string   // name of the network namespace to start it in; empty: this one
 	Bind  string   // address to listen on; empty: 127.0.0.1
 	Port  int      // 0: a free one (only in this network namespace)
@@ -64,7 +60,7 @@ func Start(t testing.TB, o Options) *Server {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s := &Server{ID: o.ID, Dir: dir, Socket: filepath.Join(dir, "s.sock"), Host: o.Bind, Port: o.Port, options: o}
 	if s.ID == 0 {
-		s.ID = nextID(t)
+		s.ID = 1
 	}
 	if s.Host == "" {
 		s.Host = "127.0.0.1"
@@ -84,27 +80,6 @@ func Start(t testing.TB, o Options) *Server {
 }
 
 func (s *Server) data() string { return filepath.Join(s.Dir, "data") }
-
-// ids hands out server ids; those of servers that replicate from each other
-// must differ.
-var ids = struct {
-	sync.Mutex
-	of map[testing.TB]uint32
-}{of: map[testing.TB]uint32{}}
-
-func nextID(t testing.TB) uint32 {
-	ids.Lock()
-	defer ids.Unlock()
-	if ids.of[t] == 0 {
-		t.Cleanup(func() {
-			ids.Lock()
-			defer ids.Unlock()
-			delete(ids.of, t)
-		})
-	}
-	ids.of[t]++
-	return ids.of[t]
-}
 
 // Up starts the stopped server and returns once it takes connections.
 func (s *Server) Up(t testing.TB) {
@@ -312,75 +287,6 @@ func (s *Server) open() *sql.DB {
 		panic(err) // of constants
 	}
 	return sql.OpenDB(connector)
-}
-
-// process is one life of a server.
-type process struct {
-	pid   int
-	ended chan struct{}
-}
-
-// end signals the process and returns once it is gone.
-func (p *process) end(sig syscall.Signal) {
-	select {
-	case <-p.ended:
-		return
-	default:
-	}
-	// Not reaped yet, so that the number is still its own.
-	_ = syscall.Kill(p.pid, sig)
-	<-p.ended
-}
-
-// startProcess returns once the server says that it takes connections.
-func startProcess(cmd *exec.Cmd) (*process, error) {
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	// The kernel kills the server when the thread that started it ends, and so
-	// when this test binary is killed. The thread is kept for as long.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p := &process{ended: make(chan struct{})}
-	up := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(p.ended)
-		if err := cmd.Start(); err != nil {
-			up <- fmt.Errorf("start the server: %w", err)
-			return
-		}
-		p.pid = cmd.Process.Pid
-		watchLog(log, up)
-		_ = cmd.Wait() // how it ended is what the test is about
-	}()
-	if err := <-up; err != nil {
-		<-p.ended
-		return nil, err
-	}
-	return p, nil
-}
-
-// watchLog reads a server's log to its end, and says when the server is ready,
-// or that it ended before.
-func watchLog(log io.Reader, up chan<- error) {
-	var seen []string
-	ready := false
-	lines := bufio.NewScanner(log)
-	for lines.Scan() {
-		if !ready {
-			seen = append(seen, lines.Text())
-		}
-		if !ready && strings.Contains(lines.Text(), "ready for connections") {
-			ready = true
-			seen = nil
-			up <- nil
-		}
-	}
-	if !ready {
-		up <- fmt.Errorf("the server ended while it started:\n%s", strings.Join(seen, "\n"))
-	}
 }
 
 func freePort(t testing.TB) int {
