@@ -11,6 +11,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 )
@@ -65,7 +67,12 @@ func Dial(o DialOptions) (*Etcd, error) {
 			DialKeepAliveTime:    10 * time.Second,
 			DialKeepAliveTimeout: 3 * time.Second,
 			MaxUnaryRetries:      1, // the retries are ours: at another endpoint
-			Logger:               zap.NewNop(),
+			DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+				// An endpoint that comes back is used again within a second.
+				Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+				MinConnectTimeout: 5 * time.Second,
+			})},
+			Logger: zap.NewNop(),
 		})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("dial the store at %s: %w", url, err), e.Close())

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 )
 
@@ -26,17 +27,16 @@ const (
 // anew, once every endpoint has refused it.
 const again = 5 * time.Millisecond
 
+// connectFor is how long one endpoint is waited for where there are others.
+const connectFor = time.Second
+
 // do makes a call at the endpoint that answered last, and goes on to the next
 // one if that one does not. It makes a call anew, within ctx, only if the store
 // surely has not carried it out, or if it changes nothing.
 func (e *Etcd) do(ctx context.Context, k kind, call func(context.Context, *clientv3.Client) error) error {
 	for tries := 1; ; tries++ {
 		n := e.at.Load()
-		callCtx := ctx
-		if k != looking {
-			callCtx = clientv3.WithRequireLeader(ctx) // refused at once, not queued
-		}
-		err := call(callCtx, e.ends[int(n)%len(e.ends)].client)
+		err := e.once(ctx, k, e.ends[int(n)%len(e.ends)], call)
 		if err == nil || errors.Is(err, ErrLost) {
 			return err
 		}
@@ -51,6 +51,23 @@ func (e *Etcd) do(ctx context.Context, k kind, call func(context.Context, *clien
 			return v.tell(ctx, k, err)
 		}
 	}
+}
+
+// once makes a call at one endpoint. Where there are others and the call may be
+// made twice, it leaves them their share of the time.
+func (e *Etcd) once(ctx context.Context, k kind, at end, call func(context.Context, *clientv3.Client) error) error {
+	if err := e.connect(ctx, at); err != nil {
+		return err
+	}
+	if end, ok := ctx.Deadline(); ok && k != writing && len(e.ends) > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(len(e.ends)))
+		defer cancel()
+	}
+	if k != looking {
+		ctx = clientv3.WithRequireLeader(ctx) // without one it is refused at once, not queued
+	}
+	return call(ctx, at.client)
 }
 
 // verdict is what an error of the client means.
@@ -74,6 +91,8 @@ func judge(err error) verdict {
 		s = status.New(known.Code(), known.Error())
 	}
 	switch {
+	case errors.Is(err, errNotConnected):
+		return verdict{is: ErrNoQuorum, refused: true, retry: true, leave: true}
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return verdict{is: ErrNoSpace, refused: true}
 	case errors.Is(err, rpctypes.ErrCompacted):
@@ -82,10 +101,10 @@ func judge(err error) verdict {
 		return verdict{is: ErrNoQuorum, refused: true, retry: true, leave: true}
 	case errors.Is(err, rpctypes.ErrTooManyRequests), strings.Contains(err.Error(), dropped):
 		return verdict{is: ErrNoQuorum, refused: true, retry: true}
+	case errors.Is(err, ErrClosed):
+		return verdict{refused: true, leave: true}
 	case errors.Is(err, rpctypes.ErrStopped), errors.Is(err, clientv3.ErrNoAvailableEndpoints):
 		return verdict{is: ErrClosed, leave: true}
-	case s.Code() == codes.Unavailable && notSent(s.Message()):
-		return verdict{is: ErrNoQuorum, refused: true, retry: true, leave: true}
 	case s.Code() == codes.Unavailable, s.Code() == codes.DeadlineExceeded, errors.Is(err, context.DeadlineExceeded):
 		return verdict{is: ErrNoQuorum, retry: true, leave: true}
 	case s.Code() == codes.Canceled, errors.Is(err, context.Canceled):
@@ -96,10 +115,39 @@ func judge(err error) verdict {
 	return verdict{leave: true}
 }
 
-// notSent reports whether a call failed before any byte of it was sent: there
-// was no connection, and gRPC says so in words only.
-func notSent(message string) bool {
-	return strings.Contains(message, "Error while dialing") || strings.Contains(message, "authentication handshake failed")
+// errNotConnected says that a call could not even be sent.
+var errNotConnected = errors.New("no connection")
+
+// connect sees that there is a connection to an endpoint before a call is made,
+// and waits for one no longer than the endpoint's share of the time. etcd's
+// client would wait to the end, and nobody could tell then whether the call was
+// sent. Connecting goes on meanwhile, for the next call.
+func (e *Etcd) connect(ctx context.Context, to end) error {
+	if e.local {
+		return nil
+	}
+	share := connectFor
+	if end, ok := ctx.Deadline(); ok {
+		share = min(share, time.Until(end)/time.Duration(len(e.ends)))
+	}
+	ctx, cancel := context.WithTimeout(ctx, share)
+	defer cancel()
+	conn := to.client.ActiveConnection()
+	for {
+		state := conn.GetState()
+		switch state {
+		case connectivity.Ready:
+			return nil
+		case connectivity.Shutdown:
+			return ErrClosed
+		case connectivity.TransientFailure:
+			return fmt.Errorf("%w to %s", errNotConnected, to.url)
+		}
+		conn.Connect()
+		if !conn.WaitForStateChange(ctx, state) {
+			return fmt.Errorf("%w to %s within %s", errNotConnected, to.url, share.Round(time.Millisecond))
+		}
+	}
 }
 
 // tell makes of an error what callers act on.

@@ -68,6 +68,9 @@ func (e *Etcd) Status(ctx context.Context) (Status, error) {
 	slices.SortFunc(s.Members, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	leader := e.ask(ctx, s.Members, list.Header.MemberId)
 	s.Leader = s.nameOf(leader)
+	if leader == 0 {
+		return s, nil // alarms are read through a majority
+	}
 	s.Alarms, err = e.alarms(ctx, s)
 	return s, err
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -48,6 +49,16 @@ type bridge struct {
 	fields []zapcore.Field
 }
 
+// usual are warnings that come at every start and tell nobody anything.
+func usual(message string) bool {
+	for _, m := range []string{"Running http and grpc server on single port", "simple token is not cryptographically signed", "failed to update storage version"} {
+		if strings.HasPrefix(message, m) {
+			return true
+		}
+	}
+	return false
+}
+
 func (b *bridge) level(l zapcore.Level) slog.Level {
 	switch {
 	case l <= zapcore.InfoLevel, b.m.closing.Load():
@@ -74,7 +85,7 @@ func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
 
 // Check implements zapcore.Core.
 func (b *bridge) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if b.Enabled(e.Level) {
+	if b.Enabled(e.Level) && !usual(e.Message) {
 		return ce.AddCore(e, b)
 	}
 	return ce
