@@ -51,6 +51,7 @@ type Agent struct {
 	hands    *hands    // nil on a witness
 	host     *hostParts
 	listener net.Listener
+	watchers []*watcher
 }
 
 // Run runs the agent until ctx ends, then gives up whatever it holds. Errors
@@ -79,6 +80,9 @@ func start(ctx context.Context, o Options) (a *Agent, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.watchers, err = newWatchers(a); err != nil {
+		return nil, err
+	}
 	if a.host, err = openHost(ctx, a); err != nil {
 		return nil, err
 	}
@@ -97,7 +101,7 @@ func (a *Agent) newLoop(m memory) *loop {
 	c := a.Config
 	l := &loop{
 		self: c.Node, agent: a.id, mode: c.Mode, build: a.Build, settings: a.settings, sites: c.Sites, config: c.Hash(), log: a.Log,
-		board: newBoard(), hearing: a.hearing, timeline: a.recorder, conditions: conditions{}, live: a.live,
+		board: newBoard(), hearing: a.hearing, timeline: a.recorder, conditions: conditions{}, live: a.live, view: map[cluster.NodeName]cluster.NodeView{},
 		kick: func() {}, wantRealtime: c.Realtime, memory: m, remember: func(m memory) error { return m.keep(c.StateDir()) },
 	}
 	l.board.newest = m.Epoch
@@ -152,6 +156,9 @@ func (a *Agent) run(ctx context.Context) error {
 	a.spawn(func() { a.serveAPI(work, a.listener) })
 	a.spawn(func() { a.watchStore(work) })
 	a.host.spawn(work, a)
+	for _, w := range a.watchers {
+		a.spawn(func() { w.run(work) })
+	}
 	looped := make(chan struct{})
 	go func() { defer close(looped); a.loop.run(work, a.events) }()
 	if a.Ready != nil {

@@ -133,7 +133,7 @@ func (h *hostParts) openServer(a *Agent) error {
 		nodes[at] = n
 	}
 	server, err := mariadb.Open(mariadb.Config{
-		Socket: own.Socket, ExtraPort: own.ExtraPort, Log: a.Log,
+		Socket: own.Socket, ExtraPort: own.ExtraPort,
 		Agent:  db.Account{User: own.User, Password: passwords.Agent.Reveal()},
 		Writer: db.Account{User: own.Writer.User, Password: passwords.Writer.Reveal()},
 		NodeOf: func(host string, port int) (cluster.NodeName, bool) {

@@ -74,6 +74,8 @@ type loop struct {
 	ackSilent  map[cluster.NodeName]cluster.Instant
 	conditions conditions
 	view       map[cluster.NodeName]cluster.NodeView
+	viewNews   bool
+	viewSeq    uint64
 
 	suspected  *timeline.Running // a sign that the primary has failed
 	storeLooks api.Store
@@ -143,6 +145,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 	l.divergence = l.divergence.Look(in)
 	in.Own = l.compose(in)
 	l.publish(in.Own, now)
+	l.publishView(now)
 
 	w := l.world(now)
 	l.ackSilent = decide.TrackAcks(l.ackSilent, w, now)
@@ -324,7 +327,7 @@ func (l *loop) sawProcess(k proc.Kind) {
 		return
 	}
 	l.cannotWrite = ""
-	l.timeline.Note(detect, timeline.OK, "the server's process is "+string(k))
+	l.timeline.Note(timeline.StepDetect, timeline.OK, "the server's process is "+string(k))
 	l.kick()
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/decide"
 	"github.com/baton-db/baton/internal/store"
+	"github.com/baton-db/baton/internal/timeline"
 )
 
 // sawBatch takes in what the watch delivered at now.
@@ -101,7 +102,7 @@ func (l *loop) sawLease(lease cluster.Lease, rev cluster.Revision, now cluster.I
 	if l.board.sawLease(lease, rev, now) {
 		l.timeline.Beacon(rev, false)
 		if l.suspected != nil {
-			l.suspected.End(cleared, "it renewed")
+			l.suspected.End(timeline.Cleared, "it renewed")
 			l.suspected = nil
 		}
 	}
@@ -115,6 +116,6 @@ func (l *loop) suspect() {
 		return
 	}
 	if now.Sub(l.board.lease.SeenAt) > l.settings.Renew+2*l.settings.Call {
-		l.suspected = l.timeline.Begin(detect, string(r.Primary)+" does not renew its lease")
+		l.suspected = l.timeline.Begin(timeline.StepDetect, string(r.Primary)+" does not renew its lease")
 	}
 }

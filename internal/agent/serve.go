@@ -40,7 +40,9 @@ func (a *Agent) watchStore(ctx context.Context) {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for {
-		looks, last := a.store.looks(), a.lastSwitch(ctx)
+		call, cancel := context.WithTimeout(ctx, time.Second)
+		looks, last := a.store.looks(call), a.lastSwitch(ctx)
+		cancel()
 		a.post(func(l *loop) {
 			l.storeLooks = looks
 			if last != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -129,12 +130,19 @@ func (s *shared) note(err error) {
 }
 
 // looks says how the store looks, for people.
-func (s *shared) looks() api.Store {
+func (s *shared) looks(ctx context.Context) api.Store {
+	status, err := s.etcd.Status(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	looks := api.Store{Detail: s.last}
+	if err != nil {
+		return api.Store{Detail: err.Error()}
+	}
+	looks := api.Store{Members: len(status.Members), Healthy: status.Healthy()}
 	if s.member != nil {
-		looks.Leader, looks.Members = s.member.Leader()
+		looks.Leader = cluster.NodeName(status.Leader)
+	}
+	for _, a := range status.Alarms {
+		looks.Detail = strings.TrimSpace(looks.Detail + " " + a.Member + " raises " + a.Kind)
 	}
 	return looks
 }

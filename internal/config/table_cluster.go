@@ -98,7 +98,7 @@ func otherKeys() []Key {
 		key("automation.max_per_hour", Integer).byDefault("3").between("0", "1000").of("failovers").same().reload().
 			doc("Past so many automatic failovers in an hour, Baton holds and waits for a person. 0: no limit."),
 		key("realtime", YesNo).byDefault("true").
-			doc("Run under real-time priority (SCHED_FIFO) with locked memory, where permitted: a loaded host then does not delay renewals of the lease."),
+			doc("Run under real-time priority (SCHED_RR) with locked memory, where permitted: a loaded host then does not delay renewals of the lease."),
 		choice("log.level", "level", "debug", "info", "warn", "error").byDefault("info").reload().
 			doc("The least severe messages that are logged."),
 		choice("log.format", "format", "text", "json").byDefault("text").

@@ -63,7 +63,7 @@ func conditions() []Row {
 			"Look for what stalls the host or the store: a loaded CPU without real-time priority, a slow disk below data_dir (put it on another one), swapping, a paused virtual machine. Or use a longer lease."},
 		{cluster.NotRealtime, Notice,
 			"The agent runs at normal priority.",
-			"realtime is true, but the kernel refused SCHED_FIFO or locked memory.",
+			"realtime is true, but the kernel refused SCHED_RR or locked memory.",
 			"Goes on. On a loaded host renewals may be late by hundreds of milliseconds.",
 			"Use the unit file that comes with Baton (LimitRTPRIO, LimitMEMLOCK, CAP_SYS_NICE), see whether the control group permits real-time tasks (cpu.rt_runtime_us), or write realtime: false and a longer lease."},
 		{cluster.MisconfiguredNode, Warning,

@@ -1,6 +1,6 @@
 // Package realtime answers: will this process be on time when its host is busy?
 //
-// It puts every thread of the process, present and future, under SCHED_FIFO
+// It puts every thread of the process, present and future, under SCHED_RR
 // and locks its memory, as corosync does, where the host permits it; and starts
 // other programs so that they inherit none of that. What was not granted is
 // said with the reason. It never changes another process or a kernel setting.
@@ -24,7 +24,7 @@ const DefaultPriority = 10
 
 // Granted is what the host permitted. A nil error means granted.
 type Granted struct {
-	Scheduling error // SCHED_FIFO for all threads
+	Scheduling error // SCHED_RR for all threads
 	Memory     error // locked: no page of ours waits for a disk
 	// Throttle is a warning about the host's limit for real-time threads, empty
 	// if it is the usual one.
@@ -54,7 +54,11 @@ func Enable(priority int) Granted {
 // pass finds only those whose makers had not been reached.
 const schedPasses = 100
 
-// scheduleAll puts every thread under SCHED_FIFO. Threads that are made later
+// scheduleAll puts every thread under SCHED_RR. It is not SCHED_FIFO, for there
+// threads of one priority never take turns: threads of the Go runtime wait for
+// each other by spinning for short, and with more of them than processors two
+// that spun kept the one they waited for from ever running (seen with three
+// agents on two processors, in one start of four). Threads that are made later
 // inherit it from their makers, all of which have it.
 func scheduleAll(priority int) error {
 	if priority < 1 || priority > 99 {
@@ -67,11 +71,11 @@ func scheduleAll(priority int) error {
 		}
 		changed := false
 		for _, t := range threads {
-			if t.FIFO && t.Priority == priority {
+			if t.Realtime && t.Priority == priority {
 				continue
 			}
 			changed = true
-			if err := setFIFO(t.ID, priority, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			if err := setRR(t.ID, priority, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 				return explainScheduling(priority, err)
 			}
 		}
@@ -79,20 +83,20 @@ func scheduleAll(priority int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("put all threads under SCHED_FIFO %d: new ones without it appeared in %d passes", priority, schedPasses)
+	return fmt.Errorf("put all threads under SCHED_RR %d: new ones without it appeared in %d passes", priority, schedPasses)
 }
 
-func setFIFO(tid, priority int, flags uint64) error {
+func setRR(tid, priority int, flags uint64) error {
 	return unix.SchedSetAttr(tid, &unix.SchedAttr{
-		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: uint32(priority), Flags: flags,
+		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: uint32(priority), Flags: flags,
 	}, 0)
 }
 
 // Thread is one thread of this process as the kernel schedules it.
 type Thread struct {
 	ID       int
-	FIFO     bool
-	Priority int // of SCHED_FIFO
+	Realtime bool
+	Priority int // of SCHED_RR
 }
 
 // Threads lists this process's threads.
@@ -114,7 +118,7 @@ func Threads() ([]Thread, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read scheduling of thread %d: %w", tid, err)
 		}
-		threads = append(threads, Thread{ID: tid, FIFO: attr.Policy == unix.SCHED_FIFO, Priority: int(attr.Priority)})
+		threads = append(threads, Thread{ID: tid, Realtime: attr.Policy == unix.SCHED_RR, Priority: int(attr.Priority)})
 	}
 	return threads, nil
 }

@@ -104,7 +104,7 @@ func allFIFO() error {
 		return err
 	}
 	for _, t := range threads {
-		if !t.FIFO || t.Priority != DefaultPriority {
+		if !t.Realtime || t.Priority != DefaultPriority {
 			return fmt.Errorf("of %d threads, %d is %+v", len(threads), t.ID, t)
 		}
 		attr, err := unix.SchedGetAttr(t.ID, 0)
@@ -154,7 +154,7 @@ func helpChildren() error {
 		return err
 	}
 	defer end()
-	if attr, err := unix.SchedGetAttr(pid, 0); err != nil || attr.Policy != unix.SCHED_FIFO {
+	if attr, err := unix.SchedGetAttr(pid, 0); err != nil || attr.Policy != unix.SCHED_RR {
 		return fmt.Errorf("the test shows nothing: a plainly started child has policy %v (%v)", attr, err)
 	}
 	return childrenAreNormal()

@@ -46,16 +46,16 @@ func startOnThread(cmd *exec.Cmd) error {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("start program %s: read own scheduling: %w", cmd.Path, err)
 	}
-	if attr.Policy != unix.SCHED_FIFO {
+	if attr.Policy != unix.SCHED_RR {
 		defer runtime.UnlockOSThread()
 		return cmd.Start() // nothing to inherit
 	}
-	if err := setFIFO(0, int(attr.Priority), unix.SCHED_FLAG_RESET_ON_FORK); err != nil {
+	if err := setRR(0, int(attr.Priority), unix.SCHED_FLAG_RESET_ON_FORK); err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("start program %s at normal priority: %w", cmd.Path, err)
 	}
 	startErr := cmd.Start()
-	if err := setFIFO(0, int(attr.Priority), 0); err == nil {
+	if err := setRR(0, int(attr.Priority), 0); err == nil {
 		runtime.UnlockOSThread()
 	}
 	return startErr

@@ -15,7 +15,7 @@ import (
 
 // explainScheduling says why the kernel refused, and what would help.
 func explainScheduling(priority int, err error) error {
-	err = fmt.Errorf("put all threads under SCHED_FIFO %d: %w", priority, err)
+	err = fmt.Errorf("put all threads under SCHED_RR %d: %w", priority, err)
 	if !errors.Is(err, unix.EPERM) {
 		return err
 	}
