@@ -1,0 +1,82 @@
+# make build      bin/baton
+# make demo       a crash and a switchover, shown on a lab
+# make test       everything that must pass before a change goes in
+# make test-all   the same again and again, and all faults many times
+# make bench      outages as clients see them, next to keepalived
+
+GO       ?= go
+BIN      := bin/baton
+BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w'
+PACKAGES := ./...
+
+# Pinned, and built from source like everything else.
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Packages where goroutines meet.
+RACE := ./internal/agent/... ./internal/api/... ./internal/cli/... ./internal/config/... ./internal/lab/load/... \
+	./internal/probe/... ./internal/proc/... ./internal/realtime/... ./internal/store/... ./internal/timeline/...
+
+E2E      := ./internal/lab/e2e/
+NOT_E2E   = $$($(GO) list $(PACKAGES) | grep -v /internal/lab/e2e$$)
+
+# How often `make test-all` tries what `make test` tries once.
+REPEAT ?= 10
+RUNS   ?= 10
+FAULTS ?= crash power link freeze agent-kill agent-freeze partition partition-nodes partition-split switchover store-leader
+
+.PHONY: all build build-all setup demo lint unit race e2e test test-all bench bench-keepalived clean
+
+all: build
+
+build:
+	$(BUILD) -o $(BIN) ./cmd/baton
+
+build-all:
+	GOOS=linux GOARCH=amd64 $(BUILD) -o dist/baton-linux-amd64 ./cmd/baton
+	GOOS=linux GOARCH=arm64 $(BUILD) -o dist/baton-linux-arm64 ./cmd/baton
+
+demo:
+	scripts/setup.sh demo
+	$(MAKE) --no-print-directory build
+	$(BIN) lab demo --name demo
+
+lint:
+	@bad=$$(gofmt -l cmd internal client 2>/dev/null); if [ -n "$$bad" ]; then echo "not formatted, run gofmt -w: $$bad"; exit 1; fi
+	$(GO) vet $(PACKAGES)
+	$(STATICCHECK) $(PACKAGES)
+
+# One package after the other: servers and timers of two would disturb each other.
+unit:
+	$(GO) test -p 1 -timeout 5m $(NOT_E2E)
+
+race:
+	CGO_ENABLED=1 $(GO) test -p 1 -race -timeout 5m $(RACE)
+
+e2e: build
+	BATON_BINARY=$(CURDIR)/$(BIN) $(GO) test -count 1 -timeout 14m $(E2E)
+
+test:
+	scripts/setup.sh test
+	$(MAKE) --no-print-directory build lint unit race e2e
+	@echo 'make test passed. Left to make test-all: every package $(REPEAT) times with the race detector,'
+	@echo 'every fault $(REPEAT) times, the build for arm64.'
+
+test-all:
+	scripts/setup.sh test
+	$(MAKE) --no-print-directory build-all build lint
+	$(GO) test -p 1 -count $(REPEAT) -timeout 2h $(NOT_E2E)
+	CGO_ENABLED=1 $(GO) test -p 1 -race -count $(REPEAT) -timeout 2h $(NOT_E2E)
+	BATON_BINARY=$(CURDIR)/$(BIN) BATON_E2E_RUNS=$(REPEAT) $(GO) test -v -count 1 -timeout 6h $(E2E)
+
+bench:
+	scripts/setup.sh bench
+	$(MAKE) --no-print-directory build
+	@for fault in $(FAULTS); do $(BIN) lab bench --name bench --runs $(RUNS) --fault $$fault || exit 1; done
+
+bench-keepalived:
+	scripts/setup.sh bench
+	$(MAKE) --no-print-directory build
+	@for fault in crash power link freeze partition switchover; do $(BIN) lab bench --name benchk --with keepalived --runs $(RUNS) --fault $$fault || exit 1; done
+
+clean:
+	rm -rf bin dist

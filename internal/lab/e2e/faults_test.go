@@ -1,0 +1,170 @@
+package e2e_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/baton-db/baton/internal/lab"
+	"github.com/baton-db/baton/internal/lab/load"
+)
+
+// sound are the promises that hold whatever happened.
+func sound(t *testing.T, v lab.Verdict) {
+	t.Helper()
+	if v.Acknowledged == 0 {
+		t.Error("nothing was acknowledged: the test shows nothing")
+	}
+	if v.Lost != 0 {
+		t.Errorf("%d acknowledged writes are missing at %s, such as %+v", v.Lost, v.Primary, v.LostSample)
+	}
+	if v.DoubleWriters != 0 {
+		t.Errorf("%d writes were acknowledged by two servers in overlapping time, such as %+v", v.DoubleWriters, v.DoubleSample)
+	}
+	if v.OutageOpen {
+		t.Error("clients could not write any more")
+	}
+}
+
+// TestFaultsAtThePrimary breaks the primary in every way there is. Another node
+// takes over, nothing is lost, nobody writes twice, and after the heal all
+// follow again.
+func TestFaultsAtThePrimary(t *testing.T) {
+	for _, name := range []string{
+		"crash", "power", "link", "freeze", "agent-kill", "agent-freeze",
+		"partition", "partition-in", "partition-out", "partition-nodes", "partition-split", "replica-restart",
+	} {
+		f, err := lab.FaultByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range runs(t) {
+			t.Run(fmt.Sprintf("%s/%d", name, i+1), func(t *testing.T) {
+				l := shared(t)
+				healed(t, l)
+				v, err := l.Drill(t.Context(), f, "", load.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				sound(t, v)
+				if len(v.Servers) < 2 {
+					t.Errorf("only %v acknowledged writes: nobody took over", v.Servers)
+				}
+				t.Logf("outage %.0f ms, by server %v, connects %+v", v.OutageMS, v.Servers, v.Connects)
+			})
+		}
+	}
+}
+
+// TestSwitchoverUnderLoad moves the role as planned: no connect fails.
+func TestSwitchoverUnderLoad(t *testing.T) {
+	f, err := lab.FaultByName("switchover")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range runs(t) {
+		t.Run(fmt.Sprint(i+1), func(t *testing.T) {
+			l := shared(t)
+			healed(t, l)
+			v, err := l.Drill(t.Context(), f, "", load.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sound(t, v)
+			if len(v.Connects.Failed) != 0 {
+				t.Errorf("connects failed: %v", v.Connects.Failed)
+			}
+			if len(v.Servers) != 2 {
+				t.Errorf("writes were acknowledged by %v, want two servers", v.Servers)
+			}
+			t.Logf("outage %.0f ms, connects %+v", v.OutageMS, v.Connects)
+		})
+	}
+}
+
+// TestFaultsOfTheStoreMoveNothing: the store is in trouble, the database is
+// not, and stays where it is.
+func TestFaultsOfTheStoreMoveNothing(t *testing.T) {
+	for _, name := range []string{"store-leader", "store-loss"} {
+		f, err := lab.FaultByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range runs(t) {
+			t.Run(fmt.Sprintf("%s/%d", name, i+1), func(t *testing.T) {
+				l := shared(t)
+				healed(t, l)
+				before, err := l.Primary(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				v, err := l.Drill(t.Context(), f, "", load.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				sound(t, v)
+				if v.Servers[before] != v.Acknowledged {
+					t.Errorf("%s was primary and well, yet writes went to %v", before, v.Servers)
+				}
+				t.Logf("longest time without an acknowledgement: %.0f ms", v.OutageMS)
+			})
+		}
+	}
+}
+
+// TestAFaultOfAReplicaMovesNothing: clients hardly notice.
+func TestAFaultOfAReplicaMovesNothing(t *testing.T) {
+	for _, name := range []string{"crash", "power", "freeze", "partition", "agent-kill"} {
+		f, err := lab.FaultByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(name, func(t *testing.T) {
+			l := shared(t)
+			healed(t, l)
+			primary, err := l.Primary(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			replica := l.DataNodes()[0]
+			if replica == primary {
+				replica = l.DataNodes()[1]
+			}
+			v, err := l.Drill(t.Context(), f, replica, load.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sound(t, v)
+			if v.Servers[primary] != v.Acknowledged {
+				t.Errorf("%s was primary and well, yet writes went to %v", primary, v.Servers)
+			}
+			t.Logf("longest time without an acknowledgement: %.0f ms", v.OutageMS)
+		})
+	}
+}
+
+// TestARunningClusterIsAdopted: Baton takes over what was set up by hand and
+// restarts no server for it.
+func TestARunningClusterIsAdopted(t *testing.T) {
+	l := up(t, lab.Options{Adopt: true})
+	for _, n := range l.DataNodes() {
+		b, err := os.ReadFile(filepath.Join(l.Dir, n, "mysqld.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if starts := bytes.Count(b, []byte("ready for connections")); starts != 1 {
+			t.Errorf("the server of %s was started %d times", n, starts)
+		}
+	}
+	if primary, err := l.Primary(t.Context()); err != nil || primary != "db1" {
+		t.Errorf("primary is %s (%v), but db1 was the one that took writes", primary, err)
+	}
+	v, err := l.Watch(t.Context(), load.Options{}, time.Second, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound(t, v)
+}

@@ -1,0 +1,165 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/baton-db/baton/internal/lab"
+)
+
+// The environment that the Makefile sets.
+const (
+	binaryVar = "BATON_BINARY"   // the baton to test; otherwise one is built
+	logsVar   = "BATON_E2E_LOGS" // where logs go after a failure; otherwise a temporary directory
+	runsVar   = "BATON_E2E_RUNS" // how often each fault is tried; otherwise once
+)
+
+var rig struct {
+	skip   string // why nothing can be tested here
+	binary string
+	lab    *lab.Lab // shared by all tests, made when the first one asks
+}
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "be2e")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if rig.binary = os.Getenv(binaryVar); rig.binary == "" {
+		rig.binary = filepath.Join(dir, "baton")
+		build := exec.Command("go", "build", "-o", rig.binary, "github.com/baton-db/baton/cmd/baton")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build baton: %v\n%s", err, out)
+			return 1
+		}
+	}
+	if err := lab.Check(lab.Options{Binary: rig.binary}); err != nil {
+		rig.skip = err.Error()
+	}
+	code := m.Run()
+	if rig.lab != nil {
+		if err := rig.lab.Down(context.Background()); err != nil {
+			fmt.Fprintf(os.Stderr, "take the lab down: %v\n", err)
+			return 1
+		}
+	}
+	return code
+}
+
+// up builds a lab of its own for one test.
+func up(t *testing.T, o lab.Options) *lab.Lab {
+	t.Helper()
+	needLab(t)
+	dir, err := os.MkdirTemp("", "be2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	o.Name, o.Dir, o.Binary = fmt.Sprintf("x%d", os.Getpid()), filepath.Join(dir, "lab"), rig.binary
+	l, err := lab.Up(t.Context(), o, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		saveLogs(t, l)
+		if err := l.Down(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func needLab(t *testing.T) {
+	t.Helper()
+	if rig.skip != "" {
+		t.Skipf("END-TO-END TESTS NEED A LAB, and this machine lacks something:\n%s", rig.skip)
+	}
+}
+
+// shared returns the lab that all tests use one after the other, steady. One
+// that a failed test has left beyond repair is replaced.
+func shared(t *testing.T) *lab.Lab {
+	t.Helper()
+	needLab(t)
+	if rig.lab != nil {
+		if err := rig.lab.WaitSteady(t.Context()); err == nil {
+			return rig.lab
+		}
+		if err := rig.lab.Down(context.Background()); err != nil {
+			t.Fatalf("replace the lab: %v", err)
+		}
+		rig.lab = nil
+	}
+	dir, err := os.MkdirTemp("", "be2e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(dir); err != nil { // only its name is wanted
+		t.Fatal(err)
+	}
+	l, err := lab.Up(t.Context(), lab.Options{Name: fmt.Sprintf("e%d", os.Getpid()), Dir: dir, Binary: rig.binary}, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rig.lab = l
+	return l
+}
+
+// healed leaves the shared lab as the next test wants it, and keeps what a
+// failure left to be read.
+func healed(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	t.Cleanup(func() {
+		saveLogs(t, l)
+		if _, err := l.Heal(context.Background()); err != nil {
+			t.Errorf("heal: %v", err)
+		}
+	})
+}
+
+func saveLogs(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	if !t.Failed() {
+		return
+	}
+	dir := os.Getenv(logsVar)
+	if dir != "" {
+		dir = filepath.Join(dir, filepath.FromSlash(t.Name()))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Errorf("save the logs: %v", err)
+			return
+		}
+	}
+	saved, err := l.SaveLogs(dir)
+	if err != nil {
+		t.Errorf("save the logs: %v", err)
+		return
+	}
+	t.Logf("LOGS of all agents and servers: %s", saved)
+}
+
+// runs is how often each fault is tried.
+func runs(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv(runsVar)
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s=%q is no number of runs", runsVar, text)
+	}
+	return n
+}
