@@ -27,7 +27,7 @@ var names = []cluster.NodeName{"db1", "db2", "w1"}
 
 // nodes are three nodes of one cluster, on loopback addresses of their own.
 type nodes struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	ca      *pki.Authority
 	peers   map[cluster.NodeName]netip.AddrPort
@@ -44,7 +44,7 @@ func loopback() netip.Addr {
 	return netip.AddrFrom4([4]byte{127, byte(64 + pid>>16&63), byte(pid >> 8), byte(pid)})
 }
 
-func newNodes(t *testing.T) *nodes {
+func newNodes(t testing.TB) *nodes {
 	t.Helper()
 	n := &nodes{t: t, dir: t.TempDir(), peers: map[cluster.NodeName]netip.AddrPort{}, members: map[cluster.NodeName]*embed.Member{}}
 	to := &logTo{t: t}
@@ -142,7 +142,7 @@ func (n *nodes) closeAll() {
 // logTo keeps etcd's words for a failing test.
 type logTo struct {
 	mu   sync.Mutex
-	t    *testing.T
+	t    testing.TB
 	over bool
 }
 

@@ -121,7 +121,11 @@ func (m *Member) start(ctx context.Context) error {
 		return err
 	}
 	go m.watchOver()
-	if err := writeMarker(m.opts, m.etcd.Server.MemberID()); err != nil {
+	err = writeMarker(m.opts, m.etcd.Server.MemberID())
+	if m.opts.RunDir != "" { // etcd leaves it to the umask; the directory has kept others out so far
+		err = errors.Join(err, os.Chmod(m.opts.Socket(), 0o600))
+	}
+	if err != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		return errors.Join(err, m.stop(ctx))
