@@ -108,7 +108,7 @@ check_kernel() {
 			set lease { type inet_service; flags timeout; elements = { 3306 timeout 1s }; }
 			chain in { type filter hook input priority 0; tcp dport @lease accept; tcp dport 3306 reject with tcp reset; }
 		}
-		table bridge probe { chain forward { type filter hook forward priority 0; } }
+		table bridge probe { chain forward { type filter hook forward priority 0; }; }
 	NFT
 		lack "the kernel has no nftables with set timeouts, reject and bridge tables (CONFIG_NF_TABLES, NFT_REJECT, NF_TABLES_BRIDGE)"
 	fi
