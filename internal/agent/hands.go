@@ -34,6 +34,7 @@ type hands struct {
 	// observe reads the server anew and tells the loop; steps end with it, so
 	// that the next look rests on what is so now.
 	observe func(ctx context.Context) (cluster.ServerFact, error)
+	hung    func() bool // the server was last found to answer nothing
 	// record is the newest record that the loop has acted on, and peers the
 	// other nodes' facts.
 	situation func() (cluster.Record, map[cluster.NodeName]cluster.Fact)
@@ -145,7 +146,7 @@ func (h *hands) silenceServer(ctx context.Context) error {
 	if !h.process.Alive() {
 		return nil
 	}
-	if !h.process.Stopped() {
+	if !h.process.Stopped() && !h.hung() {
 		sql, cancel := context.WithTimeout(ctx, fenceSQL+h.lockWait())
 		defer cancel()
 		err := h.silence(sql)

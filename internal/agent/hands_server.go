@@ -54,6 +54,11 @@ func (h *hands) inSession(ctx context.Context, session db.Session, s reconcile.S
 		return nil, session.SourceSemiSync(ctx, s.On, h.settings.Acks)
 	case reconcile.SemiReplica:
 		return nil, session.ReplicaSemiSync(ctx, s.On)
+	case reconcile.AckAgain:
+		if err := session.AcknowledgeAgain(ctx); err != nil {
+			return nil, err
+		}
+		return func(l *loop) { l.done(s.Kind, s.Epoch) }, nil
 	case reconcile.SetWritable:
 		return nil, h.setWritable(ctx, session, s.Epoch)
 	case reconcile.SetReadOnly:

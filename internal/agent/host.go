@@ -152,7 +152,7 @@ func (h *hostParts) openServer(a *Agent) error {
 		report: func(s cluster.ServerFact) { a.post(func(l *loop) { l.observed(s) }) }, kicks: make(chan struct{}, 1),
 		window: 3*a.settings.Renew + a.settings.Renew/2}
 	h.hands = &hands{self: c.Node, settings: a.settings, log: a.Log, timeline: a.recorder,
-		database: server, process: h.process, observe: h.observer.observe,
+		database: server, process: h.process, observe: h.observer.observe, hung: h.observer.hung,
 		source: func(n cluster.NodeName) db.Source {
 			at := sourcesOf(c)[n]
 			return db.Source{Node: n, Host: at.Addr().String(), Port: int(at.Port()), Heartbeat: a.settings.Renew,

@@ -4,10 +4,12 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
 )
 
 // observer reads this host's own server, over its unix socket, again and again,
@@ -29,6 +31,30 @@ type observer struct {
 	answered cluster.Instant // when a reading was last answered; 0: never
 	reading  uint64
 	receives receives
+	still    stillness
+
+	isHung atomic.Bool
+}
+
+// stuckAfter is how long commits must have waited without any transaction
+// getting on before they count as stuck.
+const stuckAfter = 200 * time.Millisecond
+
+// stillness judges whether commits are stuck: some wait for an acknowledgement and
+// the position does not move.
+type stillness struct {
+	at    gtid.Set
+	since cluster.Instant // 0: none waits, or the position moved
+}
+
+func (w *stillness) stuck(f cluster.ServerFact, now cluster.Instant) bool {
+	switch {
+	case f.SemiSrc.Waiting == 0:
+		w.since = 0
+	case w.since == 0 || !w.at.Equal(f.Executed):
+		w.at, w.since = f.Executed, now
+	}
+	return w.since != 0 && now.Sub(w.since) >= stuckAfter
 }
 
 // receives judges whether a replica still receives: by when the reading last
@@ -60,7 +86,7 @@ func (o *observer) observe(ctx context.Context) (cluster.ServerFact, error) {
 	if ctx.Err() != nil {
 		return cluster.ServerFact{}, ctx.Err()
 	}
-	call, cancel := context.WithTimeout(ctx, o.hang/2)
+	call, cancel := context.WithTimeout(ctx, o.patience(clock.Now()))
 	defer cancel()
 	fact, tick, err := o.read(call)
 	now := clock.Now()
@@ -71,6 +97,7 @@ func (o *observer) observe(ctx context.Context) (cluster.ServerFact, error) {
 			o.receives.tick, o.receives.at = tick, now
 		}
 		fact.Replica.Receiving = fact.Replica.Receiver && now.Sub(o.receives.at) < o.window
+		fact.SemiSrc.Stuck = o.still.stuck(fact, now)
 		o.last, o.answered = fact, now
 	} else {
 		if o.last.State == cluster.ServerUp && o.answered == 0 {
@@ -79,8 +106,22 @@ func (o *observer) observe(ctx context.Context) (cluster.ServerFact, error) {
 		o.last.State = o.judge(now)
 		o.log.Debug("read the server", "state", o.last.State, "err", err)
 	}
+	o.isHung.Store(o.last.State == cluster.ServerHung)
 	o.report(o.last)
 	return o.last, err
+}
+
+// patience is how long the next reading may take: to the moment at which a
+// server that stays silent is hung, if that is nearer than half the limit.
+func (o *observer) patience(now cluster.Instant) time.Duration {
+	half := o.hang / 2
+	if o.answered == 0 {
+		return half
+	}
+	if left := o.answered.Add(o.hang).Sub(now); left > 0 && left < half {
+		return left
+	}
+	return half
 }
 
 // judge says what a server that did not answer is doing.
@@ -98,3 +139,6 @@ func (o *observer) judge(now cluster.Instant) cluster.ServerState {
 
 // kick has the server observed again at once.
 func (o *observer) kick() { signal(o.kicks) }
+
+// hung reports whether the server was last found to be hung.
+func (o *observer) hung() bool { return o.isHung.Load() }

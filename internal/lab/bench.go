@@ -52,7 +52,7 @@ func (l *Lab) Drill(ctx context.Context, f Fault, target string, o load.Options)
 	}
 	j := c.Stop()
 	if l.Manager == ByBaton {
-		if err := l.WaitSteady(ctx); err != nil {
+		if err := l.settle(ctx); err != nil {
 			return Verdict{}, fmt.Errorf("after %s at %s was healed: %w", f.Name, target, err)
 		}
 	}
@@ -78,7 +78,13 @@ func (l *Lab) breakAndHeal(ctx context.Context, c *load.Client, f Fault, target,
 		}
 		settled, elsewhere = first.Acked-span.Broken+afterMove, true
 	}
-	if _, err := c.Until(ctx, span.Broken+settled, func(a load.Ack) bool { return !elsewhere || l.nodeOf(a.Server) != primary }); err != nil {
+	if f.Stops {
+		select {
+		case <-time.After(settled):
+		case <-ctx.Done():
+			return Span{}, ctx.Err()
+		}
+	} else if _, err := c.Until(ctx, span.Broken+settled, func(a load.Ack) bool { return !elsewhere || l.nodeOf(a.Server) != primary }); err != nil {
 		return Span{}, fmt.Errorf("while %s was broken: %w", f.Name, err)
 	}
 	span.Healed = c.Now()

@@ -19,6 +19,8 @@ type Fault struct {
 	// Moves says that another node is to be primary afterwards, if the fault
 	// hit the primary.
 	Moves bool
+	// Stops says that nobody may write while it lasts.
+	Stops bool
 
 	inject func(*Lab, context.Context, string) error
 	heal   func(*Lab, context.Context, string) error
@@ -49,7 +51,7 @@ func Faults() []Fault {
 			inject: cut(func(l *Lab, h string) network.Cut { return network.Between([]string{h}, l.othersThan(h)) }), heal: (*Lab).mend},
 		{Name: "partition-split", Moves: true, Help: "the host and half of the clients (cl2) on one side, everybody else on the other",
 			inject: cut((*Lab).split), heal: (*Lab).mend},
-		{Name: "store-loss", Help: "the store's members do not reach each other; servers and clients do",
+		{Name: "store-loss", Stops: true, Help: "the store's members do not reach each other; servers and clients do",
 			inject: cut(func(*Lab, string) network.Cut { return network.TCPPort(PeerPort) }), heal: (*Lab).mend},
 		{Name: "store-leader", Help: "the host of the store's leader is gone; it is not the primary",
 			inject: (*Lab).cutPower, heal: (*Lab).boot},

@@ -132,6 +132,9 @@ type SemiSyncFact struct {
 	Active  bool `json:"active,omitempty"` // commits really wait
 	Clients int  `json:"clients,omitempty"`
 	Waiting int  `json:"waiting,omitempty"` // sessions waiting for an acknowledgement
+	// Stuck says that some have been waiting for a while although nothing was
+	// committed: an acknowledgement may have been lost on its way.
+	Stuck bool `json:"stuck,omitempty"`
 }
 
 // Held returns everything that the server has: applied or received.

@@ -153,6 +153,8 @@ func follow(in Input, plan *Plan) {
 	if srv.Replica.Source == r.Primary && srv.Replica.Started && !blocked {
 		if srv.Replica.SemiSync != acknowledge {
 			plan.add(LaneServer, Step{Kind: SemiReplica, On: acknowledge})
+		} else if acknowledge {
+			ackAgain(in, plan)
 		}
 		return
 	}
@@ -164,6 +166,17 @@ func follow(in Input, plan *Plan) {
 		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: srv.Replica.Received})
 	default:
 		plan.add(LaneServer, Step{Kind: Follow, Epoch: r.Epoch, Node: r.Primary, On: acknowledge})
+	}
+}
+
+// ackAgain repeats an acknowledgement that got lost. A replica that received a
+// transaction, lost the connection before its acknowledgement arrived, and came
+// back by GTID is never asked for it again; the primary would wait for ever.
+func ackAgain(in Input, plan *Plan) {
+	p := in.Peers[in.Record.Primary]
+	asked := cluster.Epoch(p.Server.Reading) // once per news of it
+	if p.Server.SemiSrc.Stuck && p.Serving == in.Record.Epoch && in.Own.Server.Held().Contains(p.Server.Executed) && in.Host.Done[AckAgain] != asked {
+		plan.add(LaneServer, Step{Kind: AckAgain, Epoch: asked})
 	}
 }
 

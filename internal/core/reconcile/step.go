@@ -54,6 +54,7 @@ const (
 	CarryEvents     Kind = "events" // enable the scheduled events that the promotion left disabled
 	ReleaseBlocked  Kind = "unblock"
 	StopReplication Kind = "stop-replication" // a held node must not follow
+	AckAgain        Kind = "ack-again"        // say once more that everything has been received
 )
 
 // Lane is a sequence in which one step runs at a time; lanes run beside each

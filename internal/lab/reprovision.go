@@ -1,0 +1,64 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/lab/process"
+)
+
+// Reprovision gives new data to every node that is held because of errant
+// transactions, as a person would after having looked at them, and returns the
+// nodes. The new data is that of a server that has never been used: the primary
+// of a lab still has its whole binary log.
+func (l *Lab) Reprovision(ctx context.Context) ([]string, error) {
+	var done []string
+	for _, n := range l.DataNodes() {
+		st, err := l.ClusterStatus(ctx, n)
+		if err != nil {
+			return done, err
+		}
+		for _, row := range st.Nodes {
+			if row.Name != cluster.NodeName(n) || row.Errant == "" {
+				continue
+			}
+			if err := l.renewData(ctx, n); err != nil {
+				return done, fmt.Errorf("give new data to %s, which has %s: %w", n, row.Errant, err)
+			}
+			done = append(done, n)
+		}
+	}
+	return done, nil
+}
+
+func (l *Lab) renewData(ctx context.Context, node string) error {
+	unlock, err := l.lock(node)
+	if err != nil {
+		return err
+	}
+	if p, ok := process.Recorded(l.Dir, serverName(node)); ok && p.Alive() {
+		err = p.Kill(ctx)
+	}
+	if err == nil {
+		err = l.freshData(ctx, node)
+	}
+	unlock()
+	if err != nil {
+		return err
+	}
+	return l.StartServer(ctx, node)
+}
+
+// settle waits until the lab is as it was after Up, giving new data to nodes
+// that are held meanwhile.
+func (l *Lab) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, steadyLimit)
+	defer cancel()
+	return until(ctx, "the cluster is steady", func(ctx context.Context) error {
+		if _, err := l.Reprovision(ctx); err != nil {
+			return err
+		}
+		return l.Steady(ctx)
+	})
+}
