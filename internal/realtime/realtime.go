@@ -125,22 +125,32 @@ func Threads() ([]Thread, error) {
 
 // lockMemory locks what is mapped and what will be, each page once it is touched.
 func lockMemory() error {
-	// With a limit and without the capability, every later mapping beyond the
-	// limit would fail, and the Go runtime dies of that.
-	const capability = 14 // CAP_IPC_LOCK
-	if have, err := hasCapability(capability); err != nil {
-		return fmt.Errorf("lock memory: %w", err)
-	} else if !have {
-		var limit unix.Rlimit
-		if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
-			return fmt.Errorf("lock memory: read its limit: %w", err)
-		}
-		if limit.Cur != unix.RLIM_INFINITY {
-			return fmt.Errorf("lock memory: not permitted: give the service CAP_IPC_LOCK, or LimitMEMLOCK=infinity (the limit is %d KiB)", limit.Cur>>10)
-		}
+	if err := mayLockMemory(); err != nil {
+		return err
 	}
 	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
 		return fmt.Errorf("lock memory: %w", err)
+	}
+	return nil
+}
+
+// mayLockMemory: with a limit and without the capability, every later mapping
+// beyond the limit would fail, and the Go runtime dies of that.
+func mayLockMemory() error {
+	const capability = 14 // CAP_IPC_LOCK
+	have, err := hasCapability(capability)
+	switch {
+	case err != nil:
+		return fmt.Errorf("lock memory: %w", err)
+	case have:
+		return nil
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		return fmt.Errorf("lock memory: read its limit: %w", err)
+	}
+	if limit.Cur != unix.RLIM_INFINITY {
+		return fmt.Errorf("lock memory: not permitted: give the service CAP_IPC_LOCK, or LimitMEMLOCK=infinity (the limit is %d KiB)", limit.Cur>>10)
 	}
 	return nil
 }
