@@ -2,7 +2,10 @@ package config
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -17,6 +20,8 @@ type Host interface {
 type HostSeen struct {
 	Now        time.Time
 	Interfaces []Interface
+	// Misfits are further keys of the file that do not fit this host.
+	Misfits []Misfit
 	// NoGate says why nftables cannot hold the gate here; empty if it can.
 	NoGate string
 	// Flushers are what would flush the gate: units or files of the host's own
@@ -38,6 +43,14 @@ type Interface struct {
 	Up       bool
 	Networks []netip.Prefix // its addresses with their prefix length
 }
+
+// Misfit is a key of the file that does not fit a host.
+type Misfit struct{ Key, What, Mend string }
+
+// ErrServerSilent says that a server does not answer now, which tells nothing
+// of how it is set up: after the start of a host it may come later than the
+// agent. An answer that turns us away is another error.
+var ErrServerSilent = errors.New("the server does not answer")
 
 // ServerLooker looks at the database server of a node, from here, and changes
 // nothing.
@@ -96,27 +109,88 @@ type Privilege struct {
 // server that cannot be asked is a finding, too.
 func Check(ctx context.Context, cfg *Config, host Host, servers ServerLooker) Findings {
 	c := &check{cfg: cfg}
-	seen, err := host.LookAtHost(ctx)
-	if err != nil {
-		c.add(Error, "", "look at this host: "+err.Error(), "", "run it as root")
-		return append(c.found, cfg.CheckFiles(time.Now())...).sorted()
-	}
-	c.found = append(c.found, cfg.CheckFiles(seen.Now)...)
-	c.ownAddress(seen)
-	c.tracked(seen)
-	c.clocks(seen)
-	if !cfg.Witness() {
-		c.virtualAddresses(seen)
-		c.gate(seen)
-	}
+	c.host(ctx, host)
 	c.servers(ctx, servers)
 	return c.found.sorted()
 }
 
+// CheckStart is Check as an agent needs it before it touches anything: this
+// host and its own server. What may pass without anybody's doing does not keep
+// it from starting: a server that does not answer yet, an interface that is
+// down. In mode observe nothing that is found in the server does, as the agent
+// is there to show it.
+func CheckStart(ctx context.Context, cfg *Config, host Host, own ServerLooker) Findings {
+	c := &check{cfg: cfg, starting: true}
+	c.host(ctx, host)
+	before := len(c.found)
+	for i, n := range cfg.Nodes {
+		if n.Name == cfg.Node && n.Role == cluster.Data {
+			c.ownServerAtStart(ctx, i, own)
+		}
+	}
+	if cfg.Mode == cluster.Observe {
+		for i := range c.found[before:] {
+			c.found[before+i].Severity = Warning
+		}
+	}
+	return c.found.sorted()
+}
+
+func (c *check) ownServerAtStart(ctx context.Context, i int, own ServerLooker) {
+	n := c.cfg.Nodes[i]
+	seen, err := own.LookAtServer(ctx, n)
+	switch {
+	case errors.Is(err, ErrServerSilent):
+		c.add(Warning, "server of "+string(n.Name), "it cannot be asked yet, so it was not checked: "+err.Error(), "", "run `baton config check` once it is up")
+	case err != nil:
+		c.silent(n, err)
+	default:
+		c.server(i, n, seen)
+	}
+}
+
+// host looks at this host and judges what it has.
+func (c *check) host(ctx context.Context, host Host) {
+	seen, err := host.LookAtHost(ctx)
+	if err != nil {
+		c.add(Error, "", "look at this host: "+err.Error(), "", "run it as root")
+		c.found = append(c.found, c.cfg.CheckFiles(time.Now())...)
+		return
+	}
+	if c.starting {
+		seen.Interfaces = slices.Clone(seen.Interfaces)
+		for i := range seen.Interfaces {
+			seen.Interfaces[i].Up = true
+		}
+	}
+	c.found = append(c.found, c.cfg.CheckFiles(seen.Now)...)
+	c.ownAddress(seen)
+	c.tracked(seen)
+	c.clocks(seen)
+	if !c.cfg.Witness() {
+		c.virtualAddresses(seen)
+		c.misfits(seen)
+		c.gate(seen)
+	}
+}
+
+// misfits adds what nothing was said of yet.
+func (c *check) misfits(seen HostSeen) {
+	said := slices.Clone(c.found)
+	for _, m := range seen.Misfits {
+		if !slices.ContainsFunc(said, func(f Finding) bool {
+			return f.Key == m.Key || parent(m.Key) != "" && strings.HasPrefix(f.Key, parent(m.Key)+".")
+		}) {
+			c.at(Error, m.Key, m.What, m.Mend)
+		}
+	}
+}
+
 // check is one run of Check.
 type check struct {
-	cfg   *Config
-	found Findings
+	cfg      *Config
+	found    Findings
+	starting bool // an agent asks
 }
 
 // at notes a finding about a key of the file.

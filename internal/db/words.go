@@ -28,6 +28,9 @@ type Identity struct {
 	StrictGTID    bool   // MariaDB: gtid_strict_mode
 	SemiSync      bool   // both sides of semi-synchronous replication are there
 	EventsEnabled bool   // the event scheduler runs
+	// LosesOnPower names settings under which a power loss loses transactions
+	// that this server has acknowledged, such as sync_binlog=0.
+	LosesOnPower []string
 
 	DataDir   string
 	Port      int

@@ -26,7 +26,8 @@ func (s *Server) Identify(ctx context.Context) (db.Identity, error) {
 
 func identify(ctx context.Context, l *link) (db.Identity, error) {
 	got, err := l.query(ctx, `SELECT @@version, @@global.server_id, @@global.log_bin, @@global.log_slave_updates,
-		@@global.binlog_format, @@global.gtid_strict_mode, @@global.event_scheduler, @@datadir, @@port, @@extra_port, @@pid_file`)
+		@@global.binlog_format, @@global.gtid_strict_mode, @@global.event_scheduler, @@datadir, @@port, @@extra_port, @@pid_file,
+		@@global.sync_binlog, @@global.innodb_flush_log_at_trx_commit`)
 	if err != nil {
 		return db.Identity{}, err
 	}
@@ -44,6 +45,13 @@ func identify(ctx context.Context, l *link) (db.Identity, error) {
 		DataDir:       v["@@datadir"],
 		Port:          int(number(v["@@port"])),
 		ExtraPort:     int(number(v["@@extra_port"])),
+	}
+	if n := v["@@global.sync_binlog"]; n != "1" {
+		id.LosesOnPower = append(id.LosesOnPower, "sync_binlog="+n)
+	}
+	// 3 is 1 with one more flush, between prepare and commit.
+	if n := v["@@global.innodb_flush_log_at_trx_commit"]; n != "1" && n != "3" {
+		id.LosesOnPower = append(id.LosesOnPower, "innodb_flush_log_at_trx_commit="+n)
 	}
 	id.PID = l.pid
 	if id.PID <= 1 { // systemd listened on the socket for the server
