@@ -1,10 +1,13 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // logFiles are what of a host is worth keeping after a failure.
@@ -47,4 +50,26 @@ func (l *Lab) withLogs(err error) error {
 		return errors.Join(err, saveErr)
 	}
 	return fmt.Errorf("%w (logs are in %s)", err, dir)
+}
+
+// Autopsy makes every agent write down what it was doing (SIGQUIT: the Go
+// runtime prints all goroutines into the agent's log and ends it). The lab is
+// of no use afterwards.
+func (l *Lab) Autopsy(ctx context.Context) error {
+	if l.Manager != ByBaton {
+		return nil
+	}
+	for _, n := range l.Nodes() {
+		p, err := l.agent(n)
+		if err != nil {
+			continue // it has ended, and its log says how
+		}
+		if err := errors.Join(p.Signal(unix.SIGQUIT), p.Signal(unix.SIGCONT)); err != nil {
+			return fmt.Errorf("look into the agent of %s: %w", n, err)
+		}
+		if err := p.Wait(ctx); err != nil {
+			return fmt.Errorf("look into the agent of %s: %w", n, err)
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab/process"
@@ -12,9 +13,12 @@ import (
 // transactions, as a person would after having looked at them, and returns the
 // nodes. The new data is that of a server that has never been used: the primary
 // of a lab still has its whole binary log.
-func (l *Lab) Reprovision(ctx context.Context) ([]string, error) {
+func (l *Lab) Reprovision(ctx context.Context, but ...string) ([]string, error) {
 	var done []string
 	for _, n := range l.DataNodes() {
+		if slices.Contains(but, n) {
+			continue
+		}
 		st, err := l.ClusterStatus(ctx, n)
 		if err != nil {
 			return done, err
@@ -55,8 +59,11 @@ func (l *Lab) renewData(ctx context.Context, node string) error {
 func (l *Lab) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, steadyLimit)
 	defer cancel()
+	var renewed []string
 	return until(ctx, "the cluster is steady", func(ctx context.Context) error {
-		if _, err := l.Reprovision(ctx); err != nil {
+		more, err := l.Reprovision(ctx, renewed...)
+		renewed = append(renewed, more...)
+		if err != nil {
 			return err
 		}
 		return l.Steady(ctx)

@@ -44,8 +44,7 @@ func TestFaultsAtThePrimary(t *testing.T) {
 		for i := range runs(t) {
 			t.Run(fmt.Sprintf("%s/%d", name, i+1), func(t *testing.T) {
 				l := shared(t)
-				healed(t, l)
-				v, err := l.Drill(t.Context(), f, "", load.Options{})
+				v, err := l.Drill(inTime(t), f, "", load.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -68,8 +67,7 @@ func TestSwitchoverUnderLoad(t *testing.T) {
 	for i := range runs(t) {
 		t.Run(fmt.Sprint(i+1), func(t *testing.T) {
 			l := shared(t)
-			healed(t, l)
-			v, err := l.Drill(t.Context(), f, "", load.Options{})
+			v, err := l.Drill(inTime(t), f, "", load.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,12 +94,11 @@ func TestFaultsOfTheStoreMoveNothing(t *testing.T) {
 		for i := range runs(t) {
 			t.Run(fmt.Sprintf("%s/%d", name, i+1), func(t *testing.T) {
 				l := shared(t)
-				healed(t, l)
-				before, err := l.Primary(t.Context())
+				before, err := l.Primary(inTime(t))
 				if err != nil {
 					t.Fatal(err)
 				}
-				v, err := l.Drill(t.Context(), f, "", load.Options{})
+				v, err := l.Drill(inTime(t), f, "", load.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -124,8 +121,7 @@ func TestAFaultOfAReplicaMovesNothing(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			l := shared(t)
-			healed(t, l)
-			primary, err := l.Primary(t.Context())
+			primary, err := l.Primary(inTime(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,7 +129,7 @@ func TestAFaultOfAReplicaMovesNothing(t *testing.T) {
 			if replica == primary {
 				replica = l.DataNodes()[1]
 			}
-			v, err := l.Drill(t.Context(), f, replica, load.Options{})
+			v, err := l.Drill(inTime(t), f, replica, load.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,10 +155,10 @@ func TestARunningClusterIsAdopted(t *testing.T) {
 			t.Errorf("the server of %s was started %d times", n, starts)
 		}
 	}
-	if primary, err := l.Primary(t.Context()); err != nil || primary != "db1" {
+	if primary, err := l.Primary(inTime(t)); err != nil || primary != "db1" {
 		t.Errorf("primary is %s (%v), but db1 was the one that took writes", primary, err)
 	}
-	v, err := l.Watch(t.Context(), load.Options{}, time.Second, time.Second)
+	v, err := l.Watch(inTime(t), load.Options{}, time.Second, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/baton-db/baton/internal/lab"
 )
@@ -68,12 +69,14 @@ func up(t *testing.T, o lab.Options) *lab.Lab {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	o.Name, o.Dir, o.Binary = fmt.Sprintf("x%d", os.Getpid()), filepath.Join(dir, "lab"), rig.binary
-	l, err := lab.Up(t.Context(), o, t.Output())
+	l, err := lab.Up(inTime(t), o, t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		saveLogs(t, l)
+		if t.Failed() {
+			autopsy(t, l)
+		}
 		if err := l.Down(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -88,51 +91,60 @@ func needLab(t *testing.T) {
 	}
 }
 
-// shared returns the lab that all tests use one after the other, steady. One
-// that a failed test has left beyond repair is replaced.
+// shared returns the lab that all tests use one after the other, steady. When
+// the test fails, its logs are kept and the next test gets a new lab.
 func shared(t *testing.T) *lab.Lab {
 	t.Helper()
 	needLab(t)
-	if rig.lab != nil {
-		if err := rig.lab.WaitSteady(t.Context()); err == nil {
-			return rig.lab
+	if rig.lab == nil {
+		dir, err := os.MkdirTemp("", "be2e")
+		if err != nil {
+			t.Fatal(err)
 		}
-		if err := rig.lab.Down(context.Background()); err != nil {
-			t.Fatalf("replace the lab: %v", err)
+		if err := os.Remove(dir); err != nil { // only its name is wanted
+			t.Fatal(err)
 		}
-		rig.lab = nil
+		rig.lab, err = lab.Up(inTime(t), lab.Options{Name: fmt.Sprintf("e%d", os.Getpid()), Dir: dir, Binary: rig.binary}, t.Output())
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	dir, err := os.MkdirTemp("", "be2e")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(dir); err != nil { // only its name is wanted
-		t.Fatal(err)
-	}
-	l, err := lab.Up(t.Context(), lab.Options{Name: fmt.Sprintf("e%d", os.Getpid()), Dir: dir, Binary: rig.binary}, t.Output())
-	if err != nil {
-		t.Fatal(err)
-	}
-	rig.lab = l
+	l := rig.lab
+	t.Cleanup(func() {
+		if t.Failed() {
+			autopsy(t, l)
+			rig.lab = nil
+			if err := l.Down(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	return l
 }
 
-// healed leaves the shared lab as the next test wants it, and keeps what a
-// failure left to be read.
-func healed(t *testing.T, l *lab.Lab) {
+// cleanUp is kept free at the end: a test binary that runs out of time ends
+// without cleaning up.
+const cleanUp = 90 * time.Second
+
+// inTime is the test's context, ending early enough to clean up.
+func inTime(t *testing.T) context.Context {
 	t.Helper()
-	t.Cleanup(func() {
-		saveLogs(t, l)
-		if _, err := l.Heal(context.Background()); err != nil {
-			t.Errorf("heal: %v", err)
-		}
-	})
+	end, ok := t.Deadline()
+	if !ok {
+		return t.Context()
+	}
+	ctx, cancel := context.WithDeadline(t.Context(), end.Add(-cleanUp))
+	t.Cleanup(cancel)
+	return ctx
 }
 
-func saveLogs(t *testing.T, l *lab.Lab) {
+// autopsy keeps what a failure left to be read.
+func autopsy(t *testing.T, l *lab.Lab) {
 	t.Helper()
-	if !t.Failed() {
-		return
+	ctx, cancel := context.WithTimeout(context.Background(), cleanUp/3)
+	defer cancel()
+	if err := l.Autopsy(ctx); err != nil {
+		t.Error(err)
 	}
 	dir := os.Getenv(logsVar)
 	if dir != "" {
