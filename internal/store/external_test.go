@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -57,8 +56,8 @@ func frozenEndpoint(t *testing.T, all []*server) {
 	}
 	<-in
 
-	all[0].signal(t, syscall.SIGSTOP)
-	defer all[0].signal(t, syscall.SIGCONT)
+	all[0].freeze(t)
+	defer all[0].thaw(t)
 	var next cluster.Revision
 	failed := 0
 	for next == 0 {

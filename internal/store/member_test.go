@@ -143,6 +143,42 @@ func (s *server) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
+// freeze stops a member, and returns once none of its threads runs any more: the
+// signal alone leaves those on other processors time for an answer.
+func (s *server) freeze(t *testing.T) {
+	t.Helper()
+	s.signal(t, syscall.SIGSTOP)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for ctx := within(t, patience); !s.frozen(t); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s does not stop", s.Name)
+		}
+	}
+}
+
+func (s *server) thaw(t *testing.T) { s.signal(t, syscall.SIGCONT) }
+
+func (s *server) frozen(t *testing.T) bool {
+	t.Helper()
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.Process.Pid))
+	if err != nil || len(stats) == 0 {
+		t.Fatalf("look at the threads of %s: %v", s.Name, err)
+	}
+	for _, f := range stats {
+		raw, err := os.ReadFile(f)
+		if err != nil {
+			continue // the thread has ended
+		}
+		if _, rest, _ := strings.Cut(string(raw), ") "); !strings.HasPrefix(rest, "T") {
+			return false
+		}
+	}
+	return true
+}
+
 // loopback returns an address that no other test of this host uses now: it is
 // made of this process's number.
 func loopback() netip.Addr {
@@ -200,8 +236,8 @@ func TestAnExternalStore(t *testing.T) {
 		a, b, c := all[i], all[(i+1)%3], all[(i+2)%3]
 		rig.Backends = append(rig.Backends, dial(t, a, patience, a.Client, b.Client, c.Client))
 	}
-	rig.Lose = func(t *testing.T) { all[1].signal(t, syscall.SIGSTOP); all[2].signal(t, syscall.SIGSTOP) }
-	rig.Restore = func(t *testing.T) { all[1].signal(t, syscall.SIGCONT); all[2].signal(t, syscall.SIGCONT) }
+	rig.Lose = func(t *testing.T) { all[1].freeze(t); all[2].freeze(t) }
+	rig.Restore = func(t *testing.T) { all[1].thaw(t); all[2].thaw(t) }
 	rig.Compact = func(ctx context.Context, rev cluster.Revision) error {
 		c, err := clientv3.New(clientv3.Config{Endpoints: []string{all[0].Client}, TLS: all[0].tls(t), Logger: zap.NewNop()})
 		if err != nil {
