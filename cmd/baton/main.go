@@ -6,9 +6,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -16,14 +18,18 @@ import (
 	"github.com/baton-db/baton/internal/agent"
 	"github.com/baton-db/baton/internal/cli"
 	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/config/initcmd"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/db"
 	"github.com/baton-db/baton/internal/db/mariadb"
+	"github.com/baton-db/baton/internal/doctor"
 	"github.com/baton-db/baton/internal/pki"
 )
 
 func main() {
-	os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, cli.Wiring{Run: run, NewAuthority: newAuthority, AccountsSQL: accountsSQL}))
+	os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, cli.Wiring{
+		Run: run, Check: doctor.Check, CheckStart: checkStart, Issue: issue, AccountsSQL: accountsSQL,
+	}))
 }
 
 // run runs the daemon, and tells systemd when it watches and when it stops.
@@ -43,31 +49,47 @@ func handler(l config.Log) slog.Handler {
 	return slog.NewTextHandler(os.Stderr, o)
 }
 
-// authority is the cluster's own, as the command line uses it.
-type authority struct{ *pki.Authority }
-
-func newAuthority(clusterName string) (cli.Authority, error) {
-	a, err := pki.NewAuthority(clusterName, time.Now())
-	return authority{a}, err
-}
-
-func (a authority) Certificate() []byte { return a.Pair().Cert }
-func (a authority) Key() []byte         { return a.Pair().Key }
-
-func (a authority) Issue(node cluster.NodeName, address netip.Addr) (cert, key []byte, err error) {
-	p, err := a.Authority.Issue(string(node), []netip.Addr{address}, time.Now())
-	return p.Cert, p.Key, err
-}
-
-func accountsSQL(a cli.Accounts) []string {
-	var from []string
-	for _, addr := range a.From {
-		from = append(from, addr.String())
+// checkStart logs what is no reason to stay away; the rest is the command's.
+func checkStart(ctx context.Context, c *config.Config) config.Findings {
+	found := doctor.CheckStart(ctx, c)
+	if len(found.Errors()) == 0 {
+		log := slog.New(handler(c.Log))
+		for _, f := range found {
+			log.WarnContext(ctx, "config check", "finding", f.String())
+		}
 	}
-	return mariadb.LeastPrivilegeSQL(mariadb.Accounts{
-		Agent:       db.Account{User: a.Agent},
-		Replication: db.Account{User: a.Replication.User, Password: a.Replication.Password},
-		Probe:       db.Account{User: a.Probe.User, Password: a.Probe.Password},
-		From:        from,
+	return found
+}
+
+// issue makes a new authority and what it signs.
+func issue(clusterName string, nodes []config.Node) (initcmd.Certificates, error) {
+	now := time.Now()
+	authority, err := pki.NewAuthority(clusterName, now)
+	if err != nil {
+		return initcmd.Certificates{}, err
+	}
+	made := initcmd.Certificates{CA: authority.Pair().Cert, CAKey: authority.Pair().Key, Nodes: map[cluster.NodeName]initcmd.Pair{}}
+	for _, n := range nodes {
+		p, err := authority.Issue(string(n.Name), []netip.Addr{n.Address}, now)
+		if err != nil {
+			return initcmd.Certificates{}, err
+		}
+		made.Nodes[n.Name] = initcmd.Pair(p)
+	}
+	return made, nil
+}
+
+// accountsSQL is a script for the server's own client program.
+func accountsSQL(a initcmd.Accounts) (string, error) {
+	if a.Flavor != config.MariaDB {
+		return "", fmt.Errorf("%q is not built yet; use mariadb", a.Flavor)
+	}
+	var from []string
+	for _, n := range a.Nodes {
+		from = append(from, n.Address.String())
+	}
+	statements := mariadb.LeastPrivilegeSQL(mariadb.Accounts{
+		Agent: db.Account(a.Agent), Replication: db.Account(a.Replication), Probe: db.Account(a.Probe), From: from,
 	})
+	return strings.Join(statements, ";\n") + ";\n", nil
 }

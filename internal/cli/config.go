@@ -46,6 +46,12 @@ func (e *env) checkConfig(ctx context.Context, fileOnly bool) error {
 	default:
 		found = append(found, c.CheckFiles(time.Now())...)
 	}
+	return e.report(found)
+}
+
+// report shows the findings, and ends the command with code 2 if any of them is
+// an error.
+func (e *env) report(found config.Findings) error {
 	if e.json() {
 		if found == nil {
 			found = config.Findings{}

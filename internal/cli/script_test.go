@@ -3,16 +3,17 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/baton-db/baton/internal/api/apitest"
 	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/config/initcmd"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/timeline"
 )
@@ -24,25 +25,43 @@ func TestMain(m *testing.M) {
 }
 
 // testWiring stands in for what cmd/baton brings: certificates that say whose
-// they are, and SQL that names the accounts.
+// they are, SQL that names the accounts, and a host that is as the
+// configuration's log level says: error is a host that no daemon may run on.
 func testWiring() Wiring {
+	look := func(_ context.Context, c *config.Config) config.Findings {
+		found := config.Findings{{Key: "host", What: "looked at for " + string(c.Node), Mend: "nothing to mend", Severity: config.Warning}}
+		if c.Log.Level == "error" {
+			found = append(found, config.Finding{Key: "host", What: "it burns", Mend: "put it out", Severity: config.Error})
+		}
+		return found
+	}
 	return Wiring{
-		NewAuthority: func(name string) (Authority, error) { return testAuthority(name), nil },
-		AccountsSQL: func(a Accounts) []string {
-			return []string{"CREATE USER " + a.Agent, "CREATE USER " + a.Replication.User + " BY " + a.Replication.Password, "CREATE USER " + a.Probe.User + " BY " + a.Probe.Password}
+		Issue: issue,
+		AccountsSQL: func(a initcmd.Accounts) (string, error) {
+			var b strings.Builder
+			for _, a := range []initcmd.Account{a.Agent, a.Replication, a.Probe} {
+				fmt.Fprintf(&b, "CREATE USER %s BY %s;\n", a.User, a.Password)
+			}
+			return b.String(), nil
 		},
-		Check: func(_ context.Context, c *config.Config) config.Findings {
-			return config.Findings{{Key: "host", What: "looked at for " + string(c.Node), Mend: "nothing to mend", Severity: config.Warning}}
+		Check: look, CheckStart: look,
+		Run: func(_ context.Context, c *config.Config, ready func()) error {
+			ready()
+			fmt.Println("the daemon of", c.Node, "ran")
+			return nil
 		},
 	}
 }
 
-type testAuthority string
-
-func (a testAuthority) Certificate() []byte { return []byte("authority of " + string(a) + "\n") }
-func (a testAuthority) Key() []byte         { return []byte("key of " + string(a) + "\n") }
-func (a testAuthority) Issue(n cluster.NodeName, at netip.Addr) (cert, key []byte, err error) {
-	return fmt.Appendf(nil, "certificate of %s at %s\n", n, at), fmt.Appendf(nil, "key of %s\n", n), nil
+func issue(name string, nodes []config.Node) (initcmd.Certificates, error) {
+	c := initcmd.Certificates{
+		CA: []byte("authority of " + name + "\n"), CAKey: []byte("key of " + name + "\n"),
+		Nodes: map[cluster.NodeName]initcmd.Pair{},
+	}
+	for _, n := range nodes {
+		c.Nodes[n.Name] = initcmd.Pair{Cert: fmt.Appendf(nil, "certificate of %s at %s\n", n.Name, n.Address), Key: fmt.Appendf(nil, "key of %s\n", n.Name)}
+	}
+	return c, nil
 }
 
 // Every script has a healthy cluster shop behind $SOCKET, and may say

@@ -2,10 +2,9 @@ package cli
 
 import (
 	"context"
-	"net/netip"
 
 	"github.com/baton-db/baton/internal/config"
-	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/config/initcmd"
 )
 
 // Wiring is what commands need of packages that this one may not see: a
@@ -18,27 +17,12 @@ type Wiring struct {
 	// Check looks at the host and at the servers that a configuration names,
 	// and changes nothing. It includes Config.CheckFiles.
 	Check func(context.Context, *config.Config) config.Findings
-	// NewAuthority makes a cluster's own certificate authority.
-	NewAuthority func(clusterName string) (Authority, error)
+	// CheckStart is the part of Check that keeps a daemon from starting on this
+	// host. A server that is down does not.
+	CheckStart func(context.Context, *config.Config) config.Findings
+	// Issue makes a cluster's own certificate authority and its certificates.
+	Issue func(cluster string, nodes []config.Node) (initcmd.Certificates, error)
 	// AccountsSQL returns the statements that make Baton's accounts on the
 	// primary, each with the least privileges that do.
-	AccountsSQL func(Accounts) []string
+	AccountsSQL func(initcmd.Accounts) (string, error)
 }
-
-// Authority signs the certificates of one cluster's nodes. Everything is PEM.
-type Authority interface {
-	Certificate() []byte
-	Key() []byte
-	Issue(node cluster.NodeName, address netip.Addr) (cert, key []byte, err error)
-}
-
-// Accounts are the database users that AccountsSQL makes.
-type Accounts struct {
-	Agent       string // no password: the system user of the agent, over the unix socket
-	Replication Login
-	Probe       Login
-	From        []netip.Addr // the nodes
-}
-
-// Login is a database user with its password.
-type Login struct{ User, Password string }

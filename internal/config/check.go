@@ -50,7 +50,7 @@ type Misfit struct{ Key, What, Mend string }
 // ErrServerSilent says that a server does not answer now, which tells nothing
 // of how it is set up: after the start of a host it may come later than the
 // agent. An answer that turns us away is another error.
-var ErrServerSilent = errors.New("the server does not answer")
+var ErrServerSilent = errors.New("the server cannot be asked now")
 
 // ServerLooker looks at the database server of a node, from here, and changes
 // nothing.
