@@ -22,7 +22,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab/network"
 )
 
@@ -261,12 +260,4 @@ func writeFile(path string, b []byte, mode os.FileMode) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
-}
-
-func nodeNames(names []string) []cluster.NodeName {
-	all := make([]cluster.NodeName, len(names))
-	for i, n := range names {
-		all[i] = cluster.NodeName(n)
-	}
-	return all
 }

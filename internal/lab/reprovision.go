@@ -27,7 +27,7 @@ func (l *Lab) Reprovision(ctx context.Context, but ...string) ([]string, error) 
 			if row.Name != cluster.NodeName(n) || row.Errant == "" {
 				continue
 			}
-			if err := l.renewData(ctx, n); err != nil {
+			if err := l.RenewData(ctx, n); err != nil {
 				return done, fmt.Errorf("give new data to %s, which has %s: %w", n, row.Errant, err)
 			}
 			done = append(done, n)
@@ -36,7 +36,8 @@ func (l *Lab) Reprovision(ctx context.Context, but ...string) ([]string, error) 
 	return done, nil
 }
 
-func (l *Lab) renewData(ctx context.Context, node string) error {
+// RenewData gives a node the data of a server that has never been used.
+func (l *Lab) RenewData(ctx context.Context, node string) error {
 	unlock, err := l.lock(node)
 	if err != nil {
 		return err

@@ -122,13 +122,15 @@ func (l *Lab) StartServer(ctx context.Context, node string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return until(ctx, "the server of "+node+" takes connections", func(ctx context.Context) error {
+	var ended error
+	err = until(ctx, "the server of "+node+" takes connections", func(ctx context.Context) error {
 		if !p.Alive() {
-			cancel()
-			return fmt.Errorf("it ended, see %s: %s", l.path(node, "mysqld.log"), tail(l.path(node, "mysqld.log"), 400))
+			ended = fmt.Errorf("the server of %s ended, see %s: %s", node, l.path(node, "mysqld.log"), tail(l.path(node, "mysqld.log"), 400))
+			return nil
 		}
 		return l.ask(ctx, node, "SELECT 1", new(int))
 	})
+	return errors.Join(ended, err)
 }
 
 // StopServer shuts a node's server down in good order.

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -14,15 +15,19 @@ const lookEvery = 50 * time.Millisecond
 func until(ctx context.Context, what string, check func(context.Context) error) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	last := errors.New("there was no time to look")
 	for {
 		err := check(ctx)
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() == nil { // otherwise it was cut short and says only that
+			last = err
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("wait until %s: %w; at last: %w", what, context.Cause(ctx), err)
+			return fmt.Errorf("wait until %s: %w; at last: %w", what, context.Cause(ctx), last)
 		}
 	}
 }
