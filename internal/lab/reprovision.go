@@ -1,9 +1,13 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
+	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab/process"
@@ -11,8 +15,8 @@ import (
 
 // Reprovision gives new data to every node that is held because of errant
 // transactions, as a person would after having looked at them, and returns the
-// nodes. The new data is that of a server that has never been used: the primary
-// of a lab still has its whole binary log.
+// nodes. Their agents start the servers again. Nodes in but are left alone: they
+// have new data already, and their agents have yet to find out.
 func (l *Lab) Reprovision(ctx context.Context, but ...string) ([]string, error) {
 	var done []string
 	for _, n := range l.DataNodes() {
@@ -36,23 +40,49 @@ func (l *Lab) Reprovision(ctx context.Context, but ...string) ([]string, error) 
 	return done, nil
 }
 
-// RenewData gives a node the data of a server that has never been used.
+// RenewData gives a node the data of another replica. It cannot be the data of
+// a server that has never been used, replicated from the beginning: a server
+// skips the transactions that bear its own id, and an old primary wrote some.
 func (l *Lab) RenewData(ctx context.Context, node string) error {
-	unlock, err := l.lock(node)
+	donor, err := l.replicaOtherThan(ctx, node)
 	if err != nil {
 		return err
 	}
-	if p, ok := process.Recorded(l.Dir, serverName(node)); ok && p.Alive() {
-		err = p.Kill(ctx)
+	for _, n := range []string{donor, node} {
+		unlock, err := l.lock(n) // its agent must not start the server meanwhile
+		if err != nil {
+			return err
+		}
+		defer unlock()
 	}
-	if err == nil {
-		err = l.freshData(ctx, node)
+	for _, n := range []string{donor, node} {
+		if p, ok := process.Recorded(l.Dir, serverName(n)); ok && p.Alive() {
+			if err := p.Stop(ctx, time.Minute); err != nil {
+				return fmt.Errorf("stop the server of %s: %w", n, err)
+			}
+		}
 	}
-	unlock()
+	if err := os.RemoveAll(l.path(node, "data")); err != nil {
+		return fmt.Errorf("remove the data of %s: %w", node, err)
+	}
+	cmd := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", l.path(donor, "data"), l.path(node, "data"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("copy the data of %s to %s: %w: %s", donor, node, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+func (l *Lab) replicaOtherThan(ctx context.Context, node string) (string, error) {
+	primary, err := l.Primary(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return l.StartServer(ctx, node)
+	for _, n := range l.DataNodes() {
+		if n != node && n != primary {
+			return n, nil
+		}
+	}
+	return "", fmt.Errorf("no replica is there whose data %s could get", node)
 }
 
 // settle waits until the lab is as it was after Up, giving new data to nodes

@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/baton-db/baton/internal/core/gtid"
 )
@@ -148,6 +149,9 @@ type Lease struct {
 	Holder NodeName `json:"holder"`
 	Agent  string   `json:"agent"` // the incarnation of the agent that renews
 	Seq    uint64   `json:"seq"`
+	// Length is how long the holder counts on this renewal: others wait for no
+	// less, whatever their own settings say.
+	Length time.Duration `json:"length,omitempty"`
 }
 
 // RequestKind is what a person asks for.

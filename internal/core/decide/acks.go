@@ -33,8 +33,8 @@ func acks(w World, now cluster.Instant) Outcome {
 func removeAck(w World, q cluster.AckQuorum) Outcome {
 	own := w.fact(w.Self)
 	cut := slices.DeleteFunc(slices.Clone(q.Members), func(m cluster.NodeName) bool { return !slices.Contains(own.AckCut, m) })
-	if len(cut) == 0 {
-		return Outcome{}
+	if len(cut) == 0 || own.CutAt.IsZero() {
+		return Outcome{} // the position of the cut is not known: reconcile cuts anew
 	}
 	rest := slices.DeleteFunc(slices.Clone(q.Members), func(m cluster.NodeName) bool { return slices.Contains(cut, m) })
 	if len(rest) == 0 && w.Settings.Alone == cluster.AloneWait {
@@ -66,13 +66,18 @@ func removeAck(w World, q cluster.AckQuorum) Outcome {
 // an acknowledgement that counts on the server must count in the record. While
 // the set is empty nobody's acknowledgement is counted on, so it is told to
 // acknowledge first (Joining) and enters the set once it holds everything that
-// was committed before commits began to wait for it.
+// was committed before commits began to wait for it. While there are fewer than
+// k, its promise alone would satisfy an election: it must hold everything too.
+// One that is let go before it joined may acknowledge still: it is cut first.
 func addAck(w World, q cluster.AckQuorum, now cluster.Instant) Outcome {
 	own := w.fact(w.Self)
 	if j := w.Record.Joining; j != "" {
 		f := w.fact(j)
 		switch {
 		case !w.follows(j, now):
+			if !slices.Contains(own.AckCut, j) {
+				return Outcome{}
+			}
 			next := w.Record
 			next.Joining = ""
 			return swap(next, w.Record.Reason, w.Record.Detail).because(cluster.AckLeft, fmt.Sprintf("%s left before it had joined", j))
@@ -88,7 +93,10 @@ func addAck(w World, q cluster.AckQuorum, now cluster.Instant) Outcome {
 		if own.Server.Executed.Subtract(w.fact(n).Server.Held()).Count() > joinLag {
 			continue
 		}
-		if len(q.Members) > 0 || w.Settings.Alone == cluster.AloneWait {
+		if 0 < len(q.Members) && len(q.Members) < q.K && !w.fact(n).Server.Held().Contains(own.Server.Executed) {
+			continue
+		}
+		if len(q.Members) > 0 {
 			return withMember(w, q, n)
 		}
 		next := w.Record
@@ -102,6 +110,9 @@ func withMember(w World, q cluster.AckQuorum, n cluster.NodeName) Outcome {
 	next := w.Record
 	next.Joining = ""
 	next.Quorums = slices.Clone(w.Record.Quorums)
+	if len(q.Members) == 0 {
+		q.K = w.Settings.Acks // it may have begun as an asynchronous reign
+	}
 	q.Members = append(slices.Clone(q.Members), n)
 	slices.Sort(q.Members)
 	next.Quorums[len(next.Quorums)-1] = q

@@ -59,10 +59,21 @@ func fencing(w World, now cluster.Instant) Outcome {
 	if f := w.fact(r.Previous); f.Fenced+1 >= r.Epoch && f.Fenced > 0 && w.Facts[r.Previous].Rev > w.Lease.Rev {
 		return swap(next, r.Reason, r.Detail).because(cluster.PrimaryFenced, fmt.Sprintf("%s reports that it is fenced", r.Previous)).guarded(w)
 	}
+	if w.neverLeased() && !r.Force {
+		return stay(cluster.AwaitingFence, fmt.Sprintf("%s was writable before it ever held a lease, so no lease's end stops it: it must report that it is fenced, or a person must say that it is gone (baton failover --force)", r.Previous))
+	}
 	if w.Lease.Expired(now, w.Settings) {
 		return swap(next, r.Reason, r.Detail).because(cluster.LeaseExpired, fmt.Sprintf("%s has not renewed for %s", r.Previous, now.Sub(w.Lease.SeenAt))).guarded(w)
 	}
 	return stay(cluster.AwaitingFence, fmt.Sprintf("%s may still hold its lease", r.Previous)).wake(w.Lease.ExpiresAt(w.Settings))
+}
+
+// neverLeased reports that the primary to be fenced was adopted as it was,
+// writable, and that nobody has held a lease since. A candidate is read-only
+// until it holds one.
+func (w World) neverLeased() bool {
+	s := w.fact(w.Record.Previous).Server
+	return w.Lease.Rev == 0 && s.State != cluster.ServerUnknown && !s.ReadOnly
 }
 
 // because keeps the record's own reason and gives the step its own.
@@ -77,9 +88,10 @@ func electing(w World, now cluster.Instant) Outcome {
 		return out
 	}
 	promised := w.promised()
+	standing := w.standing(promised, now)
 	for _, q := range w.Record.Quorums {
-		if !q.Satisfied(promised) && !w.Record.Force {
-			return stay(cluster.AwaitingPromises, awaited(w, q, promised, now))
+		if !q.Satisfied(standing) && !w.Record.Force {
+			return stay(cluster.AwaitingPromises, awaited(w, q, standing, now)).wake(now.Add(w.Settings.Renew))
 		}
 	}
 	if len(promised) == 0 {
@@ -91,6 +103,15 @@ func electing(w World, now cluster.Instant) Outcome {
 		}
 	}
 	choice, ok := choose(w, w.Record.Candidate, now)
+	wishedUntil := w.PhaseAt.Add(w.Settings.PromoteStall)
+	if !ok && w.Record.Candidate != "" {
+		if now < wishedUntil {
+			o := stay(cluster.NobodyToPromote, passedOver(choice)).wake(wishedUntil)
+			o.Choice = &choice
+			return o
+		}
+		choice, ok = choose(w, "", now) // anybody is better than nobody
+	}
 	if !ok {
 		o := stay(cluster.NobodyToPromote, passedOver(choice))
 		o.Choice = &choice
@@ -119,6 +140,18 @@ func (w World) morePromises(promised []cluster.NodeName, now cluster.Instant) (c
 		}
 	}
 	return 0, false
+}
+
+// standing returns those of the promised whose promise is still worth what it
+// says. What a node had received and not applied is gone if its server died, and
+// out of reach while nothing is heard of it; it may be the only one that has it.
+func (w World) standing(promised []cluster.NodeName, now cluster.Instant) []cluster.NodeName {
+	return slices.DeleteFunc(slices.Clone(promised), func(n cluster.NodeName) bool {
+		f := w.fact(n)
+		p := f.Promise
+		lives := w.fresh(n, now, w.electing(false)) && f.Server.State == cluster.ServerUp && f.Server.Start == p.Start
+		return !lives && !p.Executed.Union(f.Server.Executed).Contains(p.Received)
+	})
 }
 
 // awaited says in words which promises an election lacks.

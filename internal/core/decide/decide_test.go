@@ -293,7 +293,7 @@ func TestAckSet(t *testing.T) {
 		"the invited one enters once it holds everything":        {newWorld(from("db1"), empty, record(func(r *cluster.Record) { r.Joining = "db2" })), cluster.AckJoined, []cluster.NodeName{"db2"}, ""},
 		"the invited one does not enter before it acknowledges":  {newWorld(from("db1"), empty, record(func(r *cluster.Record) { r.Joining = "db2" }), acknowledgesNot("db2")), cluster.Nothing, nil, ""},
 		"the invited one does not enter before commits wait":     {newWorld(from("db1"), empty, record(func(r *cluster.Record) { r.Joining = "db2" }), fact("db1", func(f *cluster.Fact) { f.Server.SemiSrc.Enabled = false })), cluster.Nothing, nil, ""},
-		"the invited one is let go when it does not follow":      {newWorld(from("db1"), empty, record(func(r *cluster.Record) { r.Joining = "db2" }), silent("db2")), cluster.AckLeft, []cluster.NodeName{}, ""},
+		"the invited one is let go when it does not follow":      {newWorld(from("db1"), empty, record(func(r *cluster.Record) { r.Joining = "db2" }), silent("db2"), cut("0-1-100", "db2")), cluster.AckLeft, []cluster.NodeName{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := Next(tt.world, noon)

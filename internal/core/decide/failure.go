@@ -97,7 +97,7 @@ func limits(w World, f failed, now cluster.Instant) Outcome {
 	if differ := w.differing(now); len(differ) > 0 {
 		return stay(cluster.ConfigDiffers, fmt.Sprintf("%s runs with other settings than %s; otherwise: %s, %s", list(differ), w.Self, f.why, f.detail))
 	}
-	recent := w.Record.Switches
+	recent := past(w.Record.Switches, w.Wall)
 	if n := len(recent); !f.closed && n > 0 && w.Wall-recent[n-1] < int64(w.Settings.CoolDown.Seconds()) {
 		return stay(cluster.CoolingDown, fmt.Sprintf("the last failover was %d s ago, cool-down is %s; otherwise: %s, %s", w.Wall-recent[n-1], w.Settings.CoolDown, f.why, f.detail)).
 			wake(now.Add(w.Settings.Beat))
@@ -109,8 +109,15 @@ func limits(w World, f failed, now cluster.Instant) Outcome {
 	return Outcome{}
 }
 
+// past returns the times that were written by a clock that is not far ahead of
+// this one: a node whose wall clock was wrong must not hold the others up.
+func past(times []int64, wall int64) []int64 {
+	return slices.DeleteFunc(slices.Clone(times), func(t int64) bool { return t > wall+60 })
+}
+
 // withinHour returns the times of the last hour before wall.
 func withinHour(times []int64, wall int64) []int64 {
+	times = past(times, wall)
 	i := slices.IndexFunc(times, func(t int64) bool { return wall-t < 3600 })
 	if i < 0 {
 		return nil
@@ -129,6 +136,11 @@ func endReign(w World, f failed) Outcome {
 	}
 	next.Previous, next.Primary, next.Candidate = r.Primary, "", ""
 	next.Planned, next.Request, next.Force, next.Joining = false, "", false, ""
+	if n := len(r.Quorums); r.Phase == cluster.PhasePromoting && n > 1 && r.Quorums[n-1].Epoch == r.Epoch && w.Lease.Epoch != r.Epoch {
+		// It never took the lease (this swap is guarded), so it never served:
+		// nothing was acknowledged in its reign.
+		next.Quorums = slices.Clone(r.Quorums[:n-1])
+	}
 	if !f.blameless && !slices.Contains(r.Failed, r.Primary) {
 		next.Failed = append(slices.Clone(r.Failed), r.Primary)
 	}
@@ -146,12 +158,19 @@ func unreachable(v cluster.NodeView) bool {
 	return v.Server.State == cluster.Down || v.Port.State == cluster.Down
 }
 
+// blocked reports that n may have blocked its own path to p: it promised in this
+// epoch, and does not follow p yet. What it sees of p proves nothing then.
+func (w World) blocked(n, p cluster.NodeName) bool {
+	f := w.fact(n)
+	return f.Promise != nil && f.Promise.Epoch == w.Record.Epoch && f.Server.Replica.Source != p
+}
+
 // seenDown returns the other nodes heard of lately whose view of p says so.
 func (w World) seenDown(p cluster.NodeName, now cluster.Instant, says func(cluster.NodeView) bool) []cluster.NodeName {
 	var names []cluster.NodeName
 	for _, n := range w.Settings.Nodes {
 		seen, ok := w.Views[n.Name]
-		if n.Name == p || !ok || now.Sub(max(seen.At, w.HeardAt)) > w.staleAfter() {
+		if n.Name == p || !ok || w.blocked(n.Name, p) || now.Sub(max(seen.At, w.HeardAt)) > w.staleAfter() {
 			continue
 		}
 		if says(seen.Value.Of[p]) {

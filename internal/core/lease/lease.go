@@ -72,6 +72,8 @@ type Watch struct {
 	Holder cluster.NodeName
 	Epoch  cluster.Epoch
 	Agent  string
+	// Length is the holder's own L, as it wrote it; zero if it did not.
+	Length time.Duration
 	// SeenAt is when this node saw the newest version, or first looked.
 	SeenAt cluster.Instant
 	// HeardAt is when the store answered again after it had been silent to
@@ -86,8 +88,11 @@ type Watch struct {
 // it was seen here. HeardAt only prevents a needless failover: a holder who
 // lives renews within L/4 of the store's return, plus one call, so it is given
 // that long once the store is back.
+//
+// The holder may run with other settings than this node, and its fact may be too
+// old to tell: the longer one of both leases counts.
 func (w Watch) ExpiresAt(s cluster.Settings) cluster.Instant {
-	wait := time.Duration(float64(s.Lease)*(1+s.Drift)) + s.Margin
+	wait := time.Duration(float64(max(s.Lease, w.Length))*(1+s.Drift)) + s.Margin
 	expires := w.SeenAt.Add(wait)
 	if w.HeardAt != 0 {
 		expires = max(expires, w.HeardAt.Add(s.Renew+2*s.Call+s.Margin))

@@ -25,6 +25,7 @@ type Divergence struct {
 	agent    string // the primary's agent when the snapshot was taken
 	reading  uint64 // of the primary's fact when the snapshot was taken
 	taken    bool
+	start    string // of the own server: another one may have other data
 
 	// Errant is what was found; it stays until a later look finds otherwise.
 	Errant gtid.Set
@@ -37,17 +38,21 @@ func (d Divergence) Look(in Input) Divergence {
 	if r.Primary == in.Self {
 		return Divergence{}
 	}
+	if srv.State == cluster.ServerUp && d.start != srv.Start {
+		// What it has beyond the primary keeps it from following all the same.
+		d = Divergence{start: srv.Start}
+	}
 	if r.Primary == "" || p.Serving != r.Epoch || srv.State != cluster.ServerUp {
-		return Divergence{Errant: d.Errant} // nothing to compare with: what was known stays
+		return Divergence{start: d.start, Errant: d.Errant} // nothing to compare with: what was known stays
 	}
 	if !d.taken || d.epoch != r.Epoch || d.agent != p.Agent {
-		return Divergence{snapshot: srv.Held(), epoch: r.Epoch, agent: p.Agent, reading: p.Server.Reading, taken: true, Errant: d.Errant}
+		return Divergence{start: d.start, snapshot: srv.Held(), epoch: r.Epoch, agent: p.Agent, reading: p.Server.Reading, taken: true, Errant: d.Errant}
 	}
 	if p.Server.Reading < d.reading+readings {
 		return d
 	}
 	errant := d.snapshot.Subtract(p.Server.Executed)
-	return Divergence{snapshot: srv.Held(), epoch: r.Epoch, agent: p.Agent, reading: p.Server.Reading, taken: true, Errant: errant}
+	return Divergence{start: d.start, snapshot: srv.Held(), epoch: r.Epoch, agent: p.Agent, reading: p.Server.Reading, taken: true, Errant: errant}
 }
 
 // Held says why a node with errant transactions does not follow; empty if it

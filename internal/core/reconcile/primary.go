@@ -32,6 +32,10 @@ func primary(in Input, plan *Plan) {
 		}
 		return
 	}
+	// At once, beside everything else: they must be cut before commits wait.
+	if cut := strangers(in); len(cut) > 0 && r.Phase != cluster.PhaseHandoff {
+		plan.add(LaneGate, Step{Kind: Cut, Nodes: cut})
+	}
 	if !prepared(in, plan) {
 		return
 	}
@@ -91,7 +95,8 @@ func serve(in Input, plan *Plan) {
 	if follows(srv) {
 		plan.Waits = "the server was made a replica by hand: it must be detached by hand (RESET REPLICA ALL)"
 	}
-	if want := CommitsWait(r, in.Settings); srv.SemiSrc.Enabled != want {
+	want, strange := CommitsWait(r, in.Settings), len(strangers(in)) > 0
+	if srv.SemiSrc.Enabled != want && !(want && strange) {
 		plan.add(LaneServer, Step{Kind: SemiSource, On: want})
 	}
 	if !in.Lease.Valid(r.Epoch, in.Now) {
@@ -101,6 +106,10 @@ func serve(in Input, plan *Plan) {
 	if in.Host.Gate != GateOpenLeased {
 		// Timed before writable, never the other way round.
 		plan.add(LaneGate, Step{Kind: GateLease, Epoch: r.Epoch})
+		return
+	}
+	if srv.ReadOnly && strange {
+		plan.Waits = "it cuts off those who might acknowledge and are not in the ack set"
 		return
 	}
 	if srv.ReadOnly {
@@ -116,6 +125,9 @@ func serve(in Input, plan *Plan) {
 		plan.add(LaneGate, Step{Kind: ReleaseBlocked})
 	}
 	if in.Own.Marked != r.Epoch {
+		if srv.SemiSrc.Enabled != want {
+			return // a marker that waits for nobody proves nothing
+		}
 		plan.add(LaneMarker, Step{Kind: WriteMarker, Epoch: r.Epoch})
 	} else if in.Host.Done[CarryEvents] != r.Epoch {
 		plan.add(LaneServer, Step{Kind: CarryEvents, Epoch: r.Epoch})
@@ -133,6 +145,26 @@ func handOver(in Input, plan *Plan) {
 	plan.add(LaneServer, Step{Kind: Drain, Epoch: r.Epoch})
 }
 
+// strangers are the nodes whose server might acknowledge here although the record
+// does not count on them: neither in the ack set nor about to be, and they have
+// not said in this reign that they do not acknowledge. Their agent may be dead
+// while their server goes on as it was last told. A server counts whoever
+// acknowledges, so they are cut off until they say so.
+func strangers(in Input) []cluster.NodeName {
+	if in.Host.NoCut || !CommitsWait(in.Record, in.Settings) {
+		return nil
+	}
+	var names []cluster.NodeName
+	for _, n := range in.Settings.DataNodes() {
+		f := in.Peers[n]
+		innocent := f.Epoch == in.Record.Epoch && !f.Server.Replica.SemiSync
+		if n != in.Self && !innocent && !slices.Contains(in.Host.Cut, n) && !Acknowledges(in.Record, in.Settings, n) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
 // keepAckSet cuts off members that fell silent, so that they can be taken out
 // of the set, and lets nodes replicate again that have left it.
 func keepAckSet(in Input, plan *Plan) {
@@ -142,7 +174,9 @@ func keepAckSet(in Input, plan *Plan) {
 	}
 	var cut []cluster.NodeName
 	for _, n := range in.AckSilent {
-		if !slices.Contains(in.Host.Cut, n) {
+		// A cut that another agent made, or that was abandoned half-way, is made
+		// again: what counts is the position that is read after it.
+		if !slices.Contains(in.Host.Cut, n) || !slices.Contains(in.Own.AckCut, n) || in.Own.CutAt.IsZero() {
 			cut = append(cut, n)
 		}
 	}
@@ -150,7 +184,8 @@ func keepAckSet(in Input, plan *Plan) {
 	if in.Settings.Alone == cluster.AloneWait && !slices.ContainsFunc(members, func(m cluster.NodeName) bool {
 		return !slices.Contains(cut, m) && !slices.Contains(in.Host.Cut, m)
 	}) {
-		cut = nil // the last ones stay: commits wait for them
+		// The last ones stay: commits wait for them.
+		cut = slices.DeleteFunc(cut, func(n cluster.NodeName) bool { return slices.Contains(members, n) })
 	}
 	if len(cut) > 0 {
 		plan.add(LaneGate, Step{Kind: Cut, Nodes: cut})

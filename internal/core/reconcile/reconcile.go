@@ -30,8 +30,11 @@ func Next(in Input) Plan {
 // it is until it is adopted.
 func noRecord(in Input, plan *Plan) {
 	plan.Waits = "there is no record yet"
-	if in.Host.Gate == GateMissing {
+	switch in.Host.Gate {
+	case GateMissing:
 		return
+	case "", GateOpenLeased:
+		return // not looked at yet; or the lease of an earlier agent, which the kernel ends
 	}
 	readersGate(in, plan)
 }

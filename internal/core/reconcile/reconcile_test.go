@@ -103,6 +103,7 @@ func TestNext(t *testing.T) {
 			in.Record.Required = position("0-1-100")
 			in.Record.Quorums = append(in.Record.Quorums, cluster.AckQuorum{Epoch: 6, Primary: "db2", Members: []cluster.NodeName{"db3"}, K: 1})
 			in.Host.Done[ProbeAddresses] = 6
+			in.Host.Cut = []cluster.NodeName{"db1"} // it has not said anything in this reign
 		}}, changes...)...)
 	}
 	for name, tt := range map[string]struct {

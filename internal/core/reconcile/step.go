@@ -128,6 +128,7 @@ type Host struct {
 	Bound     int                // how many of them are bound here
 	Muted     bool
 	Startable bool // the configuration says how to start the server
+	NoCut     bool // this host has no firewall: it cannot cut anybody
 	// Done are the epochs for which one-time steps have succeeded.
 	Done map[Kind]cluster.Epoch
 }

@@ -1,0 +1,121 @@
+package reconcile
+
+import (
+	"testing"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/lease"
+)
+
+// cutOf returns whom a plan cuts off.
+func cutOf(p Plan) []cluster.NodeName {
+	for _, s := range p.Steps {
+		if s.Kind == Cut {
+			return s.Nodes
+		}
+	}
+	return nil
+}
+
+// TestStrangersAreCutBeforeWritesBegin: db1 is chosen again at epoch 6 by its own
+// promise. db3's agent is dead; its server never stopped receiving from db1, and
+// its acknowledgements would count on the server but not in the record.
+func TestStrangersAreCutBeforeWritesBegin(t *testing.T) {
+	again := func(changes ...change) Input {
+		return primaryOf(append([]change{phase(cluster.PhasePromoting, 6, "db1", "db1"), func(in *Input) {
+			in.Lease = lease.Held{Epoch: 6, Until: noon.Add(500_000_000)}
+			in.Record.Quorums = append(in.Record.Quorums, cluster.AckQuorum{Epoch: 6, Primary: "db1", Members: []cluster.NodeName{"db2"}, K: 1})
+			in.Own.Server.ReadOnly = true
+			in.Host.Done[ProbeAddresses] = 6
+			in.Peers["db3"] = cluster.Fact{Node: "db3", Epoch: 5, Server: cluster.ServerFact{State: cluster.ServerUp, Replica: cluster.ReplicaFact{Source: "db1", SemiSync: true}}}
+		}}, changes...)...)
+	}
+	plan := Next(again())
+	if got := cutOf(plan); len(got) != 1 || got[0] != "db3" || plan.Has(SetWritable) {
+		t.Errorf("want db3 cut before anything is writable, got %v", plan.Steps)
+	}
+	plan = Next(again(host(func(h *Host) { h.Cut = []cluster.NodeName{"db3"} })))
+	if !plan.Has(SetWritable) {
+		t.Errorf("db3 is cut, so writes may begin; got %v", plan.Steps)
+	}
+	plan = Next(again(func(in *Input) {
+		f := in.Peers["db3"]
+		f.Epoch, f.Server.Replica.SemiSync = 6, false
+		in.Peers["db3"] = f
+	}))
+	if !plan.Has(SetWritable) {
+		t.Errorf("db3 says in this reign that it does not acknowledge; got %v", plan.Steps)
+	}
+	plan = Next(again(host(func(h *Host) { h.NoCut = true })))
+	if !plan.Has(SetWritable) || plan.Has(Cut) {
+		t.Errorf("a host that can cut nobody must not wait for it for ever; got %v", plan.Steps)
+	}
+	plan = Next(again(func(in *Input) {
+		in.Record.Quorums[1].Members, in.Own.Server.SemiSrc.Enabled = nil, false
+	}))
+	if !plan.Has(SetWritable) {
+		t.Errorf("commits wait for nobody, so nobody's acknowledgement counts; got %v", plan.Steps)
+	}
+}
+
+// TestAStrangerIsCutFromAServingPrimary: an acknowledging replica that the record
+// does not know of, whatever the reason.
+func TestAStrangerIsCutFromAServingPrimary(t *testing.T) {
+	plan := Next(primaryOf(func(in *Input) {
+		in.Record.Quorums[0].Members = []cluster.NodeName{"db2"}
+		in.Peers["db3"] = cluster.Fact{Node: "db3", Epoch: 5, Server: cluster.ServerFact{State: cluster.ServerUp, Replica: cluster.ReplicaFact{SemiSync: true}}}
+	}))
+	if got := cutOf(plan); len(got) != 1 || got[0] != "db3" {
+		t.Errorf("want db3 cut, got %v", plan.Steps)
+	}
+}
+
+// TestACutWithoutItsPositionIsMadeAgain: an agent that was restarted finds the
+// cut in the kernel, but not what had been acknowledged until then.
+func TestACutWithoutItsPositionIsMadeAgain(t *testing.T) {
+	cut := func(in *Input) {
+		in.AckSilent = []cluster.NodeName{"db3"}
+		in.Host.Cut = []cluster.NodeName{"db3"}
+	}
+	if got := cutOf(Next(primaryOf(cut))); len(got) != 1 || got[0] != "db3" {
+		t.Errorf("want db3 cut again, got %v", got)
+	}
+	done := own(func(f *cluster.Fact) { f.AckCut, f.CutAt = []cluster.NodeName{"db3"}, position("0-1-100") })
+	if got := cutOf(Next(primaryOf(cut, done))); got != nil {
+		t.Errorf("it is cut and the position is known, got %v", got)
+	}
+}
+
+// TestTheInvitedOneIsCutWhateverThePolicy: it is no member, so nothing waits for
+// it alone, and it is let go only once it is cut.
+func TestTheInvitedOneIsCutWhateverThePolicy(t *testing.T) {
+	plan := Next(primaryOf(func(in *Input) {
+		in.Settings.Alone = cluster.AloneWait
+		in.Record.Quorums[0].Members, in.Record.Joining = nil, "db2"
+		in.AckSilent = []cluster.NodeName{"db2"}
+		in.Peers["db3"] = cluster.Fact{Node: "db3", Epoch: 5}
+	}))
+	if got := cutOf(plan); len(got) != 1 || got[0] != "db2" {
+		t.Errorf("want db2 cut, got %v", plan.Steps)
+	}
+}
+
+// TestTheMarkerWaitsForTheAcknowledgement: a marker that is written while commits
+// do not wait proves nothing, and earlier quorums are given up for it.
+func TestTheMarkerWaitsForTheAcknowledgement(t *testing.T) {
+	plan := Next(primaryOf(own(func(f *cluster.Fact) { f.Marked, f.Server.SemiSrc.Enabled = 0, false })))
+	if plan.Has(WriteMarker) || !plan.Has(SemiSource) {
+		t.Errorf("want commits to wait first, got %v", plan.Steps)
+	}
+}
+
+// TestARestartedAgentLeavesAGateThatItHasNotLookedAt: the old agent's lease may
+// still run in it, and the record comes a moment later.
+func TestARestartedAgentLeavesAGateThatItHasNotLookedAt(t *testing.T) {
+	for _, gate := range []GateMode{"", GateOpenLeased} {
+		in := primaryOf(func(in *Input) { in.Rev, in.Record = 0, cluster.Record{} }, host(func(h *Host) { h.Gate = gate }), server(func(s *cluster.ServerFact) { *s = cluster.ServerFact{} }))
+		if plan := Next(in); len(plan.Steps) != 0 {
+			t.Errorf("gate %q: the clients of a living reign are thrown out: %v", gate, plan.Steps)
+		}
+	}
+}
