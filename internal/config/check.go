@@ -68,6 +68,9 @@ type ServerSeen struct {
 	BinLog     bool
 	LogUpdates bool // logs what it replicates
 
+	// Privileges are what is wrong with the accounts, as far as it is known.
+	Privileges []Privilege
+
 	// Local says that the fields below are known: it is this host's server.
 	Local bool
 
@@ -83,8 +86,6 @@ type ServerSeen struct {
 	LosesOnPower []string
 
 	Restart Restart
-	// Privileges are what is wrong with the accounts.
-	Privileges []Privilege
 }
 
 // Restart is how a server would come up if somebody started it again, from its

@@ -51,6 +51,13 @@ func (c *check) server(i int, n Node, seen ServerSeen) {
 	if seen.Local {
 		c.ownServer(n, want, seen)
 	}
+	for _, p := range seen.Privileges {
+		what := fmt.Sprintf("%s lacks the privilege %s", p.Account, p.Name)
+		if p.Excess {
+			what = fmt.Sprintf("%s has the privilege %s, which it must not have", p.Account, p.Name)
+		}
+		c.add(Error, about, what, "SHOW GRANTS FOR "+p.Account, p.Mend)
+	}
 }
 
 // serverBlock is where the file describes the server of node i.
@@ -95,13 +102,6 @@ func (c *check) ownServer(n Node, want Server, seen ServerSeen) {
 	for _, s := range seen.LosesOnPower {
 		name, _, _ := strings.Cut(s, "=")
 		option(true, "after a power loss it lacks transactions that it had acknowledged ("+s+"); if the primary fails next, they are lost", name, "1")
-	}
-	for _, p := range seen.Privileges {
-		what := fmt.Sprintf("%s lacks the privilege %s", p.Account, p.Name)
-		if p.Excess {
-			what = fmt.Sprintf("%s has the privilege %s, which it must not have", p.Account, p.Name)
-		}
-		c.add(Error, about, what, "SHOW GRANTS FOR "+p.Account, p.Mend)
 	}
 }
 

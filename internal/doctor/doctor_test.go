@@ -216,6 +216,30 @@ func TestAnotherServerWithoutABinaryLog(t *testing.T) {
 	}
 }
 
+// Whom this host's server is to replicate from must let it.
+func TestAnotherServerThatLetsNobodyReplicate(t *testing.T) {
+	one := settled(t, dbtest.Options{ID: 1})
+	two := settled(t, dbtest.Options{ID: 2, Bind: "127.0.0.2"})
+	cfg := load(t, fileOf(t, one, [3]int{one.Port, two.Port, nobody}, ""))
+
+	two.Unlogged(t, "REVOKE REPLICATION SLAVE ON *.* FROM 'baton_repl'@'127.0.0.1'")
+	want := []string{
+		"server of db2: 'baton_repl'@'127.0.0.1' lacks the privilege REPLICATION SLAVE (SHOW GRANTS FOR 'baton_repl'@'127.0.0.1'); GRANT REPLICATION SLAVE ON *.* TO 'baton_repl'@'127.0.0.1'",
+		db3Silent,
+	}
+	if diff := cmp.Diff(want, aboutServers(Check(t.Context(), cfg), one)); diff != "" {
+		t.Error(diff)
+	}
+	two.Unlogged(t, "DROP USER 'baton_repl'@'127.0.0.1'")
+	found := strings.Join(aboutServers(Check(t.Context(), cfg), one), "\n")
+	if !strings.Contains(found, "server of db2: 'baton_repl'@'127.0.0.1' lacks the privilege to log in") {
+		t.Errorf("the missing account is not in %s", found)
+	}
+	if err := CheckStart(t.Context(), cfg).Err(); err != nil {
+		t.Errorf("another server keeps this host's agent from starting: %v", err)
+	}
+}
+
 func TestTheSocketOfAnotherServer(t *testing.T) {
 	s := settled(t, dbtest.Options{})
 	file := fileOf(t, s, [3]int{nobody, nobody, nobody}, "  version: \"10.1\"\n")

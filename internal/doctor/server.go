@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -43,7 +42,11 @@ func (s Servers) LookAtServer(ctx context.Context, n config.Node) (config.Server
 	server := s.cfg.ServerOf(n.Name)
 	if n.Name != s.cfg.Node {
 		at := netip.AddrPortFrom(n.Address, uint16(server.Port)).String()
-		return ask(ctx, "tcp", at, db.Account{User: server.Probe.User, Password: s.passwords.Probe.Reveal()})
+		seen, err := ask(ctx, "tcp", at, db.Account{User: server.Probe.User, Password: s.passwords.Probe.Reveal()})
+		if err == nil && !s.cfg.Witness() && !server.Replication.TLS {
+			seen.Privileges = s.replication(ctx, at, server.Replication)
+		}
+		return seen, err
 	}
 	agent := db.Account{User: server.User, Password: s.passwords.Agent.Reveal()}
 	seen, err := ask(ctx, "unix", server.Socket, agent)
@@ -90,18 +93,53 @@ func (s Servers) own(ctx context.Context, seen config.ServerSeen, server config.
 	return seen, nil
 }
 
-// ask reads what every account may read of every server.
-func ask(ctx context.Context, network, address string, a db.Account) (config.ServerSeen, error) {
+// replication reports what keeps this host's server from replicating from the
+// one at address. An account that must encrypt is not tried: the password would
+// have to be shown to whoever answers.
+func (s Servers) replication(ctx context.Context, address string, account config.Replication) []config.Privilege {
+	pool, err := open("tcp", address, db.Account{User: account.User, Password: s.passwords.Replication.Reveal()})
+	if err != nil {
+		return nil // an account without a name: the file is judged for that
+	}
+	defer pool.Close()
+	var who string
+	err = pool.QueryRowContext(ctx, "SELECT CONCAT(QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', 1)), '@', QUOTE(SUBSTRING_INDEX(CURRENT_USER(), '@', -1)))").Scan(&who)
+	if err = asSilence(err); err != nil {
+		if errors.Is(err, config.ErrServerSilent) {
+			return nil // it has just answered; that will be said of it another time
+		}
+		return []config.Privilege{{Account: "'" + account.User + "'@'" + s.cfg.Self().Address.String() + "'", Name: "to log in",
+			Mend: fmt.Sprintf("run accounts.sql of `baton init` on the primary, or give the account the password in %s: %v", account.PasswordFile, err)}}
+	}
+	var may int
+	err = pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.user_privileges WHERE privilege_type IN ('REPLICATION SLAVE', 'REPLICATION REPLICA') AND grantee = ?", who).Scan(&may)
+	if err != nil || may > 0 {
+		return nil
+	}
+	const needs = "REPLICATION SLAVE"
+	return []config.Privilege{{Account: who, Name: needs, Mend: fmt.Sprintf("GRANT %s ON *.* TO %s", needs, who)}}
+}
+
+// open prepares a connection, and connects to nothing yet.
+func open(network, address string, a db.Account) (*sql.DB, error) {
 	c := mysql.NewConfig()
 	c.User, c.Passwd, c.Net, c.Addr = a.User, a.Password, network, address
+	c.InterpolateParams = true
 	c.Logger = &mysql.NopLogger{}
 	c.ConnectionAttributes = "program_name:baton-check"
-	c.DialFunc = (&net.Dialer{}).DialContext
 	connector, err := mysql.NewConnector(c)
 	if err != nil {
-		return config.ServerSeen{}, fmt.Errorf("connect to %s as %s: %w", address, a.User, err)
+		return nil, fmt.Errorf("connect to %s as %s: %w", address, a.User, err)
 	}
-	pool := sql.OpenDB(connector)
+	return sql.OpenDB(connector), nil
+}
+
+// ask reads what every account may read of every server.
+func ask(ctx context.Context, network, address string, a db.Account) (config.ServerSeen, error) {
+	pool, err := open(network, address, a)
+	if err != nil {
+		return config.ServerSeen{}, err
+	}
 	defer pool.Close()
 	v, err := variables(ctx, pool)
 	if err != nil {
