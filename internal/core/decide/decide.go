@@ -73,7 +73,7 @@ func fencing(w World, now cluster.Instant) Outcome {
 // until it holds one.
 func (w World) neverLeased() bool {
 	s := w.fact(w.Record.Previous).Server
-	return w.Lease.Rev == 0 && s.State != cluster.ServerUnknown && !s.ReadOnly
+	return w.Lease.Rev == 0 && (s.State == cluster.ServerUp || s.State == cluster.ServerHung) && !s.ReadOnly
 }
 
 // because keeps the record's own reason and gives the step its own.
