@@ -47,8 +47,6 @@ type Agent struct {
 	parts    sync.WaitGroup
 
 	store    *shared
-	observer *observer // nil on a witness
-	hands    *hands    // nil on a witness
 	host     *hostParts
 	listener net.Listener
 	watchers []*watcher

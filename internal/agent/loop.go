@@ -84,11 +84,10 @@ type loop struct {
 
 	situation situation
 
-	seq      uint64
-	outcome  decide.Outcome
-	plan     reconcile.Plan
-	saidWhy  cluster.Reason
-	leaderAt cluster.Instant // when the store's leadership was last looked at
+	seq     uint64
+	outcome decide.Outcome
+	plan    reconcile.Plan
+	saidWhy cluster.Reason
 }
 
 // event is something that the loop has to take in.

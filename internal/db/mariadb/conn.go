@@ -231,9 +231,3 @@ func (l *link) value(ctx context.Context, q string, args ...any) (string, error)
 	err := l.conn.QueryRowContext(ctx, q, args...).Scan(&v)
 	return v.String, err
 }
-
-// within returns a context for a question that must be asked although ctx may
-// have ended.
-func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), d)
-}
