@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"golang.org/x/sys/unix"
