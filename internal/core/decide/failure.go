@@ -158,11 +158,12 @@ func unreachable(v cluster.NodeView) bool {
 	return v.Server.State == cluster.Down || v.Port.State == cluster.Down
 }
 
-// blocked reports that n may have blocked its own path to p: it promised in this
-// epoch, and does not follow p yet. What it sees of p proves nothing then.
+// blocked reports that a gate may stand between n and p: n promised in this epoch
+// and does not follow p yet, so it has blocked its own path; or p has cut n off.
+// What n sees of p proves nothing then.
 func (w World) blocked(n, p cluster.NodeName) bool {
 	f := w.fact(n)
-	return f.Promise != nil && f.Promise.Epoch == w.Record.Epoch && f.Server.Replica.Source != p
+	return slices.Contains(w.fact(p).AckCut, n) || f.Promise != nil && f.Promise.Epoch == w.Record.Epoch && f.Server.Replica.Source != p
 }
 
 // seenDown returns the other nodes heard of lately whose view of p says so.

@@ -194,3 +194,13 @@ func TestTheHoldersOwnLeaseCounts(t *testing.T) {
 		t.Fatal("it is over after 11 s")
 	}
 }
+
+// TestTheWordOfThoseWhomThePrimaryCutsOffDoesNotCount: the gate resets their
+// probes too. Both replicas are broken and were cut; the primary is well.
+func TestTheWordOfThoseWhomThePrimaryCutsOffDoesNotCount(t *testing.T) {
+	cut := fact("db1", func(f *cluster.Fact) { f.AckCut = []cluster.NodeName{"db2", "db3"} })
+	w := newWorld(sees("db2", cluster.Down, "db1"), sees("db3", cluster.Down, "db1"), receivesNothing("db2", "db3"), cut)
+	if out := Next(w, noon); out.Next != nil {
+		t.Fatalf("a healthy primary is replaced: %s", out.Detail)
+	}
+}
