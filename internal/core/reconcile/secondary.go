@@ -151,6 +151,11 @@ func follow(in Input, plan *Plan) {
 	acknowledge := Acknowledges(r, in.Settings, in.Self)
 	blocked := slices.Contains(in.Host.Blocked, r.Primary)
 	if srv.Replica.Source == r.Primary && srv.Replica.Started && !blocked {
+		if len(in.Host.Blocked) > 0 {
+			// The block stood until the next source was set. It would keep this
+			// node from looking at the others, too.
+			plan.add(LaneGate, Step{Kind: ReleaseBlocked})
+		}
 		if srv.Replica.SemiSync != acknowledge {
 			plan.add(LaneServer, Step{Kind: SemiReplica, On: acknowledge})
 		} else if acknowledge {
