@@ -46,6 +46,8 @@ type Agent struct {
 	loop     *loop
 	parts    sync.WaitGroup
 
+	memory   memory
+	joined   sync.Mutex // guards store, for the API, which is up before it
 	store    *shared
 	host     *hostParts
 	listener net.Listener
@@ -84,12 +86,9 @@ func start(ctx context.Context, o Options) (a *Agent, err error) {
 	if a.host, err = openHost(ctx, a); err != nil {
 		return nil, err
 	}
-	if a.store, err = openStore(ctx, a); err != nil {
-		return nil, errors.Join(err, a.host.close(ctx))
-	}
-	a.loop = a.newLoop(m)
+	a.memory = m
 	if a.listener, err = a.listenAPI(); err != nil {
-		return nil, errors.Join(err, a.store.close(ctx), a.host.close(ctx))
+		return nil, errors.Join(err, a.host.close(ctx))
 	}
 	return a, nil
 }
@@ -145,13 +144,24 @@ func (a *Agent) swapEnded(s swapOf, rev cluster.Revision, err error) {
 func (a *Agent) run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	a.spawn(func() { a.serveAPI(work, a.listener) })
+	if a.Ready != nil {
+		a.Ready() // the gate is shut and people are answered; the server may start
+	}
+	if err := a.joinStore(ctx); err != nil {
+		stop()
+		a.parts.Wait()
+		return errors.Join(err, a.host.close(context.WithoutCancel(ctx)))
+	}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	a.spawn(func() { a.store.watchMember(work, fail) })
 	a.spawn(func() { a.store.follow(work, a.post) })
 	a.spawn(func() { a.store.listen(work, a.loop.silenceLimit(), a.post) })
 	a.spawn(func() { a.loop.keeper.run(work) })
 	a.spawn(func() { a.loop.facts.run(work) })
 	a.spawn(func() { a.loop.views.run(work) })
 	a.spawn(func() { a.saveHistory(work) })
-	a.spawn(func() { a.serveAPI(work, a.listener) })
 	a.spawn(func() { a.watchStore(work) })
 	a.host.spawn(work, a)
 	for _, w := range a.watchers {
@@ -159,9 +169,6 @@ func (a *Agent) run(ctx context.Context) error {
 	}
 	looped := make(chan struct{})
 	go func() { defer close(looped); a.loop.run(work, a.events) }()
-	if a.Ready != nil {
-		a.Ready()
-	}
 	a.Log.Info("agent runs", "build", a.Build, "mode", a.Config.Mode, "incarnation", a.id, "lease", a.settings.Lease)
 
 	<-ctx.Done()
@@ -171,7 +178,25 @@ func (a *Agent) run(ctx context.Context) error {
 	a.parts.Wait()
 	end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(a.store.close(end), a.host.close(end))
+	err := context.Cause(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = nil // told to stop
+	}
+	return errors.Join(err, a.store.close(end), a.host.close(end))
+}
+
+// joinStore starts this node's member of the store, or connects to one, and
+// joins the parts. The first time a cluster starts it waits for all nodes.
+func (a *Agent) joinStore(ctx context.Context) error {
+	s, err := openStore(ctx, a)
+	if err != nil {
+		return err
+	}
+	a.joined.Lock()
+	a.store = s
+	a.joined.Unlock()
+	a.loop = a.newLoop(a.memory)
+	return nil
 }
 
 func (a *Agent) spawn(f func()) { a.parts.Go(f) }

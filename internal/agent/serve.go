@@ -16,7 +16,7 @@ func (a *Agent) listenAPI() (net.Listener, error) { return api.Listen(a.Config.S
 
 // serveAPI answers on the socket until ctx ends.
 func (a *Agent) serveAPI(ctx context.Context, l net.Listener) {
-	s := api.NewServer(api.Options{Source: a.live, Requests: a, History: a.store, Now: time.Now, Log: a.Log})
+	s := api.NewServer(api.Options{Source: a.live, Requests: a, History: a, Now: time.Now, Log: a.Log})
 	if err := s.Serve(ctx, l); err != nil && ctx.Err() == nil {
 		a.Log.Error("serve the API", "err", err)
 	}
@@ -27,12 +27,41 @@ func (a *Agent) Submit(ctx context.Context, q cluster.Request) error {
 	if a.Config.Mode == cluster.Observe {
 		return errors.New("this node runs in mode observe and asks for nothing: ask another node")
 	}
-	_, err := a.store.PutRequest(ctx, q)
+	s, err := a.sharedStore()
+	if err != nil {
+		return err
+	}
+	_, err = s.PutRequest(ctx, q)
 	return err
 }
 
+// sharedStore returns the store, once this node has joined it.
+func (a *Agent) sharedStore() (*shared, error) {
+	a.joined.Lock()
+	defer a.joined.Unlock()
+	if a.store == nil {
+		return nil, errors.New("this node has not joined the store yet: the first time, it waits for the agents of all nodes")
+	}
+	return a.store, nil
+}
+
+// Parts implements api.History.
+func (a *Agent) Parts(ctx context.Context) ([]timeline.NodePart, error) {
+	s, err := a.sharedStore()
+	if err != nil {
+		return nil, err
+	}
+	return s.Parts(ctx)
+}
+
 // Forget removes a refused request that has been read.
-func (a *Agent) Forget(ctx context.Context, id string) error { return a.store.DeleteRequest(ctx, id) }
+func (a *Agent) Forget(ctx context.Context, id string) error {
+	s, err := a.sharedStore()
+	if err != nil {
+		return err
+	}
+	return s.DeleteRequest(ctx, id)
+}
 
 // watchStore looks at the store from outside of what is stored: who leads it,
 // and which switch was the last one.

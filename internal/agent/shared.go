@@ -123,6 +123,19 @@ func (s *shared) listen(ctx context.Context, limit time.Duration, post func(even
 	}
 }
 
+// watchMember ends the agent when this node's member of the store has ended: a
+// full disk, or the others have removed it.
+func (s *shared) watchMember(ctx context.Context, fail context.CancelCauseFunc) {
+	if s.member == nil {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.member.Done():
+		fail(fmt.Errorf("this node's member of the store has ended: %w", s.member.Err()))
+	}
+}
+
 func (s *shared) note(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,7 +181,7 @@ func (s *shared) putHistory(ctx context.Context, p timeline.NodePart) error {
 	return s.PutHistory(ctx, p.Epoch, p.Node, b)
 }
 
-// Parts implements api.History.
+// Parts reads what all nodes told of all epochs that are kept.
 func (s *shared) Parts(ctx context.Context) ([]timeline.NodePart, error) {
 	stored, err := s.History(ctx)
 	if err != nil {
