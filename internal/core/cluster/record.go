@@ -96,6 +96,10 @@ type AckQuorum struct {
 	Primary NodeName   `json:"primary"`
 	Members []NodeName `json:"members"` // the ack set, sorted; empty: only the primary's data may be elected
 	K       int        `json:"k"`       // acknowledgements that a commit waited for; 0: asynchronous, any one promise will do
+	// Start is the start identity of the primary's server in that reign. The
+	// primary's own promise is proof only in the same life: a server that was
+	// killed may come back without its newest acknowledged transactions.
+	Start string `json:"start,omitempty"`
 }
 
 // Satisfied reports whether promises of those nodes show everything that was

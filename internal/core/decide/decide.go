@@ -89,9 +89,9 @@ func electing(w World, now cluster.Instant) Outcome {
 	}
 	promised := w.promised()
 	standing := w.standing(promised, now)
-	for _, q := range w.Record.Quorums {
+	for i, q := range w.quorums() {
 		if !q.Satisfied(standing) && !w.Record.Force {
-			return stay(cluster.AwaitingPromises, awaited(w, q, standing, now)).wake(now.Add(w.Settings.Renew))
+			return stay(cluster.AwaitingPromises, awaited(w, w.Record.Quorums[i], standing, now)).wake(now.Add(w.Settings.Renew))
 		}
 	}
 	if len(promised) == 0 {
@@ -140,6 +140,21 @@ func (w World) morePromises(promised []cluster.NodeName, now cluster.Instant) (c
 		}
 	}
 	return 0, false
+}
+
+// quorums are those of the record, without the primary's own word where its
+// server has restarted since: MariaDB's recovery as a replica throws away what the
+// engine had not committed for good, answered or not. If nobody acknowledged, its
+// data is all there is.
+func (w World) quorums() []cluster.AckQuorum {
+	all := slices.Clone(w.Record.Quorums)
+	for i, q := range all {
+		p := w.fact(q.Primary).Promise
+		if q.Start != "" && len(q.Members) > 0 && p != nil && p.Start != q.Start {
+			all[i].Primary = ""
+		}
+	}
+	return all
 }
 
 // standing returns those of the promised whose promise is still worth what it
@@ -205,7 +220,10 @@ func promoting(w World, now cluster.Instant) Outcome {
 	}
 	next := r
 	next.Phase = cluster.PhaseSteady
-	next.Quorums = r.Quorums[max(0, len(r.Quorums)-1):]
+	next.Quorums = slices.Clone(r.Quorums[max(0, len(r.Quorums)-1):])
+	if len(next.Quorums) > 0 {
+		next.Quorums[0].Start = f.Server.Start // it may have restarted before it served
+	}
 	next.Failed = nil
 	next.Source = ""
 	return swap(next, r.Reason, r.Detail).because(cluster.ReignBegan, fmt.Sprintf("%s serves at epoch %d", c, r.Epoch))

@@ -81,7 +81,7 @@ func rollBack(w World, why cluster.Reason, detail string) Outcome {
 // reign adds the rule of a new reign to those that elections still have to
 // satisfy: until its marker is acknowledged, old and new.
 func reign(w World, epoch cluster.Epoch, primary cluster.NodeName, members []cluster.NodeName) []cluster.AckQuorum {
-	q := cluster.AckQuorum{Epoch: epoch, Primary: primary}
+	q := cluster.AckQuorum{Epoch: epoch, Primary: primary, Start: w.fact(primary).Server.Start}
 	if w.Settings.Durability == cluster.Lossless {
 		q.K = w.Settings.Acks
 		q.Members = slices.Clone(members)

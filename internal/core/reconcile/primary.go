@@ -25,6 +25,10 @@ func primary(in Input, plan *Plan) {
 		plan.Waits = "the server is gone"
 		fenceUnlessDone(in, plan, r.Epoch)
 		return
+	case otherLife(in):
+		plan.Waits = "the server has restarted: its replicas may have what it lost"
+		fenceUnlessDone(in, plan, r.Epoch)
+		return
 	case srv.State == cluster.ServerUnknown, srv.State == cluster.ServerStarting:
 		plan.Waits = "the server does not answer yet"
 		if r.Phase != cluster.PhasePromoting {
@@ -46,6 +50,16 @@ func primary(in Input, plan *Plan) {
 	}
 	serve(in, plan)
 	keepAckSet(in, plan)
+}
+
+// otherLife reports that the server is another one than the one that the reign
+// began with. A server that was killed may lack what its replicas acknowledged:
+// the reign ends, and the election counts what all of them have. (In promoting
+// nothing was acknowledged yet, and Required is checked.)
+func otherLife(in Input) bool {
+	q, srv := in.Record.Acks(), in.Own.Server
+	return in.Record.Phase != cluster.PhasePromoting && srv.State == cluster.ServerUp && len(q.Members) > 0 &&
+		q.Primary == in.Self && q.Start != "" && srv.Start != "" && srv.Start != q.Start
 }
 
 // prepared brings a candidate's data up to what its election was decided on and

@@ -119,3 +119,21 @@ func TestARestartedAgentLeavesAGateThatItHasNotLookedAt(t *testing.T) {
 		}
 	}
 }
+
+// TestAReignDoesNotGoOnWithAnotherLifeOfTheServer: host and agent went down
+// together and are back before anybody took the role (a pause, a long lease). The
+// server may have lost what its replicas acknowledged.
+func TestAReignDoesNotGoOnWithAnotherLifeOfTheServer(t *testing.T) {
+	back := func(start string) Input {
+		return primaryOf(func(in *Input) {
+			in.Lease, in.Record.Quorums[0].Start = lease.Held{}, start
+			in.Own.Server.ReadOnly, in.Host.Gate = true, GateClosed
+		})
+	}
+	if plan := Next(back("s0")); plan.Lease != 0 || !plan.Has(Fence) {
+		t.Errorf("want it fenced, got %v and the lease of epoch %d", plan.Steps, plan.Lease)
+	}
+	if plan := Next(back("s1")); plan.Lease != 5 || plan.Has(Fence) {
+		t.Errorf("the same life goes on, got %v", plan.Steps)
+	}
+}
