@@ -30,11 +30,8 @@ func Next(in Input) Plan {
 // it is until it is adopted.
 func noRecord(in Input, plan *Plan) {
 	plan.Waits = "there is no record yet"
-	switch in.Host.Gate {
-	case GateMissing:
+	if in.Host.Gate == GateMissing {
 		return
-	case "", GateOpenLeased:
-		return // not looked at yet; or the lease of an earlier agent, which the kernel ends
 	}
 	readersGate(in, plan)
 }

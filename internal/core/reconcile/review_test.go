@@ -109,17 +109,6 @@ func TestTheMarkerWaitsForTheAcknowledgement(t *testing.T) {
 	}
 }
 
-// TestARestartedAgentLeavesAGateThatItHasNotLookedAt: the old agent's lease may
-// still run in it, and the record comes a moment later.
-func TestARestartedAgentLeavesAGateThatItHasNotLookedAt(t *testing.T) {
-	for _, gate := range []GateMode{"", GateOpenLeased} {
-		in := primaryOf(func(in *Input) { in.Rev, in.Record = 0, cluster.Record{} }, host(func(h *Host) { h.Gate = gate }), server(func(s *cluster.ServerFact) { *s = cluster.ServerFact{} }))
-		if plan := Next(in); len(plan.Steps) != 0 {
-			t.Errorf("gate %q: the clients of a living reign are thrown out: %v", gate, plan.Steps)
-		}
-	}
-}
-
 // TestAReignDoesNotGoOnWithAnotherLifeOfTheServer: host and agent went down
 // together and are back before anybody took the role (a pause, a long lease). The
 // server may have lost what its replicas acknowledged.
