@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/baton-db/baton/internal/clock"
+	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
+	"github.com/baton-db/baton/internal/core/lease"
+	"github.com/baton-db/baton/internal/core/reconcile"
+)
+
+// reviewed is the loop of db1, which the record names at epoch 5, revision 51.
+func reviewed() *loop {
+	s := cluster.Settings{
+		Nodes: []cluster.Node{{Name: "db1", Role: cluster.Data}, {Name: "db2", Role: cluster.Data}, {Name: "db3", Role: cluster.Data}},
+		Lease: time.Second, Renew: 250 * time.Millisecond, Call: 125 * time.Millisecond, Durability: cluster.Lossless, Acks: 1,
+	}
+	l := &loop{self: "db1", settings: s, log: slog.New(slog.DiscardHandler), board: newBoard(), conditions: conditions{},
+		keeper: &keeper{settings: s, self: "db1"}, lanes: &lanes{running: map[reconcile.Lane]*run{}}}
+	l.board.record = cluster.Record{Schema: cluster.Schema, Epoch: 5, Phase: cluster.PhaseSteady, Primary: "db1",
+		Quorums: []cluster.AckQuorum{{Epoch: 5, Primary: "db1", Members: []cluster.NodeName{"db2", "db3"}, K: 1}}}
+	l.board.recordRev = 51
+	return l
+}
+
+// TestACutCountsOnlyWithThePositionReadAfterIt: db3 was cut once before, at 50,
+// and has come back since. It is cut again; before the step has read the position,
+// or because the step was abandoned, the look around reports the kernel's set. What
+// db3 acknowledged between 50 and now may be nowhere else.
+func TestACutCountsOnlyWithThePositionReadAfterIt(t *testing.T) {
+	l := reviewed()
+	l.cutAt = gtid.MustParse("0-1-50")
+	l.sawGate(GateState{Mode: reconcile.GateOpenLeased, Cut: []cluster.NodeName{"db3"}})
+	if f := l.own(); slices.Contains(f.AckCut, "db3") && !f.CutAt.IsZero() {
+		t.Errorf("the fact says that db3 is cut at %s, which is the position of an earlier cut", f.CutAt)
+	}
+}
+
+// TestAFactSpeaksOfARecordOnlyOnceItIsActedOn: the primary lets a node replicate
+// again that says, under the present record, that it does not acknowledge. Here a
+// step of an earlier record is still on its way to switch that on.
+func TestAFactSpeaksOfARecordOnlyOnceItIsActedOn(t *testing.T) {
+	l := reviewed()
+	l.self = "db3"
+	l.board.record.Quorums[0].Members = []cluster.NodeName{"db2"}
+	l.lanes.running[reconcile.LaneServer] = &run{step: reconcile.Step{Kind: reconcile.Follow, Lane: reconcile.LaneServer, Epoch: 5, Node: "db1", On: true}, cancel: func() {}}
+	if f := l.own(); f.RecordRev == 51 {
+		t.Error("the fact claims that this node has acted on revision 51 while `follow db1 on` of an earlier one runs")
+	}
+}
+
+// TestANewAgentExtendsAGateThatItFindsOpen: the gate is open for what is left of
+// the old agent's lease. The new agent holds the lease and must extend it, or it
+// shuts in the face of the clients.
+func TestANewAgentExtendsAGateThatItFindsOpen(t *testing.T) {
+	l := reviewed()
+	now := clock.Now()
+	l.keeper.held = lease.Held{Epoch: 5, Until: now.Add(time.Minute)}
+	l.server = cluster.ServerFact{State: cluster.ServerUp, SemiSrc: cluster.SemiSyncFact{Enabled: true}}
+	l.sawGate(GateState{Mode: reconcile.GateOpenLeased})
+	if plan := reconcile.Next(l.input(now)); !plan.Has(reconcile.GateLease) {
+		t.Errorf("nobody extends the gate: %v", plan.Steps)
+	}
+}
+
+// TestTheHoldersLeaseIsPassedOn: other nodes wait for no less than it.
+func TestTheHoldersLeaseIsPassedOn(t *testing.T) {
+	l := reviewed()
+	l.keeper.epoch = 5
+	if _, _, sent := l.keeper.next(); sent.Length != time.Second {
+		t.Errorf("the renewal says that it lasts %s, want 1s", sent.Length)
+	}
+	l.board.sawLease(cluster.Lease{Epoch: 5, Holder: "db2", Length: 10 * time.Second}, 90, clock.Now())
+	if got := l.board.lease.Length; got != 10*time.Second {
+		t.Errorf("a renewal for 10 s was seen, and %s is waited for", got)
+	}
+}
+
+// TestWhatAnOldPrimaryCouldNotWriteIsForgotten: its disk was full, it was replaced,
+// the disk was mended. Without this it is deposed again as soon as it serves.
+func TestWhatAnOldPrimaryCouldNotWriteIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := reviewed()
+		l.cannotWrite = "disk full"
+		l.board.record.Primary = "db2"
+		a := &Agent{Options: Options{Config: &config.Config{Node: "db1"}, Log: l.log}, settings: l.settings, events: make(chan event, 100)}
+		a.Config.Detection.Normal = time.Second
+		h := &hostParts{process: &serverProcess{}, hands: &hands{situation: func() (cluster.Record, map[cluster.NodeName]cluster.Fact) { return l.board.record, nil }}}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		h.proveWriting(ctx, a)
+		for len(a.events) > 0 {
+			(<-a.events)(l)
+		}
+		if l.cannotWrite != "" {
+			t.Errorf("it still says %q", l.cannotWrite)
+		}
+	})
+}
+
+// TestAHostWithoutAFirewallCutsNobody: waiting for a cut that cannot be made, it
+// would never serve.
+func TestAHostWithoutAFirewallCutsNobody(t *testing.T) {
+	l := reviewed()
+	c := &config.Config{Node: "db1", Nodes: []config.Node{{Name: "db1"}}}
+	h := &hostParts{gate: &weakGate{}, hands: &hands{}, observer: &observer{}}
+	h.join(&Agent{Options: Options{Config: c, Log: l.log}}, l)
+	if !l.host.NoCut {
+		t.Error("the loop does not know that this host cannot cut anybody off")
+	}
+}
