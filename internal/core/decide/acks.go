@@ -87,7 +87,13 @@ func addAck(w World, q cluster.AckQuorum, now cluster.Instant) Outcome {
 		return Outcome{}
 	}
 	for _, n := range w.Settings.DataNodes() {
-		if n == w.Self || slices.Contains(q.Members, n) || slices.Contains(own.AckCut, n) || !w.follows(n, now) {
+		if n == w.Self || slices.Contains(q.Members, n) || slices.Contains(own.AckCut, n) {
+			continue
+		}
+		if len(q.Members) > 0 && w.returns(n, now) {
+			return withMember(w, q, n)
+		}
+		if !w.follows(n, now) {
 			continue
 		}
 		if own.Server.Executed.Subtract(w.fact(n).Server.Held()).Count() > joinLag {
@@ -125,6 +131,15 @@ func (w World) follows(n cluster.NodeName, now cluster.Instant) bool {
 	rep := f.Server.Replica
 	return w.alive(n, now) && f.Epoch == w.Record.Epoch && rep.Source == w.Record.Primary && rep.Receiver && rep.Applier &&
 		f.Held == "" && f.Errant.IsZero()
+}
+
+// returns reports that n is ready to follow and must acknowledge in order to:
+// it lost transactions that it once wrote itself (cluster.OwnLost).
+func (w World) returns(n cluster.NodeName, now cluster.Instant) bool {
+	f := w.fact(n)
+	lost := f.Server.OwnLost(w.fact(w.Record.Primary).Server.Executed)
+	return w.alive(n, now) && f.Epoch == w.Record.Epoch && f.Server.ReadOnly && f.Held == "" && f.Errant.IsZero() && !lost.IsZero() &&
+		f.Server.Replica.Source != w.Record.Primary
 }
 
 // TrackAcks returns since when each member of the ack set has not been

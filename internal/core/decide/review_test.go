@@ -249,3 +249,22 @@ func TestAReignRemembersTheLifeOfItsServer(t *testing.T) {
 		t.Fatalf("got %+v", out.Next)
 	}
 }
+
+// TestANodeThatOnlyObservesTakesNoPart: its agent neither gates its server, nor
+// promises, nor promotes. mode may differ between nodes.
+func TestANodeThatOnlyObservesTakesNoPart(t *testing.T) {
+	observes := func(n cluster.NodeName) change {
+		return fact(n, func(f *cluster.Fact) { f.Mode = cluster.Observe })
+	}
+	none := func(w *World) { w.RecordRev, w.Record, w.Lease.Rev = 0, cluster.Record{}, 0 }
+	if out := Next(newWorld(none, observes("db1")), noon); out.Next != nil || out.Why != cluster.ObserveOnly {
+		t.Errorf("a primary is adopted whose agent does nothing: %s", out.Detail)
+	}
+	if out := Next(newWorld(observes("db3"), asked(cluster.Request{Kind: cluster.RequestSwitchover, To: "db3"})), noon); len(out.Refused) == 0 {
+		t.Error("the role is handed to a node that will not take it")
+	}
+	only := record(func(r *cluster.Record) { r.Quorums[0].Members = []cluster.NodeName{"db2"} })
+	if out := Next(newWorld(from("db1"), only, observes("db3")), noon); out.Next != nil {
+		t.Errorf("a node that will never promise enters the ack set: %s", out.Detail)
+	}
+}
