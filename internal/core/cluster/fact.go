@@ -140,6 +140,18 @@ type SemiSyncFact struct {
 // Held returns everything that the server has: applied or received.
 func (s ServerFact) Held() gtid.Set { return s.Executed.Union(s.Replica.Received) }
 
+// OwnLost returns what this server once wrote itself and has not got any more,
+// although primary has it: a crashed MariaDB primary drops the end of its log
+// that it believes nobody received. A replica skips transactions that bear its
+// own id, and would lack them for ever without a word; it takes them only if it
+// acknowledges (MariaDB, MDEV-21117).
+func (s ServerFact) OwnLost(primary gtid.Set) gtid.Set {
+	if s.ID == 0 {
+		return gtid.Set{}
+	}
+	return primary.Subtract(s.Held()).OfServer(s.ID)
+}
+
 // Promise is a replica's word that it receives nothing of an older epoch any
 // more, with what it holds.
 type Promise struct {

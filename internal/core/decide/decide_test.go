@@ -293,7 +293,11 @@ func TestAckSet(t *testing.T) {
 		"the invited one enters once it holds everything":        {newWorld(from("db1"), empty, record(func(r *cluster.Record) { r.Joining = "db2" })), cluster.AckJoined, []cluster.NodeName{"db2"}, ""},
 		"the invited one does not enter before it acknowledges":  {newWorld(from("db1"), empty, record(func(r *cluster.Record) { r.Joining = "db2" }), acknowledgesNot("db2")), cluster.Nothing, nil, ""},
 		"the invited one does not enter before commits wait":     {newWorld(from("db1"), empty, record(func(r *cluster.Record) { r.Joining = "db2" }), fact("db1", func(f *cluster.Fact) { f.Server.SemiSrc.Enabled = false })), cluster.Nothing, nil, ""},
-		"the invited one is let go when it does not follow":      {newWorld(from("db1"), empty, record(func(r *cluster.Record) { r.Joining = "db2" }), silent("db2"), cut("0-1-100", "db2")), cluster.AckLeft, []cluster.NodeName{}, ""},
+		"one that lost what it wrote itself enters before it follows": {newWorld(from("db1"), only("db2"), fact("db1", func(f *cluster.Fact) { f.Server.Executed = position("0-1-100,0-7-95") }),
+			fact("db3", func(f *cluster.Fact) {
+				f.Server.ID, f.Server.Executed, f.Server.Replica = 7, position("0-1-50,0-7-90"), cluster.ReplicaFact{}
+			})), cluster.AckJoined, []cluster.NodeName{"db2", "db3"}, ""},
+		"the invited one is let go when it does not follow": {newWorld(from("db1"), empty, record(func(r *cluster.Record) { r.Joining = "db2" }), silent("db2"), cut("0-1-100", "db2")), cluster.AckLeft, []cluster.NodeName{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := Next(tt.world, noon)

@@ -157,3 +157,15 @@ func (s Set) of(from source) ranges {
 	}
 	return s.entries[i].have
 }
+
+// OfServer returns what a set names of one MariaDB server, in all domains. Of a
+// MySQL set that is nothing: its sources are no server ids.
+func (s Set) OfServer(id uint32) Set {
+	var of Set
+	for _, e := range s.entries {
+		if e.from.kind == mariadb && !e.from.covers() && e.from.server == id {
+			of.entries = append(of.entries, e)
+		}
+	}
+	return of
+}

@@ -85,7 +85,9 @@ func prepared(in Input, plan *Plan) bool {
 				plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: srv.Replica.Received})
 				return false
 			}
-			plan.add(LaneServer, Step{Kind: Follow, Epoch: r.Epoch, Node: r.Source})
+			// The source's commits wait for nobody now, so acknowledging harms nothing.
+			lost := !srv.OwnLost(r.Required).IsZero()
+			plan.add(LaneServer, Step{Kind: Follow, Epoch: r.Epoch, Node: r.Source, On: lost})
 			return false
 		}
 		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: r.Required})

@@ -80,6 +80,14 @@ func own(edit func(*cluster.Fact)) change          { return func(in *Input) { ed
 
 func detached(in *Input) { in.Own.Server.Replica = cluster.ReplicaFact{} }
 
+// ownLost is a returned primary that dropped the end of its log.
+func ownLost(in *Input) {
+	in.Own.Server.ID, in.Own.Server.Executed = 7, position("0-1-50,0-7-90")
+	p := in.Peers["db1"]
+	p.Server.Executed = position("0-1-100,0-7-95")
+	in.Peers["db1"] = p
+}
+
 // closed is a host after its fence: nothing is open, everything is latched.
 func closed(in *Input) {
 	in.Host.Gate, in.Host.Muted = GateOpenRead, true
@@ -186,13 +194,16 @@ func TestNext(t *testing.T) {
 		"its server restarted, so it promises anew": {replicaOf(phase(cluster.PhaseElecting, 6, "", "db1"), own(func(f *cluster.Fact) { f.Promise = &cluster.Promise{Epoch: 6, Start: "s0"} })), "promise", 0},
 		"a new primary: what was received is applied before it follows": {replicaOf(phase(cluster.PhasePromoting, 6, "db3", "db1"),
 			func(in *Input) { in.Record.Required = position("0-1-103") }, server(func(s *cluster.ServerFact) { s.Replica.Received = position("0-1-103") })), "apply 0-1-103", 0},
-		"it does not acknowledge, though the record counts on it":           {replicaOf(server(func(s *cluster.ServerFact) { s.Replica.SemiSync = false })), "semi-replica on", 0},
-		"it acknowledges, though the record does not count on it":           {replicaOf(func(in *Input) { in.Record.Quorums[0].Members = []cluster.NodeName{"db3"} }), "semi-replica off", 0},
-		"a replica that somebody made writable is fenced":                   {replicaOf(server(func(s *cluster.ServerFact) { s.ReadOnly = false })), "fence", 0},
-		"it follows the new primary, so the paths to the others are opened": {replicaOf(host(func(h *Host) { h.Blocked = []cluster.NodeName{"db3"} })), "unblock", 0},
-		"paused, replication is left as it is":                              {replicaOf(func(in *Input) { in.Record.Paused = &cluster.Pause{} }, detached), "", 0},
-		"its server is down: nobody may connect":                            {replicaOf(server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped })), "gate-close", 0},
-		"its server is down and can be started":                             {replicaOf(server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped }), host(func(h *Host) { h.Startable, h.Gate = true, GateClosed })), "start-server", 0},
+		"it does not acknowledge, though the record counts on it":                                   {replicaOf(server(func(s *cluster.ServerFact) { s.Replica.SemiSync = false })), "semi-replica on", 0},
+		"it acknowledges, though the record does not count on it":                                   {replicaOf(func(in *Input) { in.Record.Quorums[0].Members = []cluster.NodeName{"db3"} }), "semi-replica off", 0},
+		"a replica that somebody made writable is fenced":                                           {replicaOf(server(func(s *cluster.ServerFact) { s.ReadOnly = false })), "fence", 0},
+		"it lost what it wrote itself, and may not acknowledge: following would skip that for ever": {replicaOf(ownLost, detached, func(in *Input) { in.Record.Quorums[0].Members = []cluster.NodeName{"db3"} }), "", 0},
+		"it lost what it wrote itself, and is in the ack set: it gets it back":                      {replicaOf(ownLost, detached), "follow db1 on", 0},
+		"it lost what it wrote itself, and nobody's acknowledgement counts":                         {replicaOf(ownLost, detached, func(in *Input) { in.Record.Quorums[0].Members = nil }), "follow db1 on", 0},
+		"it follows the new primary, so the paths to the others are opened":                         {replicaOf(host(func(h *Host) { h.Blocked = []cluster.NodeName{"db3"} })), "unblock", 0},
+		"paused, replication is left as it is":                                                      {replicaOf(func(in *Input) { in.Record.Paused = &cluster.Pause{} }, detached), "", 0},
+		"its server is down: nobody may connect":                                                    {replicaOf(server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped })), "gate-close", 0},
+		"its server is down and can be started":                                                     {replicaOf(server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped }), host(func(h *Host) { h.Startable, h.Gate = true, GateClosed })), "start-server", 0},
 		"the candidate of a handoff applies the final position": {replicaOf(phase(cluster.PhaseHandoff, 6, "db1", ""), func(in *Input) {
 			in.Record.Candidate = "db2"
 			in.Peers["db1"] = cluster.Fact{Drained: &cluster.Position{Epoch: 6, At: position("0-1-110")}}

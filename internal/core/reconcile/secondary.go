@@ -149,6 +149,7 @@ func follow(in Input, plan *Plan) {
 		return
 	}
 	acknowledge := Acknowledges(r, in.Settings, in.Self)
+	lost := srv.OwnLost(in.Record.Required.Union(in.Peers[r.Primary].Server.Held()))
 	blocked := slices.Contains(in.Host.Blocked, r.Primary)
 	if srv.Replica.Source == r.Primary && srv.Replica.Started && !blocked {
 		if len(in.Host.Blocked) > 0 {
@@ -156,7 +157,9 @@ func follow(in Input, plan *Plan) {
 			// node from looking at the others, too.
 			plan.add(LaneGate, Step{Kind: ReleaseBlocked})
 		}
-		if srv.Replica.SemiSync != acknowledge {
+		if srv.Replica.SemiSync && !lost.IsZero() {
+			plan.Waits = fmt.Sprintf("it receives %s, which it wrote itself and has lost", lost)
+		} else if srv.Replica.SemiSync != acknowledge {
 			plan.add(LaneServer, Step{Kind: SemiReplica, On: acknowledge})
 		} else if acknowledge {
 			ackAgain(in, plan)
@@ -169,9 +172,18 @@ func follow(in Input, plan *Plan) {
 	case !srv.Executed.Contains(srv.Replica.Received):
 		// Changing the source throws received transactions away.
 		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: srv.Replica.Received})
+	case !lost.IsZero() && !acknowledge && mayNotAcknowledge(in):
+		plan.Waits = fmt.Sprintf("it wrote %s itself and has lost it; it gets it back once it is in the ack set", lost)
 	default:
-		plan.add(LaneServer, Step{Kind: Follow, Epoch: r.Epoch, Node: r.Primary, On: acknowledge})
+		plan.add(LaneServer, Step{Kind: Follow, Epoch: r.Epoch, Node: r.Primary, On: acknowledge || !lost.IsZero()})
 	}
+}
+
+// mayNotAcknowledge reports that an acknowledgement of a node that is not in the
+// ack set would count on the primary. It would not where commits wait for
+// nobody.
+func mayNotAcknowledge(in Input) bool {
+	return CommitsWait(in.Record, in.Settings)
 }
 
 // ackAgain repeats an acknowledgement that got lost. A replica that received a
