@@ -55,7 +55,7 @@ func (b *board) sawLease(l cluster.Lease, rev cluster.Revision, now cluster.Inst
 		return false
 	}
 	heard := b.lease.HeardAt
-	b.lease = lease.Watch{Rev: rev, Holder: l.Holder, Epoch: l.Epoch, Agent: l.Agent, SeenAt: now, HeardAt: heard}
+	b.lease = lease.Watch{Rev: rev, Holder: l.Holder, Epoch: l.Epoch, Agent: l.Agent, Length: l.Length, SeenAt: now, HeardAt: heard}
 	return true
 }
 

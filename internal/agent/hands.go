@@ -98,7 +98,7 @@ func (h *hands) cut(ctx context.Context, nodes []cluster.NodeName) (deed, error)
 	}
 	return func(l *loop) {
 		l.sawGate(state)
-		l.cutAt = server.Executed
+		l.cutAt, l.cutFor = server.Executed, state.Cut
 	}, nil
 }
 

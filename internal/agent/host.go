@@ -181,6 +181,7 @@ func (h *hostParts) join(a *Agent, l *loop) {
 	h.hands.gate, h.hands.vip, h.hands.keeper = h.gate, h.vip, l.keeper
 	h.hands.sockets = socketsOf{scopeOf(a.Config)}
 	h.hands.situation = l.situation.get
+	_, l.host.NoCut = h.gate.(*weakGate)
 	l.lanes.perform = h.hands.perform
 	l.kick = h.observer.kick
 	l.host.Startable = len(a.Config.ServerOf(a.Config.Node).Start) > 0
@@ -300,6 +301,7 @@ func (h *hostParts) proveWriting(ctx context.Context, a *Agent) {
 		r, _ := h.hands.situation()
 		if r.Primary != a.Config.Node || r.Phase != cluster.PhaseSteady || !h.process.Alive() {
 			since = 0
+			a.post(func(l *loop) { l.cannotWrite = "" })
 			continue
 		}
 		if now := clock.Now(); now.Sub(recorded) > 10*time.Second {

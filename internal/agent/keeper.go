@@ -84,6 +84,13 @@ func (k *keeper) gateShut() {
 	k.open = false
 }
 
+// extends reports whether renewals extend the gate.
+func (k *keeper) extends() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.open
+}
+
 // state returns what is held, and the revision of the newest renewal.
 func (k *keeper) state() (lease.Held, cluster.Revision) {
 	k.mu.Lock()
@@ -123,7 +130,7 @@ func (k *keeper) next() (cluster.Epoch, cluster.Revision, cluster.Lease) {
 		return 0, 0, cluster.Lease{}
 	}
 	k.seq++
-	return k.epoch, k.record, cluster.Lease{Schema: cluster.Schema, Epoch: k.epoch, Holder: k.self, Agent: k.agent, Seq: k.seq}
+	return k.epoch, k.record, cluster.Lease{Schema: cluster.Schema, Epoch: k.epoch, Holder: k.self, Agent: k.agent, Seq: k.seq, Length: k.settings.Lease}
 }
 
 // once sends one renewal. What it proves counts from before it was sent.

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -124,6 +125,17 @@ func (l *lanes) finish(f finished, now cluster.Instant) {
 	}
 	wait := min(max(retryFirst, 2*l.retries[key].wait), retryMost)
 	l.retries[key] = retry{after: now.Add(wait), wait: wait}
+}
+
+// settled reports that every running step is still wanted: none that an earlier
+// record asked for is on its way.
+func (l *lanes) settled(steps []reconcile.Step) bool {
+	for _, r := range l.running {
+		if !slices.ContainsFunc(steps, func(s reconcile.Step) bool { return s.Key() == r.step.Key() }) {
+			return false
+		}
+	}
+	return true
 }
 
 // busy reports whether anything is running.

@@ -66,6 +66,8 @@ type loop struct {
 	marked    cluster.Epoch
 	endpoints cluster.Epoch
 	cutAt     gtid.Set
+	cutFor    []cluster.NodeName // whose cut cutAt was read after
+	acted     cluster.Revision   // newest record that no step of an earlier one is on its way against
 	// cannotWrite says how writes have been failing for the hang limit.
 	cannotWrite string
 	progress    string
@@ -162,6 +164,9 @@ func (l *loop) step(ctx context.Context) time.Duration {
 		l.keeper.want(l.plan.Lease, l.board.recordRev)
 		wake = sooner(wake, l.lanes.want(ctx, l.plan.Steps, now))
 	}
+	if l.lanes.settled(l.plan.Steps) {
+		l.acted = l.board.recordRev
+	}
 	l.situation.set(l.board.record, in.Peers)
 	l.live.Publish(l.snapshot(w, now))
 	wake = sooner(wake, l.outcome.WakeAt)
@@ -187,6 +192,7 @@ func (l *loop) input(now cluster.Instant) reconcile.Input {
 	held, _ := l.keeper.state()
 	host := l.host
 	host.Done = maps.Clone(l.host.Done)
+	host.Unextended = host.Gate == reconcile.GateOpenLeased && !l.keeper.extends()
 	return reconcile.Input{
 		Self: l.self, Settings: l.settings, Record: l.board.record, Rev: l.board.recordRev, PhaseAt: l.board.phaseAt,
 		Own: l.own(), Host: host, Lease: held, Peers: l.board.peers(), Leaving: l.leaving, Now: now,
@@ -197,9 +203,9 @@ func (l *loop) input(now cluster.Instant) reconcile.Input {
 func (l *loop) own() cluster.Fact {
 	return cluster.Fact{
 		Schema: cluster.Schema, Node: l.self, Agent: l.agent, Mode: l.mode, Config: l.config, Build: l.build,
-		Epoch: l.board.record.Epoch, RecordRev: l.board.recordRev, Server: l.server,
+		Epoch: l.board.record.Epoch, RecordRev: l.acted, Server: l.server,
 		Promise: l.promise, Fenced: l.fenced, Drained: l.drained, Muted: l.muted, Marked: l.marked, Endpoints: l.endpoints,
-		Gate: string(l.host.Gate), AckCut: l.host.Cut, CutAt: l.cutAt, Addresses: l.addresses, MACs: l.macs, Realtime: l.realtime,
+		Gate: string(l.host.Gate), AckCut: l.cutFor, CutAt: l.cutAt, Addresses: l.addresses, MACs: l.macs, Realtime: l.realtime,
 		Errant: l.divergence.Errant, Held: l.divergence.Held(),
 	}
 }
@@ -387,6 +393,7 @@ func (c conditions) list() []cluster.Condition {
 // sawGate takes in the gate as it was read from the kernel.
 func (l *loop) sawGate(s GateState) {
 	l.host.Gate, l.host.Cut, l.host.Blocked = s.Mode, s.Cut, s.Blocked
+	l.cutFor = slices.DeleteFunc(slices.Clone(l.cutFor), func(n cluster.NodeName) bool { return !slices.Contains(s.Cut, n) })
 }
 
 // sawAddresses takes in which addresses are bound here.

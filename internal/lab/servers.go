@@ -62,19 +62,23 @@ func serverName(node string) string { return node + "-server" }
 
 // writeServerConfig writes a node's my.cnf.
 func (l *Lab) writeServerConfig(node string) error {
-	if err := os.MkdirAll(l.path(node), 0o750); err != nil {
+	// A server that starts removes temporary tables of all others in its tmpdir.
+	if err := os.MkdirAll(l.path(node, "tmp"), 0o750); err != nil {
 		return fmt.Errorf("make the directory of %s: %w", node, err)
 	}
-	cnf := fmt.Sprintf("%sserver_id=%d\nport=%d\nreport_host=%s\ndatadir=%s\nsocket=%s\npid_file=%s\nlog_error=%s\n",
+	cnf := fmt.Sprintf("%sserver_id=%d\nport=%d\nreport_host=%s\ndatadir=%s\ntmpdir=%s\nsocket=%s\npid_file=%s\nlog_error=%s\n",
 		serverSettings, l.serverID(node), Port, l.address(node),
-		l.path(node, "data"), l.socket(node), l.path(node, "mysqld.pid"), l.path(node, "mysqld.log"))
+		l.path(node, "data"), l.path(node, "tmp"), l.socket(node), l.path(node, "mysqld.pid"), l.path(node, "mysqld.log"))
 	return writeFile(l.path(node, "my.cnf"), []byte(cnf), 0o640)
 }
 
 // makeTemplate initialises one data directory, from which all are copied.
 func (l *Lab) makeTemplate(ctx context.Context) error {
 	cnf, accounts := l.path("template.cnf"), l.path("accounts.sql")
-	settings := fmt.Sprintf("%sdatadir=%s\n", serverSettings, l.path("template"))
+	if err := os.MkdirAll(l.path("tmp"), 0o750); err != nil {
+		return fmt.Errorf("make a directory for temporary tables: %w", err)
+	}
+	settings := fmt.Sprintf("%sdatadir=%s\ntmpdir=%s\n", serverSettings, l.path("template"), l.path("tmp"))
 	settings = strings.ReplaceAll(settings, "log_bin=binlog\n", "") // what happens here is not history
 	if err := writeFile(cnf, []byte(settings), 0o640); err != nil {
 		return err
@@ -82,7 +86,7 @@ func (l *Lab) makeTemplate(ctx context.Context) error {
 	if err := writeFile(accounts, []byte(l.accountsSQL()), 0o600); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "mariadb-install-db", "--defaults-file="+cnf, "--auth-root-authentication-method=socket",
+	cmd := exec.CommandContext(ctx, "mariadb-install-db", "--defaults-file="+cnf, "--tmpdir="+l.path("tmp"), "--auth-root-authentication-method=socket",
 		"--skip-test-db", "--skip-name-resolve", "--extra-file="+accounts)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initialise a data directory: %w: %s", err, bytes.TrimSpace(out))

@@ -119,7 +119,7 @@ func serve(in Input, plan *Plan) {
 		plan.Waits = "it takes the lease"
 		return
 	}
-	if in.Host.Gate != GateOpenLeased {
+	if in.Host.Gate != GateOpenLeased || in.Host.Unextended {
 		// Timed before writable, never the other way round.
 		plan.add(LaneGate, Step{Kind: GateLease, Epoch: r.Epoch})
 		return

@@ -121,14 +121,17 @@ const (
 
 // Host is what the agent sees of its own host, besides its server.
 type Host struct {
-	Gate      GateMode
-	Cut       []cluster.NodeName // whose replication from here is cut
-	Blocked   []cluster.NodeName // to whose server this host's path is blocked
-	Addresses int                // how many addresses the cluster has
-	Bound     int                // how many of them are bound here
-	Muted     bool
-	Startable bool // the configuration says how to start the server
-	NoCut     bool // this host has no firewall: it cannot cut anybody
+	Gate GateMode
+	// Unextended says that the gate was found open for a lease that another
+	// agent held: nobody extends it.
+	Unextended bool
+	Cut        []cluster.NodeName // whose replication from here is cut
+	Blocked    []cluster.NodeName // to whose server this host's path is blocked
+	Addresses  int                // how many addresses the cluster has
+	Bound      int                // how many of them are bound here
+	Muted      bool
+	Startable  bool // the configuration says how to start the server
+	NoCut      bool // this host has no firewall: it cannot cut anybody
 	// Done are the epochs for which one-time steps have succeeded.
 	Done map[Kind]cluster.Epoch
 }
