@@ -96,6 +96,9 @@ func needLab(t *testing.T) {
 func shared(t *testing.T) *lab.Lab {
 	t.Helper()
 	needLab(t)
+	if err := inTime(t).Err(); err != nil {
+		t.Fatalf("the time of the whole test run is used up, so this was not tried: %v", err)
+	}
 	if rig.lab == nil {
 		dir, err := os.MkdirTemp("", "be2e")
 		if err != nil {
