@@ -13,7 +13,7 @@ import (
 // one that the others replicate from, else the one that holds everything, is
 // elected like after a failure.
 func bootstrap(w World, now cluster.Instant) Outcome {
-	var missing, writable, sources []cluster.NodeName
+	var missing, observing, writable, sources []cluster.NodeName
 	for _, n := range w.Settings.Nodes {
 		f := w.fact(n.Name)
 		switch {
@@ -22,6 +22,8 @@ func bootstrap(w World, now cluster.Instant) Outcome {
 		case n.Role == cluster.Witness:
 		case f.Server.State != cluster.ServerUp:
 			missing = append(missing, n.Name)
+		case f.Mode == cluster.Observe:
+			observing = append(observing, n.Name)
 		default:
 			if !f.Server.ReadOnly {
 				writable = append(writable, n.Name)
@@ -34,6 +36,8 @@ func bootstrap(w World, now cluster.Instant) Outcome {
 	switch {
 	case len(missing) > 0:
 		return stay(cluster.AwaitingNodes, fmt.Sprintf("not heard of, or without an answering server: %s", list(missing)))
+	case len(observing) > 0:
+		return stay(cluster.ObserveOnly, fmt.Sprintf("%s only observe: nothing could fence or promote their servers (mode: active)", list(observing)))
 	case len(w.differing(now)) > 0:
 		return stay(cluster.ConfigDiffers, fmt.Sprintf("%s runs with other settings than %s", list(w.differing(now)), w.Self))
 	case len(writable) > 1:
