@@ -80,13 +80,13 @@ func start(ctx context.Context, o Options) (a *Agent, err error) {
 	if err != nil {
 		return nil, err
 	}
+	a.memory = m
 	if a.watchers, err = newWatchers(a); err != nil {
 		return nil, err
 	}
 	if a.host, err = openHost(ctx, a); err != nil {
 		return nil, err
 	}
-	a.memory = m
 	if a.listener, err = a.listenAPI(); err != nil {
 		return nil, errors.Join(err, a.host.close(ctx))
 	}

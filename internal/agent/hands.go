@@ -51,6 +51,7 @@ type hands struct {
 func (h *hands) perform(ctx context.Context, s reconcile.Step) (deed, error) {
 	switch s.Kind {
 	case reconcile.GateClose:
+		h.keeper.gateShut()
 		return h.afterGate(ctx, h.gate.Close(ctx))
 	case reconcile.GateReadOnly:
 		h.keeper.gateShut()

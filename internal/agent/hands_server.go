@@ -107,7 +107,11 @@ func (h *hands) promise(ctx context.Context, session db.Session, epoch cluster.E
 		return nil, fmt.Errorf("block the path to the old source: %w", err)
 	}
 	p := cluster.Promise{Epoch: epoch}
-	err := h.timed(timeline.StepStopReceiver, func() (err error) {
+	before, err := h.observe(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("see which life of the server this is: %w", err)
+	}
+	err = h.timed(timeline.StepStopReceiver, func() (err error) {
 		held, err := session.StopReceiver(ctx)
 		p.Received, p.Executed, p.Marker = held.Received, held.Executed, held.Marker
 		return err
@@ -122,7 +126,9 @@ func (h *hands) promise(ctx context.Context, session db.Session, epoch cluster.E
 	if server.Replica.Started || server.Replica.Receiver {
 		return nil, errors.New("the receiver is running again")
 	}
-	p.Start = server.Start
+	if p.Start = server.Start; p.Start != before.Start {
+		return nil, errors.New("the server restarted meanwhile")
+	}
 	state, err := h.gate.State(ctx)
 	if err != nil && !errors.Is(err, ErrNoGate) {
 		return nil, fmt.Errorf("read the gate back: %w", err)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,8 @@ type hostParts struct {
 	lock     *os.File
 
 	gate     Gate
-	fence    *fence.Gate // nil without nftables
+	fenceMu  sync.Mutex
+	fence    *fence.Gate // nil without nftables, and before the gate is needed
 	vip      Addresses
 	set      *vip.Set // nil without virtual addresses
 	database db.Server
@@ -89,8 +91,17 @@ func lockHost(c *config.Config) (*os.File, error) {
 
 // openGate takes the gate in hand, closed unless a lease still runs in it.
 func (h *hostParts) openGate(ctx context.Context, a *Agent) error {
-	c := a.Config
-	g, err := fence.Open(ctx, fence.GateConfig{Cluster: c.Cluster, Scope: scopeOf(c)}, a.Log)
+	present, err := fence.Present(ctx, a.Config.Cluster)
+	if err == nil && !present && a.memory.Epoch == 0 {
+		h.gate = &lazyGate{open: func(ctx context.Context, initial fence.Mode, until cluster.Instant) (Gate, error) {
+			return h.openFence(ctx, a, initial, until)
+		}}
+		return nil
+	}
+	var gate Gate
+	if err == nil {
+		gate, err = h.openFence(ctx, a, fence.Closed, 0)
+	}
 	switch {
 	case errors.Is(err, fence.ErrUnavailable):
 		a.Log.Error("THIS HOST HAS NO GATE: only read_only and the destruction of sockets hold clients back, and only while this agent lives", "err", err)
@@ -99,8 +110,28 @@ func (h *hostParts) openGate(ctx context.Context, a *Agent) error {
 	case err != nil:
 		return err
 	}
-	h.fence, h.gate = g, gateOf{Gate: g, sources: sourcesOf(c)}
+	h.gate = gate
 	return nil
+}
+
+// openFence takes the cluster's firewall table in hand, or installs it.
+func (h *hostParts) openFence(ctx context.Context, a *Agent, initial fence.Mode, until cluster.Instant) (Gate, error) {
+	c := a.Config
+	g, err := fence.Open(ctx, fence.GateConfig{Cluster: c.Cluster, Scope: scopeOf(c), Initial: initial, Until: until}, a.Log)
+	if err != nil {
+		return nil, err
+	}
+	h.fenceMu.Lock()
+	h.fence = g
+	h.fenceMu.Unlock()
+	return gateOf{Gate: g, sources: sourcesOf(c)}, nil
+}
+
+// firewall is the table that has been taken in hand; nil if there is none.
+func (h *hostParts) firewall() *fence.Gate {
+	h.fenceMu.Lock()
+	defer h.fenceMu.Unlock()
+	return h.fence
 }
 
 func (h *hostParts) openAddresses(a *Agent) error {
@@ -222,9 +253,7 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 		})
 		a.spawn(func() { h.watchAddresses(ctx, a) })
 	}
-	if h.fence != nil {
-		a.spawn(func() { h.watchGate(ctx, a) })
-	}
+	a.spawn(func() { h.watchGate(ctx, a) })
 }
 
 // lookAround reads from the kernel, once a second and at the start, what the
@@ -249,11 +278,18 @@ func (h *hostParts) lookAround(ctx context.Context, a *Agent) {
 
 // watchGate tells when somebody else changed the firewall's table of ours.
 func (h *hostParts) watchGate(ctx context.Context, a *Agent) {
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	var tampered <-chan fence.Tampering
 	for {
+		if f := h.firewall(); f != nil {
+			tampered = f.Tampered()
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case t := <-h.fence.Tampered():
+		case <-look.C:
+		case t := <-tampered:
 			a.post(func(l *loop) { l.conditions.put(cluster.GateFlushed, fmt.Sprintf("%+v", t)) })
 		}
 	}
@@ -299,7 +335,8 @@ func (h *hostParts) proveWriting(ctx context.Context, a *Agent) {
 		case <-tick.C:
 		}
 		r, _ := h.hands.situation()
-		if r.Primary != a.Config.Node || r.Phase != cluster.PhaseSteady || !h.process.Alive() {
+		serves := r.Phase == cluster.PhaseSteady || r.Phase == cluster.PhasePromoting
+		if r.Primary != a.Config.Node || !serves || !h.process.Alive() {
 			since = 0
 			a.post(func(l *loop) { l.cannotWrite = "" })
 			continue
@@ -335,14 +372,32 @@ func (h *hostParts) recordEvents(ctx context.Context, a *Agent) {
 	}
 }
 
-// close removes what Baton put on the host: a clean stop leaves nothing.
+// harmless reports that the server cannot take writes without the gate: it was
+// read back as read-only just now, or there is no process.
+func (h *hostParts) harmless(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	o, err := h.database.Observe(ctx)
+	if err == nil {
+		return o.Server.ReadOnly
+	}
+	_, listens := h.process.find(ctx)
+	return !listens && !h.process.Alive()
+}
+
+// close removes what Baton put on the host: a clean stop leaves nothing but a
+// gate that is still needed.
 func (h *hostParts) close(ctx context.Context) error {
 	var errs []error
 	if h.set != nil {
 		errs = append(errs, h.set.Drop(ctx), h.set.Close())
 	}
-	if h.fence != nil {
-		errs = append(errs, h.fence.Remove(ctx))
+	if f := h.firewall(); f != nil && h.harmless(ctx) {
+		errs = append(errs, f.Remove(ctx))
+	} else if f != nil {
+		// Whoever stops this agent must not open the port to a writable server:
+		// the gate stays, and its timers run.
+		f.Leave()
 	}
 	if h.database != nil {
 		errs = append(errs, h.database.Close())

@@ -67,6 +67,7 @@ type loop struct {
 	endpoints cluster.Epoch
 	cutAt     gtid.Set
 	cutFor    []cluster.NodeName // whose cut cutAt was read after
+	unsure    uint64             // the reading from which on a step that failed has surely had its effect or none
 	acted     cluster.Revision   // newest record that no step of an earlier one is on its way against
 	// cannotWrite says how writes have been failing for the hang limit.
 	cannotWrite string
@@ -133,6 +134,11 @@ func (l *loop) drain(events <-chan event) {
 
 func (l *loop) finished(f finished) {
 	l.lanes.finish(f, clock.Now())
+	if f.err != nil && f.step.Lane == reconcile.LaneServer {
+		// It may have taken effect all the same. The reading under way may be
+		// older than that; the one after it is not.
+		l.unsure = l.server.Reading + 2
+	}
 	if f.done != nil {
 		f.done(l)
 	}
@@ -164,7 +170,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 		l.keeper.want(l.plan.Lease, l.board.recordRev)
 		wake = sooner(wake, l.lanes.want(ctx, l.plan.Steps, now))
 	}
-	if l.lanes.settled(l.plan.Steps) {
+	if l.lanes.settled(l.plan.Steps) && l.server.Reading >= l.unsure {
 		l.acted = l.board.recordRev
 	}
 	l.situation.set(l.board.record, in.Peers)

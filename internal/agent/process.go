@@ -36,6 +36,7 @@ type serverProcess struct {
 	appeared func()          // a new process listens
 
 	mu      sync.Mutex
+	looked  bool    // somebody has looked for it once
 	id      proc.ID // zero: none is known
 	alive   bool
 	stopped bool
@@ -67,6 +68,7 @@ func (p *serverProcess) find(ctx context.Context) (proc.ID, bool) {
 	id, err := proc.BySocket(call, p.socket)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.looked = true
 	p.unclear = err != nil && (errors.Is(err, syscall.EAGAIN) || errors.Is(err, context.DeadlineExceeded))
 	if err != nil {
 		return proc.ID{}, false
@@ -111,6 +113,12 @@ func (p *serverProcess) set(k proc.Kind) {
 // Alive implements Process. A process that is exiting executes no statement any
 // more and does not count.
 func (p *serverProcess) Alive() bool {
+	p.mu.Lock()
+	looked := p.looked
+	p.mu.Unlock()
+	if !looked {
+		p.find(context.Background()) // bounded; an agent that has just started knows nothing yet
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.alive || p.unclear

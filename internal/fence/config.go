@@ -31,6 +31,12 @@ type GateConfig struct {
 	// adopted as it stands, with the lease that still runs in it.
 	Fresh bool
 
+	// Initial is the mode of a gate where there was none (empty: Closed), and
+	// Until the end of its lease if that is Leased. A running cluster is taken
+	// over without shutting its clients out for a moment.
+	Initial Mode
+	Until   cluster.Instant
+
 	// plain leaves the owner flag away, as on kernels before 6.9. For tests.
 	plain bool
 }

@@ -17,6 +17,7 @@
 package fence
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func Open(ctx context.Context, cfg GateConfig, log *slog.Logger) (*Gate, error) 
 		table:    TableName(cfg.Cluster),
 		log:      log.With("table", TableName(cfg.Cluster)),
 		flags:    nftTableOwner | nftTablePersist,
-		want:     wanted{mode: Closed},
+		want:     wanted{mode: cmp.Or(cfg.Initial, Closed), until: cfg.Until},
 		tampered: make(chan Tampering, 16),
 	}
 	if cfg.plain {
@@ -118,7 +119,10 @@ func (g *Gate) takeInHand(ctx context.Context) error {
 		return g.explain(ctx, "look for the table", err)
 	case info.present && info.owner != 0:
 		return fmt.Errorf("%w (netlink port %d, usually its process id)", ErrOwned, info.owner)
-	case info.present && !g.cfg.Fresh:
+	case info.present:
+		g.want.mode, g.want.until = Closed, 0
+	}
+	if info.present && !g.cfg.Fresh {
 		if err = g.adopt(ctx, info); err == nil {
 			return nil
 		}
@@ -242,4 +246,18 @@ func (g *Gate) Remove(ctx context.Context) (err error) {
 		return fmt.Errorf("remove gate %s: %w", g.table, err)
 	}
 	return nil
+}
+
+// Present reports whether this host has a gate of that cluster, whoever made it.
+func Present(ctx context.Context, clusterName string) (bool, error) {
+	nft, err := dialNetlink(unix.NETLINK_NETFILTER)
+	if err != nil {
+		return false, fmt.Errorf("look for the gate %s: %w (%w)", TableName(clusterName), ErrUnavailable, err)
+	}
+	defer nft.close()
+	info, err := findTable(ctx, nft, TableName(clusterName))
+	if err != nil {
+		return false, fmt.Errorf("look for the gate %s: %w (%w)", TableName(clusterName), ErrUnavailable, err)
+	}
+	return info.present, nil
 }

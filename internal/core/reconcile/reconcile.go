@@ -30,7 +30,12 @@ func Next(in Input) Plan {
 // it is until it is adopted.
 func noRecord(in Input, plan *Plan) {
 	plan.Waits = "there is no record yet"
-	if in.Host.Gate == GateMissing {
+	switch in.Host.Gate {
+	case "", GateMissing:
+		return
+	case GateOpenLeased:
+		// What is left of the lease of the agent before this one: the kernel
+		// ends it, unless the record lets this one renew it first.
 		return
 	}
 	readersGate(in, plan)
