@@ -106,7 +106,7 @@ func (l *lanes) start(ctx context.Context, s reconcile.Step) {
 			span.End(timeline.OK, "")
 			l.log.Info("step done", "step", s.String(), "epoch", s.Epoch, "took", took)
 		case abandoned:
-			span.End(timeline.Failed, "not wanted any more")
+			span.End(timeline.OK, "ended early: not wanted any more")
 		default:
 			span.End(timeline.Failed, err.Error())
 			l.log.Warn("step failed, will be tried again", "step", s.String(), "epoch", s.Epoch, "took", took, "err", err)

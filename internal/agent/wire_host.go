@@ -140,18 +140,19 @@ func (v *vipOf) Bind(ctx context.Context, until cluster.Instant, members map[str
 	v.probed = nil
 	v.mu.Unlock()
 	report, err := v.Set.Bind(ctx, vip.Claim{Until: until, Members: members, Probed: probed})
-	var duplicate, foreign string
+	var foreign string
 	for _, a := range report {
 		v.log.Debug("bind an address", "address", a.Address, "outcome", a.Outcome, "probe", a.Probe, "add", a.Add, "route", a.Route, "announce", a.Announce, "err", a.Err)
 		switch a.Reason {
 		case cluster.AddressDuplicate:
-			duplicate = a.Address.String() + " is still answered for by " + string(a.Node) + " (" + a.Owner.String() + "), whose reign is over"
+			// Expected while its kernel still holds it: it is muted, or its end
+			// there is near. The announcements go on.
+			v.log.Warn("a node whose reign is over still answers for an address", "address", a.Address.String(), "node", a.Node, "mac", a.Owner.String())
 		case cluster.AddressForeign:
 			foreign = a.Address.String() + " is used by " + a.Owner.String() + ", which is no node of this cluster"
 		}
 	}
 	v.blame(cluster.AddressForeign, foreign)
-	v.blame(cluster.AddressDuplicate, duplicate)
 	return err
 }
 

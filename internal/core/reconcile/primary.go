@@ -70,7 +70,7 @@ func prepared(in Input, plan *Plan) bool {
 		return true
 	}
 	wait := CommitsWait(r, in.Settings)
-	if in.Host.Bound < in.Host.Addresses && in.Host.Done[ProbeAddresses] != r.Epoch {
+	if in.Host.Bound < in.Host.Addresses && in.Host.Done[ProbeAddresses]+1 < r.Epoch {
 		plan.add(LaneAddress, Step{Kind: ProbeAddresses, Epoch: r.Epoch})
 	}
 	switch {

@@ -189,9 +189,9 @@ func TestNext(t *testing.T) {
 		"a held node serves nobody and receives nothing": {replicaOf(own(func(f *cluster.Fact) { f.Held = "errant" })), "gate-close stop-replication", 0},
 
 		// Replicas.
-		"an election: the replica promises":         {replicaOf(phase(cluster.PhaseElecting, 6, "", "db1")), "promise", 0},
-		"an election: it has promised":              {replicaOf(phase(cluster.PhaseElecting, 6, "", "db1"), own(func(f *cluster.Fact) { f.Promise = &cluster.Promise{Epoch: 6, Start: "s1"} })), "", 0},
-		"its server restarted, so it promises anew": {replicaOf(phase(cluster.PhaseElecting, 6, "", "db1"), own(func(f *cluster.Fact) { f.Promise = &cluster.Promise{Epoch: 6, Start: "s0"} })), "promise", 0},
+		"an election: the replica promises":         {replicaOf(phase(cluster.PhaseElecting, 6, "", "db1")), "probe-addresses promise", 0},
+		"an election: it has promised":              {replicaOf(phase(cluster.PhaseElecting, 6, "", "db1"), own(func(f *cluster.Fact) { f.Promise = &cluster.Promise{Epoch: 6, Start: "s1"} })), "probe-addresses", 0},
+		"its server restarted, so it promises anew": {replicaOf(phase(cluster.PhaseElecting, 6, "", "db1"), own(func(f *cluster.Fact) { f.Promise = &cluster.Promise{Epoch: 6, Start: "s0"} })), "probe-addresses promise", 0},
 		"a new primary: what was received is applied before it follows": {replicaOf(phase(cluster.PhasePromoting, 6, "db3", "db1"),
 			func(in *Input) { in.Record.Required = position("0-1-103") }, server(func(s *cluster.ServerFact) { s.Replica.Received = position("0-1-103") })), "apply 0-1-103", 0},
 		"it does not acknowledge, though the record counts on it":                                   {replicaOf(server(func(s *cluster.ServerFact) { s.Replica.SemiSync = false })), "semi-replica on", 0},
@@ -207,7 +207,7 @@ func TestNext(t *testing.T) {
 		"the candidate of a handoff applies the final position": {replicaOf(phase(cluster.PhaseHandoff, 6, "db1", ""), func(in *Input) {
 			in.Record.Candidate = "db2"
 			in.Peers["db1"] = cluster.Fact{Drained: &cluster.Position{Epoch: 6, At: position("0-1-110")}}
-		}), "apply 0-1-110", 0},
+		}), "probe-addresses apply 0-1-110", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan := Next(tt.in)

@@ -102,6 +102,7 @@ func release(in Input, plan *Plan) {
 
 // promise takes part in the election, once per epoch and life of the server.
 func promise(in Input, plan *Plan) {
+	probeEarly(in, plan)
 	srv := in.Own.Server
 	switch p := in.Own.Promise; {
 	case srv.State != cluster.ServerUp:
@@ -114,11 +115,22 @@ func promise(in Input, plan *Plan) {
 	}
 }
 
+// probeEarly asks for an owner of the addresses while it is not decided yet who
+// gets them: waiting for the answer takes longer than the promotion.
+func probeEarly(in Input, plan *Plan) {
+	if in.Host.Bound < in.Host.Addresses && in.Host.Done[ProbeAddresses] != in.Record.Epoch {
+		plan.add(LaneAddress, Step{Kind: ProbeAddresses, Epoch: in.Record.Epoch})
+	}
+}
+
 // handoffSecondary lets the candidate report at once that it has applied the
 // final position; the others go on as they are.
 func handoffSecondary(in Input, plan *Plan) {
 	r := in.Record
 	p := in.Peers[r.Primary]
+	if in.Self == r.Candidate {
+		probeEarly(in, plan)
+	}
 	if in.Self != r.Candidate || p.Drained == nil || p.Drained.Epoch != r.Epoch {
 		return
 	}
