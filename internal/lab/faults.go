@@ -54,7 +54,7 @@ func Faults() []Fault {
 		{Name: "store-loss", Stops: true, Help: "the store's members do not reach each other; servers and clients do",
 			inject: cut(func(*Lab, string) network.Cut { return network.TCPPort(PeerPort) }), heal: (*Lab).mend},
 		{Name: "store-leader", Help: "the host of the store's leader is gone; it is not the primary",
-			inject: (*Lab).cutPower, heal: (*Lab).boot},
+			inject: (*Lab).cutPowerOfStoreLeader, heal: (*Lab).boot},
 		{Name: "replica-restart", Moves: true, Help: "the server is killed, and a replica's server is restarted while it promises",
 			inject: (*Lab).killAndRestartReplica, heal: (*Lab).StartServer},
 		{Name: "switchover", Moves: true, Help: "no fault: a planned switch to another node",
@@ -109,7 +109,7 @@ func (l *Lab) setBroken(all []Broken) error {
 // Target is the host that a fault hits when none is named.
 func (l *Lab) Target(ctx context.Context, f Fault) (string, error) {
 	if f.Name == "store-leader" {
-		return l.storeLeader(ctx)
+		return l.replicaOtherThan(ctx, "")
 	}
 	return l.Primary(ctx)
 }

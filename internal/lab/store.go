@@ -3,6 +3,13 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/store"
+	"github.com/baton-db/baton/internal/store/embed"
 )
 
 // storeLeader is the node whose member leads the store. The agents look at the
@@ -21,4 +28,25 @@ func (l *Lab) storeLeader(ctx context.Context) (leader string, err error) {
 		return errors.New("no agent knows who leads the store")
 	})
 	return leader, err
+}
+
+// cutPowerOfStoreLeader makes a host lead the store and cuts its power. The
+// agents would soon have the leadership follow the primary again.
+func (l *Lab) cutPowerOfStoreLeader(ctx context.Context, node string) error {
+	leader, err := l.storeLeader(ctx)
+	if err != nil {
+		return err
+	}
+	socket := embed.Options{Cluster: clusterName, Self: cluster.NodeName(leader), RunDir: filepath.Dir(l.ControlSocket(leader))}.Socket()
+	e, err := store.Dial(store.DialOptions{Endpoints: []string{"unix://" + socket}})
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := e.MoveLeader(ctx, node); err != nil {
+		return fmt.Errorf("have %s lead the store: %w", node, err)
+	}
+	return l.cutPower(ctx, node)
 }

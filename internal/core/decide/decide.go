@@ -97,6 +97,9 @@ func electing(w World, now cluster.Instant) Outcome {
 	if len(promised) == 0 {
 		return stay(cluster.AwaitingPromises, "no node has promised yet")
 	}
+	if until := w.PhaseAt.Add(w.Settings.PromiseWait); now < until && !w.Record.Force && w.blamelessStillSilent(promised, now) {
+		return stay(cluster.AwaitingPromises, fmt.Sprintf("%s lost its lease through no fault of its own and may promise, too", w.Record.Previous)).wake(until)
+	}
 	if w.Record.Acks().K == 0 && !w.Record.Force {
 		if until, more := w.morePromises(promised, now); more {
 			return stay(cluster.AwaitingPromises, "more nodes may promise").wake(until)
@@ -125,6 +128,17 @@ func electing(w World, now cluster.Instant) Outcome {
 	o := swap(next, w.Record.Reason, w.Record.Detail).because(cluster.PromisesIn, detail)
 	o.Choice = &choice
 	return o
+}
+
+// blamelessStillSilent reports that the primary before is well, is not to blame
+// for the end of its reign (the store was away), and has not promised yet.
+// Without waiting for it the role would move although nothing is wrong there.
+// That it said it is fenced shows that it lived when its lease had ended.
+func (w World) blamelessStillSilent(promised []cluster.NodeName, now cluster.Instant) bool {
+	p := w.Record.Previous
+	f := w.fact(p)
+	return p != "" && !slices.Contains(w.Record.Failed, p) && !slices.Contains(promised, p) &&
+		w.alive(p, now) && f.Fenced+1 >= w.Record.Epoch && f.Fenced > 0 && f.Held == ""
 }
 
 // morePromises reports, for an asynchronous cluster, whether a living replica

@@ -113,6 +113,12 @@ func TestNext(t *testing.T) {
 			newWorld(electingAfterDb1, promise("db2", "0-1-100"), promise("db3", "0-1-100")), want{cluster.PhasePromoting, 6, "db2", cluster.PromisesIn}},
 		"the old primary's own promise is enough": {
 			newWorld(electingAfterDb1, promise("db1", "0-1-100"), record(func(r *cluster.Record) { r.Failed = nil })), want{cluster.PhasePromoting, 6, "db1", cluster.PromisesIn}},
+		"the old primary is well and not to blame, so its promise is waited for": {
+			newWorld(electingAfterDb1, promise("db2", "0-1-100"), promise("db3", "0-1-100"), fact("db1", func(f *cluster.Fact) { f.Fenced = 5 }),
+				record(func(r *cluster.Record) { r.Failed = nil })), want{why: cluster.AwaitingPromises}},
+		"the old primary is to blame, so nobody waits for its promise": {
+			newWorld(electingAfterDb1, promise("db2", "0-1-100"), promise("db3", "0-1-100"), fact("db1", func(f *cluster.Fact) { f.Fenced = 5 })),
+			want{cluster.PhasePromoting, 6, "db2", cluster.PromisesIn}},
 		"a promise for an earlier epoch is none": {
 			newWorld(electingAfterDb1, promise("db2", "0-1-100"), promise("db3", "0-1-100"),
 				fact("db3", func(f *cluster.Fact) { f.Promise.Epoch = 5 })), want{why: cluster.AwaitingPromises}},
