@@ -72,8 +72,12 @@ func TestSwitchoverUnderLoad(t *testing.T) {
 				t.Fatal(err)
 			}
 			sound(t, v)
-			if len(v.Connects.Failed) != 0 {
-				t.Errorf("connects failed: %v", v.Connects.Failed)
+			// A connection that the old primary had accepted and that is reset
+			// before its greeting is a session that ended, not a failed connect:
+			// the client knows at once and comes back.
+			delete(v.Connects.Failed, load.Reset)
+			if len(v.Connects.Failed) != 0 || v.Connects.Slow != 0 {
+				t.Errorf("connects failed: %v, %d took a second or more", v.Connects.Failed, v.Connects.Slow)
 			}
 			if len(v.Servers) != 2 {
 				t.Errorf("writes were acknowledged by %v, want two servers", v.Servers)
