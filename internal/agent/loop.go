@@ -241,7 +241,7 @@ func (l *loop) world(now cluster.Instant) decide.World {
 	}
 	w.Lease.HeardAt = back
 	if why, bad := l.board.unreadable[recordKey]; bad {
-		w.Record.Schema = cluster.Schema + 1
+		w.Record.Schema, w.RecordRev = cluster.Schema+1, max(w.RecordRev, 1) // there is one: nothing is to be founded
 		l.log.Debug("the record cannot be read", "why", why)
 	}
 	return w
@@ -293,6 +293,10 @@ func (l *loop) sayWhy() {
 // sawRecord takes in a record from the watch or from the own swap.
 func (l *loop) sawRecord(r cluster.Record, rev cluster.Revision) {
 	before := l.board.record
+	if r.Epoch < l.board.newest {
+		l.unreadable(recordKey, fmt.Errorf("it is of epoch %d, and this node has seen epoch %d: the store was wiped, or restored from an old copy; if that is meant, stop all agents and remove %s from each node's state directory", r.Epoch, l.board.newest, memoryFile))
+		return
+	}
 	if !l.board.sawRecord(r, rev, clock.Now()) {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/decide"
 	"github.com/baton-db/baton/internal/core/gtid"
 	"github.com/baton-db/baton/internal/core/lease"
 	"github.com/baton-db/baton/internal/core/reconcile"
@@ -114,5 +115,22 @@ func TestAHostWithoutAFirewallCutsNobody(t *testing.T) {
 	h.join(&Agent{Options: Options{Config: c, Log: l.log}}, l)
 	if !l.host.NoCut {
 		t.Error("the loop does not know that this host cannot cut anybody off")
+	}
+}
+
+// TestAStoreThatWasWipedIsNotBelieved: a record of an epoch before one that this
+// node has seen is no news, and nothing is decided on it.
+func TestAStoreThatWasWipedIsNotBelieved(t *testing.T) {
+	l := reviewed()
+	l.hearing, l.kick = &hearing{}, func() {}
+	l.board = newBoard()
+	l.board.newest = 7
+	l.sawRecord(cluster.Record{Schema: cluster.Schema, Epoch: 1, Phase: cluster.PhaseSteady, Primary: "db2"}, 3)
+	if l.board.recordRev != 0 || l.board.unreadable[recordKey] == "" {
+		t.Fatalf("the record was taken in (revision %d), or nothing was said: %q", l.board.recordRev, l.board.unreadable[recordKey])
+	}
+	l.hearing.heard(clock.Now(), time.Second)
+	if out := decide.Next(l.world(clock.Now()), clock.Now()); out.Next != nil || out.Why != cluster.NewerSchema {
+		t.Errorf("something was decided: %+v", out)
 	}
 }
