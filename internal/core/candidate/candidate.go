@@ -45,8 +45,9 @@ type Election struct {
 	// are up, then nothing acknowledged can be on the others alone, and those
 	// cannot hold the election up. Without quorums every promise counts.
 	Quorums []cluster.AckQuorum
-	OldSite string   // of the primary that is replaced
-	Sites   []string // in order of preference
+	Old     cluster.NodeName // the primary that is replaced
+	OldSite string           // its site
+	Sites   []string         // in order of preference
 	Wanted  cluster.NodeName
 	// Planned says that the primary lives and will hand off: nobody has
 	// promised, and the one chosen will be given everything.

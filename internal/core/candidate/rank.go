@@ -22,6 +22,7 @@ func (f *field) rank(a, b *runner) (order int, by cluster.Reason, detail string)
 		by      cluster.Reason
 		compare func(*field, *runner, *runner) (int, string)
 	}{
+		{cluster.PassedMove, (*field).compareByReign},
 		{cluster.PassedSite, (*field).compareBySite},
 		{cluster.PassedPreference, (*field).compareByPreference},
 		{cluster.PassedIncomplete, (*field).compareByCompleteness},
@@ -33,6 +34,19 @@ func (f *field) rank(a, b *runner) (order int, by cluster.Reason, detail string)
 		}
 	}
 	return 0, cluster.PassedName, ""
+}
+
+// compareByReign puts the primary before first: if it can be chosen at all it
+// lost its reign through no fault of its own, and moving the role would trouble
+// its clients for nothing. One that failed never gets here beside another.
+func (f *field) compareByReign(a, b *runner) (int, string) {
+	rank := func(r *runner) int {
+		if r.Node.Name == f.election.Old && !r.Failed {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Compare(rank(a), rank(b)), fmt.Sprintf("%s was primary before and is well", f.election.Old)
 }
 
 // compareBySite puts the old primary's site first, then the sites in their

@@ -71,6 +71,7 @@ const (
 	PassedFailed      Reason = "failed-before" // failed already in this switch
 	PassedServerDown  Reason = "server-down"   // its server does not answer
 	PassedIncomplete  Reason = "lacks-transactions"
+	PassedMove        Reason = "no-need-to-move" // the primary before is well and not to blame
 	PassedSite        Reason = "farther-site"
 	PassedPreference  Reason = "less-preferred"
 	PassedBehind      Reason = "more-to-apply"

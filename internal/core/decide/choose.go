@@ -27,7 +27,7 @@ func Preview(w World, wanted cluster.NodeName, now cluster.Instant) (candidate.C
 }
 
 func (w World) election(old, wanted cluster.NodeName, planned bool, now cluster.Instant) candidate.Election {
-	e := candidate.Election{Sites: w.Sites, Wanted: wanted, Planned: planned, Force: w.Record.Force, Quorums: w.quorums()}
+	e := candidate.Election{Sites: w.Sites, Old: old, Wanted: wanted, Planned: planned, Force: w.Record.Force, Quorums: w.quorums()}
 	if n, ok := w.Settings.Node(old); ok {
 		e.OldSite = n.Site
 	}

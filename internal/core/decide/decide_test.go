@@ -116,6 +116,9 @@ func TestNext(t *testing.T) {
 		"the old primary is well and not to blame, so its promise is waited for": {
 			newWorld(electingAfterDb1, promise("db2", "0-1-100"), promise("db3", "0-1-100"), fact("db1", func(f *cluster.Fact) { f.Fenced = 5 }),
 				record(func(r *cluster.Record) { r.Failed = nil })), want{why: cluster.AwaitingPromises}},
+		"the old primary is well and promised like the others: the role stays": {
+			newWorld(electingAfterDb1, promise("db1", "0-1-100"), promise("db2", "0-1-100"), promise("db3", "0-1-100"), record(func(r *cluster.Record) { r.Failed, r.Previous = nil, "db3" })),
+			want{cluster.PhasePromoting, 6, "db3", cluster.PromisesIn}},
 		"the old primary is to blame, so nobody waits for its promise": {
 			newWorld(electingAfterDb1, promise("db2", "0-1-100"), promise("db3", "0-1-100"), fact("db1", func(f *cluster.Fact) { f.Fenced = 5 })),
 			want{cluster.PhasePromoting, 6, "db2", cluster.PromisesIn}},
