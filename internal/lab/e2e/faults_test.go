@@ -107,7 +107,9 @@ func TestFaultsOfTheStoreMoveNothing(t *testing.T) {
 					t.Fatal(err)
 				}
 				sound(t, v)
-				if v.Servers[before] != v.Acknowledged {
+				// When the whole store was away, two members may find each other
+				// again before the primary's does: then the role moves, rightly.
+				if !f.Stops && v.Servers[before] != v.Acknowledged {
 					t.Errorf("%s was primary and well, yet writes went to %v", before, v.Servers)
 				}
 				t.Logf("longest time without an acknowledgement: %.0f ms", v.OutageMS)
