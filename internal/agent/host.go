@@ -177,7 +177,7 @@ func (h *hostParts) openServer(a *Agent) error {
 		return err
 	}
 	h.database = server
-	h.process = &serverProcess{socket: own.Socket, start: own.Start, mayKill: own.KillHung, log: a.Log,
+	h.process = &serverProcess{socket: own.Socket, start: own.Start, mayKill: own.KillHung, every: lookEvery(a.settings.Lease), log: a.Log,
 		noticed: func(k proc.Kind) { a.post(func(l *loop) { l.sawProcess(k) }) }, appeared: func() { h.observer.kick() }}
 	h.observer = &observer{read: h.read, process: h.process, every: a.settings.Renew, hang: a.settings.Hang, log: a.Log,
 		report: func(s cluster.ServerFact) { a.post(func(l *loop) { l.observed(s) }) }, kicks: make(chan struct{}, 1),

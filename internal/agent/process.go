@@ -18,12 +18,15 @@ import (
 	"github.com/baton-db/baton/internal/realtime"
 )
 
-// Intervals at which the server's process is looked for while there is none,
-// and looked at while there is one.
-const (
-	lookForServer = 100 * time.Millisecond
-	lookAtServer  = 5 * time.Millisecond
-)
+// lookForServer is how often the server's process is looked for while there is
+// none.
+const lookForServer = 100 * time.Millisecond
+
+// lookEvery is how often a process is looked at that runs. Its end is told by
+// the kernel; only that a large one is on its way there, or was stopped, is
+// noticed by looking. That costs processor time for ever and gains at most one
+// interval, so it follows the lease: 5 ms of 750 ms, 13 ms of 2 s, 66 ms of 10 s.
+func lookEvery(lease time.Duration) time.Duration { return max(lease/150, 5*time.Millisecond) }
 
 // serverProcess finds the server's process by its socket, again after every
 // restart, and notices at once when it dies.
@@ -31,6 +34,7 @@ type serverProcess struct {
 	socket   string
 	start    []string
 	mayKill  bool
+	every    time.Duration // between two looks at the process
 	log      *slog.Logger
 	noticed  func(proc.Kind) // something happened to the process
 	appeared func()          // a new process listens
@@ -79,7 +83,7 @@ func (p *serverProcess) find(ctx context.Context) (proc.ID, bool) {
 
 // watch follows one process until it is gone.
 func (p *serverProcess) watch(ctx context.Context, id proc.ID) {
-	events, err := proc.Watch(ctx, id, lookAtServer)
+	events, err := proc.Watch(ctx, id, p.every)
 	if err != nil {
 		p.log.Warn("watch the server's process", "pid", id.PID, "err", err)
 		p.set(proc.Gone)

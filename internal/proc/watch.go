@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -57,30 +60,51 @@ func Watch(ctx context.Context, id ID, every time.Duration) (<-chan Event, error
 	if every <= 0 {
 		every = DefaultEvery
 	}
-	w := &watcher{id: id, pidfd: fd, statFD: statFD, events: make(chan Event, 8)}
-	go w.run(ctx, every)
+	w := &watcher{id: id, statFD: statFD, events: make(chan Event, 8), ended: make(chan struct{})}
+	end, err := pollable(fd, "pidfd")
+	if err == nil {
+		w.pidfd = end
+		w.clock, err = newTicks(every)
+	}
+	if err != nil {
+		w.close()
+		return nil, fmt.Errorf("watch process %v: %w", id, err)
+	}
+	go w.run(ctx)
 	return w.events, nil
 }
 
 type watcher struct {
 	id     ID
-	pidfd  int
+	pidfd  *os.File
+	clock  *ticks
 	statFD int
 	buf    [1024]byte
 	last   Kind
 	events chan Event
+	ended  chan struct{} // closed once the pidfd tells the end
 }
 
-func (w *watcher) run(ctx context.Context, every time.Duration) {
+func (w *watcher) close() {
+	if w.pidfd != nil {
+		_ = w.pidfd.Close() // nothing was written to it
+	}
+	if w.clock != nil {
+		w.clock.close()
+	}
+	unix.Close(w.statFD)
+}
+
+func (w *watcher) run(ctx context.Context) {
 	defer close(w.events)
-	defer unix.Close(w.statFD)
-	defer unix.Close(w.pidfd)
-	wait := unix.Timespec{} // the first look waits for nothing
+	defer w.close()
+	var waiting sync.WaitGroup
+	waiting.Go(w.awaitEnd)
+	defer waiting.Wait()
+	defer func() { _ = w.pidfd.SetReadDeadline(longAgo()) }() // ends awaitEnd
+	defer context.AfterFunc(ctx, w.clock.stop)()
 	for ctx.Err() == nil {
-		kind := Gone
-		if !w.ended(wait) {
-			kind = w.look()
-		}
+		kind := w.look()
 		if kind != w.last {
 			w.last = kind
 			select {
@@ -91,20 +115,36 @@ func (w *watcher) run(ctx context.Context, every time.Duration) {
 		if kind == Gone {
 			return
 		}
-		wait = unix.NsecToTimespec(every.Nanoseconds())
+		w.clock.wait()
 	}
 }
 
-// ended waits for the end of the process, which only the pidfd knows.
-func (w *watcher) ended(wait unix.Timespec) bool {
-	fds := []unix.PollFd{{Fd: int32(w.pidfd), Events: unix.POLLIN}}
-	n, err := unix.Ppoll(fds, &wait, nil)
-	return err == nil && n > 0
+// awaitEnd waits for the end of the process, which only the pidfd knows, or for
+// the end of the watch.
+func (w *watcher) awaitEnd() {
+	conn, err := w.pidfd.SyscallConn()
+	if err != nil {
+		return // closed, which happens only after this has returned
+	}
+	err = conn.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Ppoll(fds, &unix.Timespec{}, nil)
+		return err == nil && n > 0
+	})
+	if err == nil {
+		close(w.ended)
+		w.clock.stop()
+	}
 }
 
-// look reads what the kernel says of a process that has not ended.
+// look reads what the kernel says of the process.
 func (w *watcher) look() Kind {
-	n, err := unix.Pread(w.statFD, w.buf[:], 0)
+	select {
+	case <-w.ended:
+		return Gone
+	default:
+	}
+	n, err := w.readStat()
 	if err != nil {
 		return Exiting // ESRCH: the main thread has been reaped, the pidfd follows
 	}
@@ -118,4 +158,14 @@ func (w *watcher) look() Kind {
 		return Stopped
 	}
 	return Running
+}
+
+// readStat reads the state without telling the Go runtime: the kernel answers
+// from memory in some microseconds, and telling would wake another thread.
+func (w *watcher) readStat() (int, error) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_PREAD64, uintptr(w.statFD), uintptr(unsafe.Pointer(&w.buf[0])), uintptr(len(w.buf)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
