@@ -49,16 +49,29 @@ func counts[K ~string](n map[K]int) string {
 func newLabBenchCommand(e *env, o *lab.Options) *cobra.Command {
 	var faults []string
 	var runs int
+	var idle idleOptions
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure the outage that clients see, fault by fault",
 		Long: `Builds a lab of its own and runs each fault again and again under load: break,
 wait until clients write elsewhere, heal, wait until all replicas follow. With
--o json every fault is one object on one line.`,
-		Example: "  baton lab bench --fault crash --runs 10\n  baton lab bench --fault crash,power,switchover --runs 10 -o json\n  baton lab bench --fault partition --runs 3 --with keepalived",
+-o json every fault is one object on one line.
+
+With --idle nothing is broken: what each agent takes of its host is measured,
+the member of the store in it included, in several spans of --seconds.`,
+		Example: "  baton lab bench --fault crash --runs 10\n  baton lab bench --fault crash,power,switchover --runs 10 -o json\n  baton lab bench --fault partition --runs 3 --with keepalived\n  baton lab bench --idle --profile balanced --seconds 20",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if runs < 1 {
 				return usage("--runs %d: use one or more", runs)
+			}
+			if idle.seconds < 1 {
+				return usage("--seconds %d: use one or more", idle.seconds)
+			}
+			if idle.on {
+				if cmd.Flags().Changed("fault") {
+					return usage("--idle breaks nothing: use it without --fault")
+				}
+				return e.benchIdle(cmd.Context(), *o, runs, idle)
 			}
 			var wanted []lab.Fault
 			for _, name := range faults {
@@ -73,6 +86,9 @@ wait until clients write elsewhere, heal, wait until all replicas follow. With
 	}
 	cmd.Flags().StringSliceVar(&faults, "fault", []string{"crash"}, "`faults` to measure, in this order")
 	cmd.Flags().IntVar(&runs, "runs", 10, "runs of each")
+	cmd.Flags().BoolVar(&idle.on, "idle", false, "measure what each agent costs while nothing happens")
+	cmd.Flags().IntVar(&idle.seconds, "seconds", 10, "with --idle: `length` of each run")
+	cmd.Flags().BoolVar(&idle.load, "load", false, "with --idle: clients write meanwhile")
 	shapeFlags(cmd, o)
 	withFlag(cmd, o)
 	cmd.Flags().Lookup("with").Usage = "who moves the primary: baton, or keepalived as the yardstick"

@@ -114,7 +114,7 @@ type Result struct {
 	Verdicts      []Verdict `json:"verdicts"`
 }
 
-// A Range is of milliseconds.
+// A Range is of milliseconds, or of what its field says.
 type Range struct {
 	Min    float64 `json:"min"`
 	Median float64 `json:"median"`
@@ -173,7 +173,9 @@ func (r *Result) add(v Verdict) {
 
 // rangeOf is the smallest, the middle and the largest value; of an even number
 // of values the middle is the mean of two.
-func rangeOf(all []Verdict, value func(Verdict) float64) Range {
+func rangeOf(all []Verdict, value func(Verdict) float64) Range { return middle(all, value) }
+
+func middle[T any](all []T, value func(T) float64) Range {
 	values := make([]float64, 0, len(all))
 	for _, v := range all {
 		values = append(values, value(v))
