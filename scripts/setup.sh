@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes a machine ready for `make demo`, `make test` or `make bench`: installs
 # exactly the packages that are missing and checks what cannot be installed.
-# It changes nothing else: a database server that an installation started is
-# stopped again, one that ran before is left alone.
+# It changes nothing else: a service that comes with a package installed here is
+# neither started nor enabled, one that was there before is left alone.
 #
 #   scripts/setup.sh build | demo | test | bench
 set -euo pipefail
@@ -26,10 +26,17 @@ check_go() {
 	local want have
 	want=$(awk '$1 == "go" { print $2; exit }' go.mod)
 	if ! command -v go >/dev/null; then
-		lack "no Go: install Go $want or newer, see https://go.dev/doc/install"
+		if [[ -x /usr/local/go/bin/go ]]; then
+			lack "Go is in /usr/local/go/bin, which is not on the PATH (sudo drops it): PATH=\$PATH:/usr/local/go/bin make $purpose"
+		else
+			lack "no Go: install Go $want or newer, see https://go.dev/doc/install"
+		fi
 		return
 	fi
-	have=$(go env GOVERSION)
+	if ! have=$(go env GOVERSION 2>&1); then # an older Go has tried to fetch what go.mod asks for
+		lack "Go cannot become the $want that go.mod asks for (${have//$'\n'/ }): see https://go.dev/doc/install"
+		return
+	fi
 	have=${have#go}
 	if [[ $(printf '%s\n%s\n' "$want" "${have%%[- ]*}" | sort -V | head -n1) != "$want" ]]; then
 		lack "Go $have is too old: go.mod asks for $want, see https://go.dev/doc/install"
@@ -51,11 +58,25 @@ programs() {
 # Programs for administrators are not on everybody's PATH.
 export PATH=$PATH:/usr/sbin:/sbin
 
+# Services that packages bring along.
+services() {
+	local package
+	for package in "$@"; do
+		case $package in
+		mariadb-server) echo mariadb ;;
+		keepalived) echo keepalived ;;
+		esac
+	done
+}
+
 install_missing() {
-	local pair missing=() service running=()
+	local pair missing=()
 	for pair in $(programs); do
 		command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 	done
+	if [[ $purpose == test && ! -e /usr/include/stdlib.h ]]; then
+		missing+=(libc6-dev) # the race detector is linked with it
+	fi
 	((${#missing[@]} == 0)) && return
 	mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 	if ! command -v apt-get >/dev/null; then
@@ -66,25 +87,64 @@ install_missing() {
 		lack "missing: ${missing[*]}; run this as root to install them"
 		return
 	fi
-	[[ " ${missing[*]} " == *" gcc "* ]] && missing+=(libc6-dev)
-	for service in mariadb keepalived; do
-		service "$service" status >/dev/null 2>&1 && running+=("$service")
-	done
 	echo "setup: installing ${missing[*]}"
-	export DEBIAN_FRONTEND=noninteractive
-	apt-get update -qq
-	apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-	for service in mariadb keepalived; do
-		if [[ " ${running[*]-} " != *" $service "* ]] && service "$service" status >/dev/null 2>&1; then
-			echo "setup: stopping $service, which the installation has started; a lab brings its own"
-			service "$service" stop
-		fi
+	keep_services_down
+	# A machine that has just been made may be busy with its first upgrades.
+	local apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+	export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+	if ! "${apt[@]}" update; then
+		lack "the lists of packages cannot be read anew (apt-get update, see above)"
+		return
+	fi
+	# Nothing of ours on its standard input: a package's script may read it.
+	if ! "${apt[@]}" install -y --no-install-recommends "${missing[@]}" </dev/null >"$apt_log" 2>&1; then
+		cat "$apt_log" >&2
+		lack "apt-get cannot install ${missing[*]} (see above)"
+		return
+	fi
+	local service
+	for service in $(services "${missing[@]}"); do
+		disable "$service"
 	done
+	start_services_again
+	for pair in $(programs); do
+		command -v "${pair%%:*}" >/dev/null || lack "the package ${pair##*:} is installed, but its program ${pair%%:*} is not there: reinstall it"
+	done
+}
+
+# What Debian's packages ask before they start a service.
+policy=/usr/sbin/policy-rc.d
+
+# Forbids it, unless the machine's owner has rules of his own.
+keep_services_down() {
+	[[ -e $policy ]] && return
+	printf '#!/bin/sh\n# %s\nexit 101\n' "$policy_mark" >"$policy"
+	chmod 755 "$policy"
+}
+
+policy_mark="made by baton's scripts/setup.sh; it is gone when that ends"
+
+start_services_again() {
+	if grep -qs "$policy_mark" "$policy"; then
+		rm -f "$policy"
+	fi
+}
+
+# A lab brings servers of its own: one that the system starts would only be in
+# the way, now or after the next boot.
+disable() {
+	update-rc.d "$1" disable >/dev/null 2>&1 || true
+	if service "$1" status >/dev/null 2>&1; then
+		echo "setup: stopping $1, which the installation has started"
+		service "$1" stop
+	fi
+	echo "setup: $1 came with a package; it is not started here (update-rc.d $1 enable; service $1 start)"
 }
 
 # --- kernel -------------------------------------------------------------------
 
 probe=baton-setup-$$
+probing=
 
 in_probe() { ip netns exec "$probe" "$@"; }
 
@@ -99,7 +159,12 @@ check_kernel() {
 		lack "the kernel, or this container, allows no network namespaces (CONFIG_NET_NS, CAP_SYS_ADMIN)"
 		return
 	fi
-	trap 'ip netns del "$probe"' EXIT
+	probing=yes
+	local said
+	if ! said=$(in_probe ip link set lo up 2>&1); then
+		lack "no program can be started in a network namespace (ip netns exec: ${said//$'\n'/ })"
+		return
+	fi
 	if ! ip -n "$probe" link add p0 type veth peer name p1 2>/dev/null || ! ip -n "$probe" link add b0 type bridge 2>/dev/null; then
 		lack "the kernel has no veth or no bridge (CONFIG_VETH, CONFIG_BRIDGE)"
 	fi
@@ -117,7 +182,6 @@ check_kernel() {
 
 # Whether sockets can be destroyed: one is made, and ss says what it destroyed.
 check_destroy() {
-	in_probe ip link set lo up
 	local destroyed
 	# shellcheck disable=SC2016 # perl's variables
 	destroyed=$(in_probe perl -MIO::Socket::INET -e '
@@ -126,6 +190,15 @@ check_destroy() {
 		print `ss -HtnK dst 127.0.0.1 dport = 3306 2>/dev/null`;' 2>/dev/null || true)
 	[[ -n $destroyed ]] || lack "the kernel cannot destroy sockets (CONFIG_INET_DIAG_DESTROY): clients of a fenced server would hang"
 }
+
+apt_log=$(mktemp)
+
+clean_up() {
+	start_services_again
+	rm -f "$apt_log"
+	[[ -z $probing ]] || ip netns del "$probe"
+}
+trap clean_up EXIT
 
 case $purpose in
 build | demo | test | bench) ;;

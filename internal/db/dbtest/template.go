@@ -82,7 +82,7 @@ func makeTemplate() (string, error) {
 
 func install(dir string) error {
 	args := []string{
-		"--no-defaults", "--datadir=" + dir, "--auth-root-authentication-method=socket", "--skip-test-db",
+		"--no-defaults", "--datadir=" + dir, "--auth-root-authentication-method=socket", "--skip-test-db", "--force", // a machine need not know its own name
 		"--innodb-log-file-size=4M", "--innodb-data-file-path=ibdata1:4M:autoextend", "--innodb-autoextend-increment=1",
 	}
 	out, err := exec.Command("mariadb-install-db", append(args, asUser()...)...).CombinedOutput()
