@@ -165,6 +165,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 
 	in.AckSilent = decide.AckSilent(l.ackSilent, l.settings, now)
 	l.plan = reconcile.Next(in)
+	l.forgetCuts(l.plan)
 	wake := now.Add(l.settings.Renew)
 	if l.mode == cluster.Active {
 		l.keeper.want(l.plan.Lease, l.board.recordRev)
@@ -236,7 +237,7 @@ func (l *loop) world(now cluster.Instant) decide.World {
 	w := decide.World{
 		Self: l.self, Config: l.config, Settings: l.settings, Sites: l.sites,
 		Record: l.board.record, RecordRev: l.board.recordRev, PhaseAt: l.board.phaseAt, Lease: l.board.lease,
-		Facts: l.board.facts, Views: l.board.views, Requests: l.board.asked(),
+		Facts: l.knownFacts(), Views: l.board.views, Requests: l.board.asked(),
 		StoreSilent: silent, HeardAt: back, Wall: time.Now().Unix(),
 	}
 	w.Lease.HeardAt = back
@@ -245,6 +246,28 @@ func (l *loop) world(now cluster.Instant) decide.World {
 		l.log.Debug("the record cannot be read", "why", why)
 	}
 	return w
+}
+
+// knownFacts are the newest facts. What the own one says of cuts counts only for
+// as long as they stand: a node may acknowledge again before that is published.
+func (l *loop) knownFacts() map[cluster.NodeName]decide.Seen[cluster.Fact] {
+	own, published := l.board.facts[l.self]
+	if !published {
+		return l.board.facts
+	}
+	facts := maps.Clone(l.board.facts)
+	own.Value.AckCut = slices.DeleteFunc(slices.Clone(own.Value.AckCut), func(n cluster.NodeName) bool { return !slices.Contains(l.cutFor, n) })
+	facts[l.self] = own
+	return facts
+}
+
+// forgetCuts notes before it is done that nodes are to be let in again.
+func (l *loop) forgetCuts(plan reconcile.Plan) {
+	for _, s := range plan.Steps {
+		if s.Kind == reconcile.Uncut {
+			l.cutFor = without(l.cutFor, s.Nodes...)
+		}
+	}
 }
 
 // silenceLimit is how long the store may be quiet before nothing is concluded

@@ -134,3 +134,24 @@ func TestAStoreThatWasWipedIsNotBelieved(t *testing.T) {
 		t.Errorf("something was decided: %+v", out)
 	}
 }
+
+// TestACutThatIsBeingUndoneTakesNobodyOutOfTheRecord: db3 is let in again, and the
+// fact that says so is not in the store yet. db3 may acknowledge meanwhile.
+func TestACutThatIsBeingUndoneTakesNobodyOutOfTheRecord(t *testing.T) {
+	l := reviewed()
+	l.hearing = &hearing{}
+	now := clock.Now()
+	l.hearing.heard(now, time.Second)
+	l.cutAt, l.cutFor = gtid.MustParse("0-1-50"), []cluster.NodeName{"db3"}
+	own := l.own()
+	own.Serving = 5
+	l.board.sawFact("db1", own, 60, now)
+	l.board.sawFact("db2", cluster.Fact{Server: cluster.ServerFact{Executed: gtid.MustParse("0-1-50")}}, 61, now)
+	if out := decide.Next(l.world(now), now); out.Why != cluster.AckLeft || out.Next == nil {
+		t.Fatalf("a cut that stands: db3 leaves; got %s %q", out.Why, out.Detail)
+	}
+	l.forgetCuts(reconcile.Plan{Steps: []reconcile.Step{{Kind: reconcile.Uncut, Nodes: []cluster.NodeName{"db3"}}}})
+	if out := decide.Next(l.world(now), now); out.Next != nil {
+		t.Errorf("db3 leaves the record while the gate lets it in: %s", out.Detail)
+	}
+}

@@ -134,6 +134,21 @@ func (q AckQuorum) Missing(promised []NodeName) []NodeName {
 	return missing
 }
 
+// Without returns those who are left when gone leave the set, and whether they
+// may leave: the others hold everything until at, the position that was read
+// after the gone ones were cut off. Whether an empty set will do is another
+// question.
+func (q AckQuorum) Without(gone []NodeName, at gtid.Set, held func(NodeName) gtid.Set) (rest []NodeName, may bool) {
+	rest = slices.DeleteFunc(slices.Clone(q.Members), func(m NodeName) bool { return slices.Contains(gone, m) })
+	hold := 0
+	for _, m := range rest {
+		if held(m).Contains(at) {
+			hold++
+		}
+	}
+	return rest, hold >= min(q.K, len(rest))
+}
+
 // Acks returns the present reign's rule; the zero value if there is none.
 func (r Record) Acks() AckQuorum {
 	if len(r.Quorums) == 0 {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
 )
 
 // joinLag is how many transactions a replica may lack when it enters the ack
@@ -36,17 +37,11 @@ func removeAck(w World, q cluster.AckQuorum) Outcome {
 	if len(cut) == 0 || own.CutAt.IsZero() {
 		return Outcome{} // the position of the cut is not known: reconcile cuts anew
 	}
-	rest := slices.DeleteFunc(slices.Clone(q.Members), func(m cluster.NodeName) bool { return slices.Contains(cut, m) })
+	rest, may := q.Without(cut, own.CutAt, func(m cluster.NodeName) gtid.Set { return w.fact(m).Server.Held() })
 	if len(rest) == 0 && w.Settings.Alone == cluster.AloneWait {
 		return Outcome{}
 	}
-	hold := 0
-	for _, m := range rest {
-		if w.fact(m).Server.Held().Contains(own.CutAt) {
-			hold++
-		}
-	}
-	if len(rest) > 0 && hold < min(q.K, len(rest)) {
+	if !may {
 		return stay(cluster.AckLeft, fmt.Sprintf("%s cannot leave the ack set before %s holds what it acknowledged", list(cut), list(rest)))
 	}
 	next := w.Record

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
 )
 
 // primary: the record names this host. It gets there in the order: hold what
@@ -197,9 +198,10 @@ func keepAckSet(in Input, plan *Plan) {
 		}
 	}
 	members := r.Acks().Members
-	if in.Settings.Alone == cluster.AloneWait && !slices.ContainsFunc(members, func(m cluster.NodeName) bool {
+	lastOnes := in.Settings.Alone == cluster.AloneWait && !slices.ContainsFunc(members, func(m cluster.NodeName) bool {
 		return !slices.Contains(cut, m) && !slices.Contains(in.Host.Cut, m)
-	}) {
+	})
+	if lastOnes {
 		// The last ones stay: commits wait for them.
 		cut = slices.DeleteFunc(cut, func(n cluster.NodeName) bool { return slices.Contains(members, n) })
 	}
@@ -209,7 +211,13 @@ func keepAckSet(in Input, plan *Plan) {
 	}
 	var uncut []cluster.NodeName
 	for _, n := range in.Host.Cut {
-		if slices.Contains(members, n) || r.Joining == n {
+		if slices.Contains(members, n) {
+			if lastOnes && !leaving(in) {
+				uncut = append(uncut, n) // commits wait for it, whichever of them comes first
+			}
+			continue
+		}
+		if r.Joining == n {
 			continue
 		}
 		// It may come back once it says, under this very record, that its
@@ -221,6 +229,18 @@ func keepAckSet(in Input, plan *Plan) {
 	if len(uncut) > 0 {
 		plan.add(LaneGate, Step{Kind: Uncut, Nodes: uncut})
 	}
+}
+
+// leaving reports that the members that were cut off are about to leave the
+// record: decide.removeAck goes by the same rule. Until then their gate stays
+// shut, for what they acknowledged after the cut nobody else would be asked for.
+func leaving(in Input) bool {
+	cut := slices.DeleteFunc(slices.Clone(in.Own.AckCut), func(n cluster.NodeName) bool { return !slices.Contains(in.Host.Cut, n) })
+	if len(cut) == 0 || in.Own.CutAt.IsZero() {
+		return false
+	}
+	rest, may := in.Record.Acks().Without(cut, in.Own.CutAt, func(n cluster.NodeName) gtid.Set { return in.Peers[n].Server.Held() })
+	return may && len(rest) > 0
 }
 
 // fenceUnlessDone fences a primary that must not go on, once.

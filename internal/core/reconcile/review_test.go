@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -124,5 +125,44 @@ func TestAReignDoesNotGoOnWithAnotherLifeOfTheServer(t *testing.T) {
 	}
 	if plan := Next(back("s1")); plan.Lease != 5 || plan.Has(Fence) {
 		t.Errorf("the same life goes on, got %v", plan.Steps)
+	}
+}
+
+// TestAnAbandonedRemovalReopensTheGate: with `alone: wait` db3 fell silent and was
+// cut, and before db2 had received what db3 had acknowledged, db2 died too. Commits
+// wait for either of them: db3 is back, and the gate is all that keeps it away.
+func TestAnAbandonedRemovalReopensTheGate(t *testing.T) {
+	has := func(at string) change {
+		return func(in *Input) {
+			in.Peers["db2"] = cluster.Fact{Server: cluster.ServerFact{State: cluster.ServerStopped, Executed: position(at)}}
+		}
+	}
+	cut := func(silent ...cluster.NodeName) change {
+		return func(in *Input) {
+			in.Settings.Alone, in.AckSilent = cluster.AloneWait, silent
+			in.Host.Cut, in.Own.AckCut, in.Own.CutAt = []cluster.NodeName{"db3"}, []cluster.NodeName{"db3"}, position("0-1-100")
+		}
+	}
+	for name, tt := range map[string]struct {
+		in    Input
+		steps string
+	}{
+		"nobody is left who could acknowledge, and db2 lacks something: the removal is abandoned": {primaryOf(cut("db2", "db3"), has("0-1-99")), "uncut-replica db3"},
+		"it goes on being abandoned although the cut is not counted any more":                     {primaryOf(cut("db2", "db3"), has("0-1-99"), own(func(f *cluster.Fact) { f.AckCut = nil })), "uncut-replica db3"},
+		"db2 has everything, so db3 leaves the record first":                                      {primaryOf(cut("db2", "db3"), has("0-1-100")), ""},
+		"db2 acknowledges and is about to have everything: db3 stays cut":                         {primaryOf(cut("db3"), has("0-1-99")), ""},
+		"where the primary may go on alone, db2 is cut off too and both leave": {primaryOf(cut("db2", "db3"), has("0-1-99"), func(in *Input) {
+			in.Settings.Alone = cluster.AloneContinue
+		}), "cut-replica db2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var steps []string
+			for _, s := range Next(tt.in).Steps {
+				steps = append(steps, s.String())
+			}
+			if got := strings.Join(steps, ", "); got != tt.steps {
+				t.Errorf("got %q, want %q", got, tt.steps)
+			}
+		})
 	}
 }
