@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/baton-db/baton/internal/api"
+	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/timeline"
 )
@@ -63,15 +64,34 @@ func (a *Agent) Forget(ctx context.Context, id string) error {
 	return s.DeleteRequest(ctx, id)
 }
 
+// For how long after a switch the nodes may add to the history, and how often it
+// is read at other times.
+const (
+	historyGrows  = 30 * time.Second
+	historyAnyway = time.Minute
+)
+
 // watchStore looks at the store from outside of what is stored: who leads it,
-// and which switch was the last one.
+// and which switch was the last one. The whole history is read for that, so only
+// when it may have grown: nodes add to it for a while after a switch.
 func (a *Agent) watchStore(ctx context.Context) {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
+	var epoch cluster.Epoch
+	var grows, read cluster.Instant
 	for {
 		call, cancel := context.WithTimeout(ctx, time.Second)
-		looks, last := a.store.looks(call), a.lastSwitch(ctx)
+		looks := a.store.looks(call)
 		cancel()
+		r, _ := a.loop.situation.get()
+		now := clock.Now()
+		if r.Epoch != epoch || r.Phase != cluster.PhaseSteady {
+			epoch, grows = r.Epoch, now.Add(historyGrows)
+		}
+		var last *api.LastSwitch
+		if now <= grows || now.Sub(read) >= historyAnyway {
+			last, read = a.lastSwitch(ctx), now
+		}
 		a.post(func(l *loop) {
 			l.storeLooks = looks
 			if last != nil {

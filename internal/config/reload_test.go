@@ -154,7 +154,7 @@ func TestReload(t *testing.T) {
 func TestReloadTakesNothingThatIsImpossibleWithWhatStays(t *testing.T) {
 	// Alone each file is right; the new ack_leave with the old lease is not.
 	before := mustParse(t, good+"timing: {lease: 4s}\n")
-	after := mustParse(t, good+"timing: {lease: 1s, ack_leave: 2s}\nstore: {election: 250ms}\n")
+	after := mustParse(t, good+"timing: {lease: 1s, ack_leave: 2s}\nstore: {heartbeat: 50ms, election: 250ms}\n")
 	next, taken, refused := Reload(before, after)
 	if next != before || len(taken) > 0 || len(refused) != len(Diff(before, after)) {
 		t.Fatalf("taken %v, refused %v", taken, refused)

@@ -46,7 +46,7 @@ func storeKeys() []Key {
 	return []Key{
 		key("store.peer_port", Integer).byDefault("7480").between("1", "65535").of("TCP port").
 			doc("Embedded store: the port on which the nodes' members talk to each other, with mutual TLS. Open it between the nodes."),
-		key("store.heartbeat", Duration).byProfile("20ms", "50ms", "100ms").between("5ms", "5s").
+		key("store.heartbeat", Duration).byProfile("20ms", "100ms", "100ms").between("5ms", "5s").
 			doc("Embedded store: how often its leader shows that it lives. At least the round trip between two nodes."),
 		key("store.election", Duration).byProfile("200ms", "500ms", "1s").between("50ms", "50s").
 			doc("Embedded store: how long its leader may be silent before the others elect one. At least five heartbeats."),
