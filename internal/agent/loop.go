@@ -16,6 +16,7 @@ import (
 	"github.com/baton-db/baton/internal/core/decide"
 	"github.com/baton-db/baton/internal/core/gtid"
 	"github.com/baton-db/baton/internal/core/reconcile"
+	"github.com/baton-db/baton/internal/health"
 	"github.com/baton-db/baton/internal/proc"
 	"github.com/baton-db/baton/internal/timeline"
 )
@@ -309,8 +310,21 @@ func (l *loop) sayWhy() {
 	}
 	l.saidWhy = l.outcome.Why
 	if l.outcome.Why != cluster.Nothing {
-		l.log.Info("nothing is decided now", "why", l.outcome.Why, "detail", l.outcome.Detail, "phase", l.board.record.Phase, "epoch", l.board.record.Epoch)
+		l.log.Log(context.Background(), loudness(l.outcome.Why), "nothing is decided now", "why", l.outcome.Why, "detail", l.outcome.Detail, "phase", l.board.record.Phase, "epoch", l.board.record.Epoch)
 	}
+}
+
+// loudness is the level at which a reason for doing nothing is logged. What is
+// awaited in every switch stays quiet, however grave it would be if it lasted.
+func loudness(why cluster.Reason) slog.Level {
+	if waits(why) {
+		return slog.LevelInfo
+	}
+	switch row, _ := health.Explain(why); row.Severity {
+	case health.Critical, health.Warning:
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
 }
 
 // sawRecord takes in a record from the watch or from the own swap.

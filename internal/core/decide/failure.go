@@ -3,6 +3,7 @@ package decide
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 )
@@ -99,14 +100,22 @@ func limits(w World, f failed, now cluster.Instant) Outcome {
 	}
 	recent := past(w.Record.Switches, w.Wall)
 	if n := len(recent); !f.closed && n > 0 && w.Wall-recent[n-1] < int64(w.Settings.CoolDown.Seconds()) {
-		return stay(cluster.CoolingDown, fmt.Sprintf("the last failover was %d s ago, cool-down is %s; otherwise: %s, %s", w.Wall-recent[n-1], w.Settings.CoolDown, f.why, f.detail)).
-			wake(now.Add(w.Settings.Beat))
+		why := fmt.Sprintf("the last failover was %d s ago and the cool-down is %s", w.Wall-recent[n-1], w.Settings.CoolDown)
+		return heldBack(cluster.CoolingDown, f, why, recent[n-1]+int64(w.Settings.CoolDown.Seconds())).wake(now.Add(w.Settings.Beat))
 	}
-	if limit := w.Settings.MaxPerHour; limit > 0 && len(withinHour(recent, w.Wall)) >= limit {
-		return stay(cluster.TooManyFailovers, fmt.Sprintf("%d automatic failovers within the last hour; otherwise: %s, %s", limit, f.why, f.detail)).
-			wake(now.Add(w.Settings.Beat))
+	hour, limit := withinHour(recent, w.Wall), w.Settings.MaxPerHour
+	if n := len(hour); limit > 0 && n >= limit {
+		why := fmt.Sprintf("there were %d automatic failovers within the last hour and the limit is %d", n, limit)
+		return heldBack(cluster.TooManyFailovers, f, why, hour[n-limit]+3600).wake(now.Add(w.Settings.Beat))
 	}
 	return Outcome{}
+}
+
+// heldBack says in words what is held, until when it holds by itself, and how a
+// person releases it. The time is wall clock, as the limits are.
+func heldBack(why cluster.Reason, f failed, because string, until int64) Outcome {
+	return stay(why, fmt.Sprintf("held until %s, or until somebody runs `baton failover`: %s (%s), and %s",
+		time.Unix(until, 0).UTC().Format(time.RFC3339), f.detail, f.why, because))
 }
 
 // past returns the times that were written by a clock that is not far ahead of

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -266,5 +267,42 @@ func TestANodeThatOnlyObservesTakesNoPart(t *testing.T) {
 	only := record(func(r *cluster.Record) { r.Quorums[0].Members = []cluster.NodeName{"db2"} })
 	if out := Next(newWorld(from("db1"), only, observes("db3")), noon); out.Next != nil {
 		t.Errorf("a node that will never promise enters the ack set: %s", out.Detail)
+	}
+}
+
+// TestWhatIsHeldSaysUntilWhenAndWhatReleasesIt: a person who looks at a cluster
+// that does not fail over must not have to read the manual.
+func TestWhatIsHeldSaysUntilWhenAndWhatReleasesIt(t *testing.T) {
+	hung := []change{fact("db1", func(f *cluster.Fact) { f.Server.State = cluster.ServerHung }), sees("db2", cluster.Down, "db1")}
+	gone := []change{leaseSeen(time.Hour)}
+	switches := func(at ...int64) change { return record(func(r *cluster.Record) { r.Switches = at }) }
+	wall := func(at int64) change { return func(w *World) { w.Wall = at } }
+	for name, tt := range map[string]struct {
+		world World
+		why   cluster.Reason
+		says  string
+	}{
+		"the cool-down of a minute after the failover of 13:46:10": {newWorld(append(hung, switches(999_970), wall(999_971))...),
+			cluster.CoolingDown, "until 1970-01-12T13:47:10Z"},
+		"the cool-down is over: it acts by itself": {newWorld(append(hung, switches(999_970), wall(1_000_030))...), cluster.PrimaryHung, ""},
+		"the limit holds until the first of three is an hour old": {newWorld(append(gone, switches(999_000, 999_100, 999_200))...),
+			cluster.TooManyFailovers, "until 1970-01-12T14:30:00Z"},
+		"of four, it is the second that must be an hour old": {newWorld(append(gone, switches(998_000, 999_000, 999_100, 999_200))...),
+			cluster.TooManyFailovers, "until 1970-01-12T14:30:00Z"},
+		"the hour is over: it acts by itself": {newWorld(append(gone, switches(999_000, 999_100, 999_200), wall(1_002_600))...), cluster.LeaseExpired, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := Next(tt.world, noon)
+			if out.Why != tt.why || !strings.Contains(out.Detail, tt.says) {
+				t.Fatalf("got %s %q, want %s and %q", out.Why, out.Detail, tt.why, tt.says)
+			}
+			if tt.says != "" && !strings.Contains(out.Detail, "baton failover") {
+				t.Errorf("it does not say what releases it: %q", out.Detail)
+			}
+		})
+	}
+	limited := append(gone, switches(999_000, 999_100, 999_200), asked(cluster.Request{Kind: cluster.RequestFailover, By: "alice"}))
+	if out := Next(newWorld(limited...), noon); out.Next == nil || len(out.Next.Switches) != 3 {
+		t.Errorf("a person may always ask for it, and it does not count: %s %s", out.Why, out.Detail)
 	}
 }
