@@ -242,16 +242,11 @@ func (h *hands) writeMarker(ctx context.Context, epoch cluster.Epoch) (deed, err
 	return func(l *loop) { l.marked = epoch }, nil
 }
 
-// ensureSchema makes Baton's schema on the primary, over the server lane's
-// session and so between its steps.
+// ensureSchema makes Baton's schema on the primary, beside the server lane: the
+// first change waits for an acknowledgement, and the server must be able to be
+// told other things meanwhile.
 func (h *hands) ensureSchema(ctx context.Context) error {
-	h.sql.Lock()
-	defer h.sql.Unlock()
-	session, err := h.openSession(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to the server: %w", err)
-	}
-	if err := session.EnsureSchema(ctx); err != nil {
+	if err := h.database.EnsureSchema(ctx); err != nil {
 		return fmt.Errorf("make baton's schema: %w", err)
 	}
 	return nil

@@ -43,6 +43,10 @@ type Server interface {
 	// is acknowledged as the server's settings ask for. Calling it again
 	// commits again. It needs no session, because it may wait for long.
 	WriteMarker(ctx context.Context, epoch cluster.Epoch, node cluster.NodeName) error
+	// EnsureSchema creates Baton's schema, as a replicated change, on a writable
+	// primary. Like the marker it may wait for an acknowledgement, and holds up
+	// no session meanwhile.
+	EnsureSchema(ctx context.Context) error
 
 	// RecordEvents notes in Baton's schema which scheduled events this server,
 	// the primary, has enabled: a replica knows them all as disabled. It writes
@@ -144,9 +148,6 @@ type Serving interface {
 	// KillClients ends all sessions but replication's and Baton's own.
 	KillClients(ctx context.Context) (killed int, err error)
 
-	// EnsureSchema creates Baton's schema, as a replicated change. It must be
-	// called on a writable primary.
-	EnsureSchema(ctx context.Context) error
 	// EnableEvents enables the scheduled events that the primary before had
 	// enabled, as a replicated change, on the new, writable primary. Events of
 	// which nobody recorded whether they were enabled are left alone and

@@ -129,7 +129,7 @@ func (n *node) promote() {
 		if err := s.SetReadOnly(ctx, false, time.Second); err != nil {
 			return err
 		}
-		return s.EnsureSchema(ctx)
+		return n.db.EnsureSchema(ctx)
 	})
 	n.Exec(n.t, "CREATE DATABASE IF NOT EXISTS app", "CREATE TABLE IF NOT EXISTS app.t (v INT PRIMARY KEY) ENGINE=InnoDB")
 }

@@ -32,26 +32,27 @@ var tables = [...]string{
 	) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='Baton: scheduled events of the primary'`,
 }
 
-// EnsureSchema implements db.Serving. It runs under the writer's account, which
-// read_only binds.
-func (s *session) EnsureSchema(ctx context.Context) error {
-	return s.step(ctx, "create Baton's schema", func() error {
-		// Looked at first: CREATE … IF NOT EXISTS is a transaction of its own
-		// even where it creates nothing.
-		n, err := s.link.value(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ? AND table_name IN ('epochs', 'probe', 'events')", db.Schema)
-		if err != nil || int(number(n)) == len(tables) {
-			return err
-		}
-		l, err := s.server.dialer(s.server.config.Writer, false)(ctx)
-		if err != nil {
-			return refusal(err.Error())
-		}
-		defer l.close()
-		for _, q := range append([]string{"CREATE DATABASE IF NOT EXISTS " + db.Schema}, tables[:]...) {
-			if err := l.exec(ctx, q); err != nil {
-				return fmt.Errorf("%.40s…: %w", q, inOurWords(err))
-			}
-		}
+// EnsureSchema implements db.Server. It runs under the writer's account, which
+// read_only binds, on a connection of its own.
+func (s *Server) EnsureSchema(ctx context.Context) error {
+	l, err := s.dialer(s.config.Writer, false)(ctx)
+	if err != nil {
+		return fmt.Errorf("create Baton's schema: %w", inOurWords(err))
+	}
+	defer l.close()
+	// Looked at first: CREATE … IF NOT EXISTS is a transaction of its own even
+	// where it creates nothing.
+	n, err := l.value(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ? AND table_name IN ('epochs', 'probe', 'events')", db.Schema)
+	if err != nil {
+		return fmt.Errorf("look for Baton's schema: %w", inOurWords(err))
+	}
+	if int(number(n)) == len(tables) {
 		return nil
-	})
+	}
+	for _, q := range append([]string{"CREATE DATABASE IF NOT EXISTS " + db.Schema}, tables[:]...) {
+		if err := l.exec(ctx, q); err != nil {
+			return fmt.Errorf("create Baton's schema (%.40s…): %w", q, inOurWords(err))
+		}
+	}
+	return nil
 }
