@@ -213,9 +213,18 @@ func (l *loop) own() cluster.Fact {
 		Schema: cluster.Schema, Node: l.self, Agent: l.agent, Mode: l.mode, Config: l.config, Build: l.build,
 		Epoch: l.board.record.Epoch, RecordRev: l.acted, Server: l.server,
 		Promise: l.promise, Fenced: l.fenced, Drained: l.drained, Muted: l.muted, Marked: l.marked, Endpoints: l.endpoints,
-		Gate: string(l.host.Gate), AckCut: l.cutFor, CutAt: l.cutAt, Addresses: l.addresses, MACs: l.macs, Realtime: l.realtime,
+		Gate: l.gateShown(), AckCut: l.cutFor, CutAt: l.cutAt, Addresses: l.addresses, MACs: l.macs, Realtime: l.realtime,
 		Errant: l.divergence.Errant, Held: l.divergence.Held(),
 	}
+}
+
+// gateShown is the gate as people see it. One that only remembers what was asked
+// of it is none.
+func (l *loop) gateShown() string {
+	if l.host.NoCut {
+		return string(reconcile.GateMissing)
+	}
+	return string(l.host.Gate)
 }
 
 // compose completes the own fact with what follows from the whole input.

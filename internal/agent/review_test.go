@@ -116,6 +116,11 @@ func TestAHostWithoutAFirewallCutsNobody(t *testing.T) {
 	if !l.host.NoCut {
 		t.Error("the loop does not know that this host cannot cut anybody off")
 	}
+	l.sawGate(GateState{Mode: reconcile.GateOpenLeased}) // what the stand-in remembers
+	l.assess(l.own())
+	if c, is := l.conditions[cluster.GateMissing]; !is || l.own().Gate != string(reconcile.GateMissing) {
+		t.Errorf("nobody is told that there is no gate: condition %+v, gate %q", c, l.own().Gate)
+	}
 }
 
 // TestAStoreThatWasWipedIsNotBelieved: a record of an epoch before one that this
