@@ -117,24 +117,49 @@ func (h *hands) fence(ctx context.Context, epoch cluster.Epoch) (deed, error) {
 		h.log.Info("client sockets destroyed", "count", n, "epoch", epoch)
 		return err
 	})
-	if err := h.vip.Mute(ctx); err != nil {
-		h.log.Warn("mute the addresses", "err", err)
-	}
-	if err := h.timed(timeline.StepReadOnly, func() error { return h.silenceServer(ctx) }); err != nil {
-		return nil, err
+	withdrawn := make(chan error, 1)
+	go func() { withdrawn <- h.withdraw(ctx) }()
+	silenced := h.timed(timeline.StepReadOnly, func() error { return h.silenceServer(ctx) })
+	withdrawal := <-withdrawn
+	if silenced != nil {
+		return nil, errors.Join(silenced, withdrawal)
 	}
 	state, err := h.gate.State(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the gate back: %w", err)
 	}
 	bound, muted := h.lookAtAddresses(ctx)
+	if withdrawal == nil && len(bound) > 0 && !muted {
+		withdrawal = fmt.Errorf("%v are still announced although they were muted", bound)
+	}
+	// Clients cannot write here any more, and others may know; that an address
+	// is still announced is an error all the same, so that it is tried again.
 	return func(l *loop) {
 		l.sawGate(state)
 		l.sawAddresses(bound, muted)
 		l.fenced = max(l.fenced, epoch)
 		l.promise, l.drained = nil, nil
 		l.kick()
-	}, nil
+	}, withdrawal
+}
+
+// withdrawTime bounds one attempt to withdraw the addresses.
+const withdrawTime = time.Second
+
+// withdraw stops announcing the addresses. Muted they would still refuse who
+// connects; where that cannot be had they are dropped.
+func (h *hands) withdraw(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, withdrawTime)
+	defer cancel()
+	err := h.vip.Mute(ctx)
+	if err == nil {
+		return nil
+	}
+	h.log.Warn("mute the addresses; they are dropped instead", "err", err)
+	if dropping := h.vip.Drop(ctx); dropping != nil {
+		return errors.Join(fmt.Errorf("mute the addresses: %w", err), fmt.Errorf("drop the addresses: %w", dropping))
+	}
+	return nil
 }
 
 // fenceSQL is how long the SQL of a fence may take before the server is killed.

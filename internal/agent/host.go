@@ -180,7 +180,7 @@ func (h *hostParts) openServer(a *Agent) error {
 	h.process = &serverProcess{socket: own.Socket, start: own.Start, mayKill: own.KillHung, every: lookEvery(a.settings.Lease), log: a.Log,
 		noticed: func(k proc.Kind) { a.post(func(l *loop) { l.sawProcess(k) }) }, appeared: func() { h.observer.kick() }}
 	h.observer = &observer{read: h.read, process: h.process, every: a.settings.Renew, hang: a.settings.Hang, log: a.Log,
-		report: func(s cluster.ServerFact) { a.post(func(l *loop) { l.observed(s) }) }, kicks: make(chan struct{}, 1),
+		report: func(s cluster.ServerFact) { a.post(func(l *loop) { l.observed(s) }) }, kicks: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		window: 3*a.settings.Renew + a.settings.Renew/2}
 	h.hands = &hands{self: c.Node, settings: a.settings, log: a.Log, timeline: a.recorder,
 		database: server, process: h.process, observe: h.observer.observe, hung: h.observer.hung,

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +25,9 @@ type observer struct {
 	log     *slog.Logger
 	kicks   chan struct{}
 
-	mu       sync.Mutex // one reading at a time
+	// turn is held by the one reading that is under way. Whoever waits for it
+	// gives up with its own context: a fence must not wait for a server that hangs.
+	turn     chan struct{}
 	last     cluster.ServerFact
 	answered cluster.Instant // when a reading was last answered; 0: never
 	reading  uint64
@@ -81,8 +82,12 @@ func (o *observer) run(ctx context.Context) {
 // observe reads the server once and reports what it looks like now. The error
 // is that of the reading; what follows from it is in the fact.
 func (o *observer) observe(ctx context.Context) (cluster.ServerFact, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	select {
+	case o.turn <- struct{}{}:
+		defer func() { <-o.turn }()
+	case <-ctx.Done():
+		return cluster.ServerFact{}, ctx.Err()
+	}
 	if ctx.Err() != nil {
 		return cluster.ServerFact{}, ctx.Err()
 	}

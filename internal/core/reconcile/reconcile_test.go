@@ -182,6 +182,10 @@ func TestNext(t *testing.T) {
 			func(in *Input) { in.PhaseAt = noon.Add(-2 * time.Second) }), "release promise", 0},
 		"after a planned switch it mutes and lets readers stay": {primaryOf(phase(cluster.PhasePromoting, 7, "db2", "db1"), taken(6), func(in *Input) { in.Record.Planned, in.Record.Required = true, position("0-1-100") },
 			server(func(s *cluster.ServerFact) { s.ReadOnly, s.SemiSrc.Enabled = true, false })), "mute gate-read-only follow db2", 0},
+		"after a planned switch it cannot mute, and drops the addresses in the end": {primaryOf(phase(cluster.PhaseSteady, 7, "db2", "db1"), func(in *Input) {
+			in.Lease = lease.Held{}
+			in.Record.Planned, in.Record.Required, in.Host.Gate, in.PhaseAt = true, position("0-1-100"), GateOpenRead, noon.Add(-2*time.Second)
+		}, server(func(s *cluster.ServerFact) { s.ReadOnly, s.SemiSrc.Enabled = true, false })), "release follow db2", 0},
 		"after a planned switch a writable old primary is fenced": {primaryOf(phase(cluster.PhasePromoting, 7, "db2", "db1"), taken(6), func(in *Input) { in.Record.Planned = true }), "fence", 0},
 		"a returned primary with more than the new one has does not follow": {replicaOf(serves("db1", 5), server(func(s *cluster.ServerFact) {
 			s.Replica, s.Executed = cluster.ReplicaFact{}, position("0-1-100,0-2-103")

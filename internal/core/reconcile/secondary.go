@@ -86,13 +86,14 @@ func release(in Input, plan *Plan) {
 		}
 		return
 	}
-	if !in.Host.Muted {
+	giveUp := in.PhaseAt.Add(in.Settings.Lease)
+	if !in.Host.Muted && in.Now < giveUp {
 		plan.add(LaneAddress, Step{Kind: Mute, Epoch: in.Record.Epoch})
+		plan.wake(giveUp)
 		return
 	}
 	p := in.Peers[in.Record.Primary]
 	taken := in.Record.Primary != "" && p.Serving == in.Record.Epoch && len(p.Addresses) >= in.Host.Addresses
-	giveUp := in.PhaseAt.Add(in.Settings.Lease)
 	if taken || in.Now >= giveUp {
 		plan.add(LaneAddress, Step{Kind: Release})
 		return
