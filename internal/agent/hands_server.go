@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -185,43 +184,6 @@ func (h *hands) setWritable(ctx context.Context, session db.Session, epoch clust
 		return errors.Join(errLeaseOver, session.SetReadOnly(ctx, true, h.lockWait()))
 	}
 	return nil
-}
-
-// drain waits for open transactions, for as long as the settings grant, then
-// turns the server read-only and reads the final position. A lock that does not
-// come leaves the server writable: the wait goes on until the handoff's limit.
-func (h *hands) drain(ctx context.Context, session db.Session, epoch cluster.Epoch) (deed, error) {
-	deadline := clock.Now().Add(h.settings.Drain)
-	every := time.NewTicker(5 * time.Millisecond)
-	defer every.Stop()
-	for clock.Now() < deadline {
-		open, err := session.OpenTransactions(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("look for open transactions: %w", err)
-		}
-		if !slices.ContainsFunc(open, func(t db.Transaction) bool { return t.Writes }) {
-			break
-		}
-		h.progressed(fmt.Sprintf("%d open transactions, the first of %s at %s", len(open), open[0].User, open[0].Host))
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-every.C:
-		}
-	}
-	err := h.timed(timeline.StepReadOnly, func() error { return session.SetReadOnly(ctx, true, h.lockWait()) })
-	if err != nil {
-		h.progressed(fmt.Sprintf("read-only does not come: %v", err))
-		return nil, fmt.Errorf("turn read-only: %w", err)
-	}
-	server, err := h.observe(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the final position: %w", err)
-	}
-	if !server.ReadOnly {
-		return nil, errors.New("the server is not read-only although it said so")
-	}
-	return func(l *loop) { l.drained = &cluster.Position{Epoch: epoch, At: server.Executed} }, nil
 }
 
 // writeMarker writes the first transaction of a reign. It returns when that is

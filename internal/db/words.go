@@ -94,6 +94,7 @@ type Source struct {
 
 // Transaction is one that is open on a server.
 type Transaction struct {
+	ID     string // unique while it is open
 	Thread uint64
 	User   string
 	Host   string

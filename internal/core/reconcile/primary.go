@@ -41,6 +41,13 @@ func primary(in Input, plan *Plan) {
 	if cut := strangers(in); len(cut) > 0 && r.Phase != cluster.PhaseHandoff {
 		plan.add(LaneGate, Step{Kind: Cut, Nodes: cut})
 	}
+	if r.Planned {
+		// It holds everything that its election was decided on, and the one before
+		// it is read-only: taking the lease beside the preparation saves a round
+		// trip. A candidate that may still turn out not to hold it all takes the
+		// lease last, so that nobody has to wait for its end.
+		plan.Lease = r.Epoch
+	}
 	if !prepared(in, plan) {
 		return
 	}
@@ -101,6 +108,11 @@ func prepared(in Input, plan *Plan) bool {
 		// One step over one connection: a server that restarts in between
 		// comes back as it was configured, and the step begins again.
 		plan.add(LaneServer, Step{Kind: Promote, Epoch: r.Epoch, On: wait})
+		if r.Planned && srv.Replica.Started {
+			// One that is under way since the handoff goes on: cancelled, it would
+			// take the session with it.
+			plan.add(LaneServer, Step{Kind: StopReplication})
+		}
 		return false
 	}
 	return true
@@ -149,17 +161,6 @@ func serve(in Input, plan *Plan) {
 	} else if in.Host.Done[CarryEvents] != r.Epoch {
 		plan.add(LaneServer, Step{Kind: CarryEvents, Epoch: r.Epoch})
 	}
-}
-
-// handOver: drain, turn read-only, say what the final position is. The gate and
-// the addresses stay until the candidate serves.
-func handOver(in Input, plan *Plan) {
-	r := in.Record
-	if d := in.Own.Drained; d != nil && d.Epoch == r.Epoch {
-		plan.Waits = fmt.Sprintf("%s has to apply %s", r.Candidate, d.At)
-		return
-	}
-	plan.add(LaneServer, Step{Kind: Drain, Epoch: r.Epoch})
 }
 
 // strangers are the nodes whose server might acknowledge here although the record

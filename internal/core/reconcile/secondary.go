@@ -124,22 +124,6 @@ func probeEarly(in Input, plan *Plan) {
 	}
 }
 
-// handoffSecondary lets the candidate report at once that it has applied the
-// final position; the others go on as they are.
-func handoffSecondary(in Input, plan *Plan) {
-	r := in.Record
-	p := in.Peers[r.Primary]
-	if in.Self == r.Candidate {
-		probeEarly(in, plan)
-	}
-	if in.Self != r.Candidate || p.Drained == nil || p.Drained.Epoch != r.Epoch {
-		return
-	}
-	if !in.Own.Server.Executed.Contains(p.Drained.At) {
-		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: p.Drained.At})
-	}
-}
-
 // follow makes this server a replica of the primary.
 func follow(in Input, plan *Plan) {
 	r, srv := in.Record, in.Own.Server

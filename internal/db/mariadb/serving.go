@@ -85,7 +85,7 @@ func (s *session) SourceSemiSync(ctx context.Context, on bool, k int) error {
 // ten times a second.
 func (s *session) OpenTransactions(ctx context.Context) (open []db.Transaction, err error) {
 	err = s.step(ctx, "list open transactions", func() error {
-		got, err := s.link.query(ctx, `SELECT t.trx_mysql_thread_id AS id, p.user, p.host, p.command, p.info,
+		got, err := s.link.query(ctx, `SELECT t.trx_id AS trx, t.trx_mysql_thread_id AS id, p.user, p.host, p.command, p.info,
 			TIMESTAMPDIFF(SECOND, t.trx_started, NOW()) AS age, t.trx_rows_modified + t.trx_rows_locked > 0 AS writes
 			FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
 			WHERE p.user NOT IN ('system user', ?, ?) AND p.id <> CONNECTION_ID() ORDER BY t.trx_started`,
@@ -95,7 +95,7 @@ func (s *session) OpenTransactions(ctx context.Context) (open []db.Transaction, 
 		}
 		for _, row := range got {
 			open = append(open, db.Transaction{
-				Thread: number(row["id"]), User: row["user"], Host: row["host"],
+				ID: row["trx"] + "@" + row["id"], Thread: number(row["id"]), User: row["user"], Host: row["host"],
 				Age:    time.Duration(number(row["age"])) * time.Second,
 				Writes: isOn(row["writes"]), Idle: row["command"] == "Sleep", Query: row["info"],
 			})
