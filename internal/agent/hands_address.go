@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -27,7 +26,7 @@ func (h *hands) onAddresses(ctx context.Context, s reconcile.Step) (deed, error)
 		}
 	case reconcile.Release:
 		// The resets must leave before the address goes.
-		n, err := h.resetClients(ctx)
+		n, err := h.sockets.DestroyClients(ctx)
 		if err != nil {
 			h.log.Warn("reset the remaining clients", "err", err)
 		}
@@ -48,33 +47,6 @@ func (h *hands) onAddresses(ctx context.Context, s reconcile.Step) (deed, error)
 			l.muted = s.Epoch
 		}
 	}, nil
-}
-
-// connectGrace is how long a client that began to connect before it could know
-// better may take to get through, and to be reset like the others.
-const connectGrace = 100 * time.Millisecond
-
-// resetClients resets the clients that are left here although the address is at
-// another host by now: those that are in at once, those that are still
-// connecting once they are in. None of them has its connect fail.
-func (h *hands) resetClients(ctx context.Context) (int, error) {
-	every := time.NewTicker(2 * time.Millisecond)
-	defer every.Stop()
-	total := 0
-	for until := clock.Now().Add(connectGrace); clock.Now() < until; {
-		n, connecting, err := h.sockets.ResetGreeted(ctx)
-		total += n
-		if err != nil || connecting == 0 {
-			break // the rest does without the grace
-		}
-		select {
-		case <-ctx.Done():
-			return total, ctx.Err()
-		case <-every.C:
-		}
-	}
-	n, err := h.sockets.DestroyClients(ctx)
-	return total + n, err
 }
 
 // bind leads the clients here. The lease is looked at once more just before.

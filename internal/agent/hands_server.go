@@ -63,8 +63,7 @@ func (h *hands) inSession(ctx context.Context, session db.Session, s reconcile.S
 	case reconcile.SetReadOnly:
 		return nil, session.SetReadOnly(ctx, true, h.lockWait())
 	case reconcile.StopReplication:
-		_, err := session.StopReceiver(ctx)
-		return nil, err
+		return h.stopReplication(ctx, session, s.Node)
 	case reconcile.CarryEvents:
 		return h.carryEvents(ctx, session, s)
 	case reconcile.Drain:
@@ -136,6 +135,25 @@ func (h *hands) promise(ctx context.Context, session db.Session, epoch cluster.E
 		l.sawGate(state)
 		l.promise = &p
 	}, nil
+}
+
+// stopReplication stops receiving. A source that is named has its path blocked
+// first: the ending receiver connects to it once more, and behind clients that
+// all come back at the same time that takes long.
+func (h *hands) stopReplication(ctx context.Context, session db.Session, source cluster.NodeName) (deed, error) {
+	if source != "" {
+		if err := h.gate.Block(ctx, source); err != nil && !errors.Is(err, ErrNoGate) {
+			return nil, fmt.Errorf("block the path to %s: %w", source, err)
+		}
+	}
+	if _, err := session.StopReceiver(ctx); err != nil {
+		return nil, err
+	}
+	state, err := h.gate.State(ctx)
+	if err != nil && !errors.Is(err, ErrNoGate) {
+		return nil, fmt.Errorf("read the gate back: %w", err)
+	}
+	return func(l *loop) { l.sawGate(state) }, nil
 }
 
 // others are the data nodes but this one.

@@ -40,9 +40,6 @@ type Gate interface {
 // Sockets destroys client connections to the database port.
 type Sockets interface {
 	DestroyClients(ctx context.Context) (int, error)
-	// ResetGreeted destroys those that the server has let in, and returns how
-	// many are still connecting.
-	ResetGreeted(ctx context.Context) (reset, connecting int, err error)
 }
 
 // Addresses are the cluster's virtual addresses on this host.

@@ -79,10 +79,6 @@ func (s socketsOf) DestroyClients(ctx context.Context) (int, error) {
 	return fence.DestroyClientSockets(ctx, s.scope)
 }
 
-func (s socketsOf) ResetGreeted(ctx context.Context) (reset, connecting int, err error) {
-	return fence.ResetGreetedClients(ctx, s.scope)
-}
-
 // scopeOf says which traffic is the database's and which is between the nodes.
 func scopeOf(c *config.Config) fence.Scope {
 	self := c.Self()

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"unsafe"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -26,7 +25,6 @@ const (
 	diagMsgID    = 4  // its offset in an answer, struct inet_diag_msg
 	diagMsgLen   = 72
 	diagBytecode = 1 // INET_DIAG_REQ_BYTECODE
-	diagInfo     = 2 // INET_DIAG_INFO, struct tcp_info; wanted by bit diagInfo-1 of a request's idiag_ext
 )
 
 // liveStates are the states of connections that can be destroyed: all but
@@ -54,8 +52,6 @@ type diagSocket struct {
 	Socket
 	family byte
 	id     [diagIDLen]byte // goes back as it came, with the cookie that makes it unique
-	// sent is how many segments with data this host has sent on it.
-	sent uint32
 }
 
 // dumpSockets returns the TCP connections of one family with that port. IPv4
@@ -78,7 +74,7 @@ func dumpSockets(ctx context.Context, c *nlConn, fam byte, side diagSide, port u
 func dumpRequest(fam byte, side diagSide, port uint16) []byte {
 	const condLen = 12 // struct inet_diag_bc_op, struct inet_diag_hostcond without an address
 	b := make([]byte, diagReqLen, diagReqLen+4+condLen)
-	b[0], b[1], b[2] = fam, unix.IPPROTO_TCP, 1<<(diagInfo-1)
+	b[0], b[1] = fam, unix.IPPROTO_TCP
 	binary.NativeEndian.PutUint32(b[4:], liveStates)
 	b = binary.NativeEndian.AppendUint16(b, 4+condLen)
 	b = binary.NativeEndian.AppendUint16(b, diagBytecode)
@@ -101,24 +97,7 @@ func readDiag(body []byte) diagSocket {
 	}
 	s.Local = netip.AddrPortFrom(addr(4), binary.BigEndian.Uint16(s.id[0:]))
 	s.Remote = netip.AddrPortFrom(addr(20), binary.BigEndian.Uint16(s.id[2:]))
-	s.sent = dataSegmentsSent(body[diagMsgLen:])
 	return s
-}
-
-// dataSegmentsSent reads tcpi_data_segs_out from the attributes of an answer;
-// 0 if it is not there, as for a connection that is not established.
-func dataSegmentsSent(attributes []byte) uint32 {
-	const at = int(unsafe.Offsetof(unix.TCPInfo{}.Data_segs_out))
-	attrs, err := netlink.UnmarshalAttributes(attributes)
-	if err != nil {
-		return 0
-	}
-	for _, a := range attrs {
-		if a.Type == diagInfo && len(a.Data) >= at+4 {
-			return binary.NativeEndian.Uint32(a.Data[at:])
-		}
-	}
-	return 0
 }
 
 // destroyBatch is how many sockets go into one system call. The kernel works

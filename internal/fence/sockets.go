@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,35 +40,6 @@ func DestroyClientSockets(ctx context.Context, scope Scope) (int, error) {
 		return n, fmt.Errorf("destroy client sockets on ports %v (%d are): %w", scope.Ports, n, err)
 	}
 	return n, nil
-}
-
-// greeted is how many segments of data a server sends until a client knows that
-// it is let in: its greeting, and its answer to the client's.
-const greeted = 2
-
-// ResetGreetedClients is DestroyClientSockets for connections on which the
-// server has let the client in. It returns also how many are still on their way
-// there: a client whose connection ends then counts it as a connect that failed,
-// where one that ends later is an ordinary lost connection.
-//
-// It is for a host that clients are about to leave anyway. Needs what
-// DestroyClientSockets needs.
-func ResetGreetedClients(ctx context.Context, scope Scope) (reset, connecting int, err error) {
-	c, err := dialNetlink(unix.NETLINK_SOCK_DIAG)
-	if err != nil {
-		return 0, 0, fmt.Errorf("reset clients on ports %v: %w", scope.Ports, err)
-	}
-	defer c.close()
-	found, err := findSockets(ctx, c, scope.Ports, diagLocal, scope.isClient)
-	if err != nil {
-		return 0, 0, fmt.Errorf("reset clients on ports %v: %w", scope.Ports, err)
-	}
-	in := slices.DeleteFunc(slices.Clone(found), func(s diagSocket) bool { return s.sent < greeted })
-	reset, err = destroySockets(ctx, c, in)
-	if err != nil {
-		return reset, 0, fmt.Errorf("reset clients on ports %v (%d are): %w", scope.Ports, reset, err)
-	}
-	return reset, len(found) - len(in), nil
 }
 
 // Clients lists the client connections on the database ports: those that

@@ -88,7 +88,7 @@ func handoffSecondary(in Input, plan *Plan) {
 		return
 	}
 	if srv.Replica.Started {
-		plan.add(LaneServer, Step{Kind: StopReplication})
+		plan.add(LaneServer, Step{Kind: StopReplication, Node: r.Primary})
 	}
 }
 

@@ -111,7 +111,7 @@ func prepared(in Input, plan *Plan) bool {
 		if r.Planned && srv.Replica.Started {
 			// One that is under way since the handoff goes on: cancelled, it would
 			// take the session with it.
-			plan.add(LaneServer, Step{Kind: StopReplication})
+			plan.add(LaneServer, Step{Kind: StopReplication, Node: r.Previous})
 		}
 		return false
 	}

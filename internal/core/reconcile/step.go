@@ -53,7 +53,7 @@ const (
 	WriteMarker     Kind = "marker"
 	CarryEvents     Kind = "events" // enable the scheduled events that the promotion left disabled
 	ReleaseBlocked  Kind = "unblock"
-	StopReplication Kind = "stop-replication" // a held node must not follow
+	StopReplication Kind = "stop-replication" // stop receiving; the path to Node, if named, is blocked first
 	AckAgain        Kind = "ack-again"        // say once more that everything has been received
 )
 
