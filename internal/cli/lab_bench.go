@@ -25,8 +25,9 @@ func (e *env) printVerdict(v lab.Verdict) error {
 	fmt.Fprintf(w, "lost\t%d\tmissing at %s\n", v.Lost, orDash(v.Primary))
 	fmt.Fprintf(w, "double writers\t%d\t\n", v.DoubleWriters)
 	fmt.Fprintf(w, "writes that failed\t\t%s\n", counts(v.Failures))
-	fmt.Fprintf(w, "plain connects\t%d\tfailed: %s; %d took 1 s or more\n", v.Connects.Total, counts(v.Connects.Failed), v.Connects.Slow)
-	fmt.Fprintf(w, "writers' connects\t%d\tfailed: %s\n", v.Reconnects.Total, counts(v.Reconnects.Failed))
+	fmt.Fprintf(w, "plain connects\t%d\tfailed: %s; %d ended during the login; %d took 1 s or more\n",
+		v.Connects.Total, counts(v.Connects.Failed), v.Connects.Logins, v.Connects.Slow)
+	fmt.Fprintf(w, "writers' connects\t%d\tfailed: %s; %d ended during the login\n", v.Reconnects.Total, counts(v.Reconnects.Failed), v.Reconnects.Logins)
 	fmt.Fprintf(w, "idle connections\t%d\t%d learnt of their end, %d know of none\n", v.Idle.Total, v.Idle.Learned, v.Idle.Unaware)
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write the answer: %w", err)
@@ -120,10 +121,10 @@ func (e *env) bench(ctx context.Context, o lab.Options, faults []lab.Fault, runs
 		return failed
 	}
 	w := newTable(e.out)
-	fmt.Fprintln(w, "FAULT\tWITH\tRUNS\tOUTAGE MIN\tMEDIAN\tMAX\tLOST\tDOUBLE\tWRITES\tCONNECTS FAILED\tSLOW")
+	fmt.Fprintln(w, "FAULT\tWITH\tRUNS\tOUTAGE MIN\tMEDIAN\tMAX\tLOST\tDOUBLE\tWRITES\tCONNECTS FAILED\tSLOW\tLOGINS ENDED")
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%.0f ms\t%.0f ms\t%.0f ms\t%d\t%d\t%d\t%d\t%d\n", r.Fault, r.With, r.Runs,
-			r.OutageMS.Min, r.OutageMS.Median, r.OutageMS.Max, r.Lost, r.DoubleWriters, r.Acknowledged, r.FailedConnect, r.SlowConnects)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.0f ms\t%.0f ms\t%.0f ms\t%d\t%d\t%d\t%d\t%d\t%d\n", r.Fault, r.With, r.Runs,
+			r.OutageMS.Min, r.OutageMS.Median, r.OutageMS.Max, r.Lost, r.DoubleWriters, r.Acknowledged, r.FailedConnect, r.SlowConnects, r.EndedLogins)
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write the answer: %w", err)

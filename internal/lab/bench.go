@@ -109,6 +109,7 @@ type Result struct {
 	DoubleWriters int       `json:"double_writers"`
 	Acknowledged  int       `json:"acknowledged"`
 	FailedConnect int       `json:"connects_failed"` // of clients without a time limit of their own
+	EndedLogins   int       `json:"logins_ended"`    // connected, and ended before the login was through
 	SlowConnects  int       `json:"connects_slow"`   // a second or more: a SYN was retransmitted
 	Machine       Machine   `json:"machine"`
 	Verdicts      []Verdict `json:"verdicts"`
@@ -168,6 +169,7 @@ func (r *Result) add(v Verdict) {
 	for _, n := range v.Connects.Failed {
 		r.FailedConnect += n
 	}
+	r.EndedLogins += v.Connects.Logins
 	r.SlowConnects += v.Connects.Slow
 }
 

@@ -62,9 +62,9 @@ func (l *Lab) showSwitch(ctx context.Context, out io.Writer, v Verdict) error {
 		return fmt.Errorf("baton history: %w: %s", err, bytes.TrimSpace(text))
 	}
 	fmt.Fprintf(out, "\n%s\nwhat the clients saw: no write acknowledged for %.0f ms; of %d acknowledged writes, %d are lost; "+
-		"%d acknowledged by two servers at once;\nof %d plain connects %d failed and %d took a second or more; primary is now %s\n",
+		"%d acknowledged by two servers at once;\nof %d plain connects %d failed, %d ended during the login, %d took a second or more; primary is now %s\n",
 		text, v.OutageMS, v.Acknowledged, v.Lost, v.DoubleWriters,
-		v.Connects.Total, countAll(v.Connects.Failed), v.Connects.Slow, v.Primary)
+		v.Connects.Total, countAll(v.Connects.Failed), v.Connects.Logins, v.Connects.Slow, v.Primary)
 	return nil
 }
 

@@ -104,7 +104,10 @@ func Missing(acks []Ack, have map[uint64]uint32) []Ack {
 // Connects counts the attempts to connect.
 type Connects struct {
 	Total  int           `json:"total"`
-	Failed map[Class]int `json:"failed"`
+	Failed map[Class]int `json:"failed"` // nobody was there, or nobody spoke
+	// Connected, and ended before the login was through: a session like any
+	// other that a switch ends, except that it had not begun to work.
+	Logins int           `json:"logins_ended"`
 	Slow   int           `json:"slow"` // succeeded, after a second or more: a SYN was retransmitted
 	Worst  time.Duration `json:"worst_ns"`
 }
@@ -120,6 +123,8 @@ func CountConnects(j Journal, begin time.Duration, plain bool) Connects {
 		c.Total++
 		c.Worst = max(c.Worst, k.Took)
 		switch {
+		case k.Class == Reset || k.Class == Closed:
+			c.Logins++
 		case k.Class != OK:
 			c.Failed[k.Class]++
 		case k.Took >= time.Second:

@@ -121,9 +121,10 @@ func TestCountConnects(t *testing.T) {
 		{Began: 9 * ms, Took: 2 * ms, Plain: true},
 		{Began: 20 * ms, Took: 1020 * ms, Plain: true},
 		{Began: 20 * ms, Took: ms, Plain: true, Class: Refused},
+		{Began: 20 * ms, Took: ms, Plain: true, Class: Reset},
 		{Began: 20 * ms, Took: 250 * ms, Class: Timeout},
 	}}
-	if diff := cmp.Diff(Connects{Total: 3, Failed: map[Class]int{Refused: 1}, Slow: 1, Worst: 1020 * ms}, CountConnects(j, 10*ms, true)); diff != "" {
+	if diff := cmp.Diff(Connects{Total: 4, Failed: map[Class]int{Refused: 1}, Logins: 1, Slow: 1, Worst: 1020 * ms}, CountConnects(j, 10*ms, true)); diff != "" {
 		t.Errorf("plain: -want +got\n%s", diff)
 	}
 	if diff := cmp.Diff(Connects{Total: 1, Failed: map[Class]int{Timeout: 1}, Worst: 250 * ms}, CountConnects(j, 10*ms, false)); diff != "" {
