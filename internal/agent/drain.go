@@ -38,7 +38,7 @@ func (h *hands) drain(ctx context.Context, session db.Session, epoch cluster.Epo
 // or when the time for that is over.
 func (h *hands) awaitTransactions(ctx context.Context, session db.Session) error {
 	deadline := clock.Now().Add(h.settings.Drain)
-	every := time.NewTicker(lookApart)
+	every := time.NewTicker(db.TransactionsApart)
 	defer every.Stop()
 	var seen transactions
 	for now := clock.Now(); now < deadline; now = clock.Now() {
@@ -59,11 +59,6 @@ func (h *hands) awaitTransactions(ctx context.Context, session db.Session) error
 	}
 	return nil
 }
-
-// lookApart is how far apart a drain looks at the open transactions. InnoDB makes
-// its list anew only when nobody has read it for 100 ms: looking more often shows
-// the first answer for ever.
-const lookApart = 110 * time.Millisecond
 
 // brief is how long a transaction may be open before a drain waits for it.
 const brief = 200 * time.Millisecond

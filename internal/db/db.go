@@ -137,7 +137,8 @@ type Serving interface {
 	// waits with OK although nobody acknowledged it: fence clients first.
 	SourceSemiSync(ctx context.Context, on bool, k int) error
 
-	// OpenTransactions lists what a drain waits for.
+	// OpenTransactions lists what a drain waits for. The list is made anew only
+	// when nobody has asked for it for TransactionsApart.
 	OpenTransactions(ctx context.Context) ([]Transaction, error)
 	// Waiters lists the sessions whose commit waits for an acknowledgement.
 	Waiters(ctx context.Context) ([]Waiter, error)

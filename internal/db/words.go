@@ -92,6 +92,11 @@ type Source struct {
 	CA  string
 }
 
+// TransactionsApart is how far apart looks at the open transactions have to be.
+// InnoDB makes its list anew only when nobody has read it for 100 ms: looking
+// more often shows the first answer for ever.
+const TransactionsApart = 110 * time.Millisecond
+
 // Transaction is one that is open on a server.
 type Transaction struct {
 	ID     string // unique while it is open

@@ -46,6 +46,7 @@ func serving(t *testing.T, d Driver) {
 		}
 	})
 
+	t.Run("what a drain waits for", func(t *testing.T) { drainWaitsFor(t, db1) })
 	t.Run("open transactions", func(t *testing.T) { openTransactions(t, db1) })
 	t.Run("commits that wait", func(t *testing.T) { waiters(t, db1, db2) })
 	t.Run("scheduled events", func(t *testing.T) { events(t, db1, db2) })
@@ -68,7 +69,10 @@ func openTransactions(t *testing.T, db1 *node) {
 	}
 	s := db1.session()
 	var open []db.Transaction
+	apart := time.NewTicker(db.TransactionsApart)
+	defer apart.Stop()
 	Until(t, func() bool {
+		<-apart.C
 		if open, err = s.OpenTransactions(ctx); err != nil {
 			t.Fatal(err)
 		}
