@@ -26,7 +26,10 @@ func serving(t *testing.T, d Driver) {
 				t.Error("no transaction shows that the marker was acknowledged")
 			}
 		}
-		db2.until("the marker arrives", func(o db.Observation) bool { return o.Server.Marker == 3 })
+		written := db1.executed()
+		db2.until("both markers arrive", func(o db.Observation) bool {
+			return o.Server.Marker == 3 && o.Server.Executed.Contains(written)
+		})
 		before := db2.executed()
 		if err := db2.db.WriteMarker(within(t), 4, "db2"); !errors.Is(err, db.ErrReadOnly) {
 			t.Errorf("on a read-only server: %v", err)
