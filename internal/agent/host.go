@@ -295,31 +295,6 @@ func (h *hostParts) watchGate(ctx context.Context, a *Agent) {
 	}
 }
 
-// watchAddresses acts upon what happens to the addresses from outside: of two
-// owners, the one whose reign it is goes on and tells the neighbours again.
-func (h *hostParts) watchAddresses(ctx context.Context, a *Agent) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case e := <-h.set.Events():
-			a.Log.Warn("virtual address", "event", e.Kind, "address", e.Address.String(), "mac", e.MAC)
-			if e.Kind != vip.DuplicateSeen {
-				continue
-			}
-			a.post(func(l *loop) {
-				held, _ := l.keeper.state()
-				if held.Valid(l.board.record.Epoch, clock.Now()) {
-					l.conditions.put(cluster.AddressDuplicate, fmt.Sprintf("%s was claimed by %s too", e.Address, e.MAC))
-					if err := h.set.Reannounce(); err != nil {
-						l.log.Warn("announce the addresses again", "err", err)
-					}
-				}
-			})
-		}
-	}
-}
-
 // proveWriting has the primary prove that a write comes back: a full or stuck
 // disk is noticed by nothing else. A commit that waits for an acknowledgement
 // and one that waits for a lock are answers.

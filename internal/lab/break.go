@@ -123,6 +123,27 @@ func (l *Lab) split(host string) network.Cut {
 	return network.Between([]string{host, "cl2"}, rest)
 }
 
+func (l *Lab) giveAddresses(ctx context.Context, host string) error {
+	for _, a := range l.Addresses() {
+		if err := l.net.Bind(ctx, host, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Lab) takeAddresses(ctx context.Context, host string) error {
+	for _, a := range l.Addresses() {
+		if has, err := l.net.Holds(ctx, host, a); err != nil || !has {
+			return err
+		}
+		if err := l.net.Unbind(ctx, host, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // killAndRestartReplica kills the primary's server and, as soon as it is dead,
 // restarts a replica's: whatever that one had received and promised, it must
 // not be believed any more.

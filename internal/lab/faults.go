@@ -57,6 +57,8 @@ func Faults() []Fault {
 			inject: (*Lab).cutPowerOfStoreLeader, heal: (*Lab).boot},
 		{Name: "replica-restart", Moves: true, Help: "the server is killed, and a replica's server is restarted while it promises",
 			inject: (*Lab).killAndRestartReplica, heal: (*Lab).StartServer},
+		{Name: "duplicate", Help: "somebody gives the virtual addresses to a replica's host too, by hand",
+			inject: (*Lab).giveAddresses, heal: (*Lab).takeAddresses},
 		{Name: "switchover", Moves: true, Help: "no fault: a planned switch to another node",
 			inject: (*Lab).switchover, heal: (*Lab).undoSwitchover},
 	}
@@ -108,7 +110,7 @@ func (l *Lab) setBroken(all []Broken) error {
 
 // Target is the host that a fault hits when none is named.
 func (l *Lab) Target(ctx context.Context, f Fault) (string, error) {
-	if f.Name == "store-leader" {
+	if f.Name == "store-leader" || f.Name == "duplicate" {
 		return l.replicaOtherThan(ctx, "")
 	}
 	return l.Primary(ctx)

@@ -78,6 +78,37 @@ func settled(st api.Status, nodes []string, data int) error {
 	return nil
 }
 
+// WaitCondition waits until a node has a condition, or no longer has it, and
+// returns its detail.
+func (l *Lab) WaitCondition(ctx context.Context, node string, reason cluster.Reason, has bool) (detail string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, steadyLimit)
+	defer cancel()
+	what := fmt.Sprintf("%s has the condition %s", node, reason)
+	if !has {
+		what = fmt.Sprintf("%s has the condition %s no longer", node, reason)
+	}
+	err = until(ctx, what, func(ctx context.Context) error {
+		st, err := l.ClusterStatus(ctx, node)
+		if err != nil {
+			return err
+		}
+		for _, r := range st.Nodes {
+			if string(r.Name) != node {
+				continue
+			}
+			i := slices.IndexFunc(r.Conditions, func(c cluster.Condition) bool { return c.Reason == reason })
+			if i >= 0 {
+				detail = r.Conditions[i].Detail
+			}
+			if (i >= 0) != has {
+				return fmt.Errorf("its conditions are %v", r.Conditions)
+			}
+		}
+		return nil
+	})
+	return detail, err
+}
+
 // addressAt reports whether a host, and no other, holds all virtual addresses.
 func (l *Lab) addressAt(ctx context.Context, node string) error {
 	for _, a := range l.Addresses() {

@@ -3,6 +3,7 @@ package vip
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/baton-db/baton/internal/clock"
@@ -38,13 +39,32 @@ func (s *Set) announceLocked(h *holding) error {
 		h.next = now.Add(s.cfg.Refresh)
 		return nil
 	}
-	err := s.sender.send(h.link.index, announcements(h.IP, h.link.mac)...)
+	frames := announcements(h.IP, h.link.mac)
+	if h.sent >= len(burst()) {
+		frames = append(s.searchOthers(h), frames...)
+	}
+	err := s.sender.send(h.link.index, frames...)
 	h.announced(now, s.cfg.Refresh)
 	if err != nil {
 		return fmt.Errorf("announce %s: %w", h.Address, err)
 	}
 	h.heard = true
 	return nil
+}
+
+// searchOthers asks for another owner of an address that is held here: one that
+// was set up by hand may keep quiet until somebody asks. Our own announcement,
+// which follows, puts right what an answer taught others. An IPv6 owner answers
+// a probe to everybody, therefore we ask in our own name; without one yet, not.
+func (s *Set) searchOthers(h *holding) [][]byte {
+	if h.IP.Is4() {
+		return [][]byte{question(h.IP, h.link.mac, netip.Addr{})}
+	}
+	own, err := s.kernel.linkLocal(h.link.index)
+	if err != nil {
+		return nil
+	}
+	return [][]byte{question(h.IP, h.link.mac, own)}
 }
 
 // announceDue makes the announcements that are due and returns when the next

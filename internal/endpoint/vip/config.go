@@ -39,7 +39,7 @@ type Config struct {
 	AskWait time.Duration
 	// RouteWait bounds the wait for the local route of a new address; 1 s.
 	RouteWait time.Duration
-	// Refresh is the interval of announcements after the burst; 10 s.
+	// Refresh is the interval of announcements after the burst; 5 s.
 	Refresh time.Duration
 	// Quiet is how long a second report of a duplicate of the same address is
 	// held back; 1 s.
@@ -123,7 +123,7 @@ func (c Config) withDefaults() Config {
 		{&c.ProbeAge, 5 * time.Second},
 		{&c.AskWait, time.Second},
 		{&c.RouteWait, time.Second},
-		{&c.Refresh, 10 * time.Second},
+		{&c.Refresh, 5 * time.Second},
 		{&c.Quiet, time.Second},
 	} {
 		if *d.value == 0 {

@@ -22,7 +22,8 @@ type EventKind string
 const (
 	// DuplicateSeen: another host claimed an address that is held here. The
 	// caller knows by MAC and epoch which of the two is right, and calls
-	// Reannounce or Drop.
+	// Reannounce or Drop. Reported again while it lasts, but no more often than
+	// Config.Quiet; a host that only answers is found at every Config.Refresh.
 	DuplicateSeen EventKind = "duplicate-seen"
 	// AddressLost: the kernel took an address away without being told to, or
 	// somebody else did. The next Bind puts it back.
@@ -184,7 +185,7 @@ func (r *runner) read(ctx context.Context, name string, conn *packet.Conn) {
 func (r *runner) hear(ctx context.Context, c claim) {
 	r.mu.Lock()
 	h := r.held[c.ip]
-	concerned := h != nil && !r.muted && clock.Now() < h.until
+	concerned := h != nil && !r.muted
 	r.mu.Unlock()
 	now := clock.Now()
 	if last, ok := r.reported[c.ip]; !concerned || ok && now.Sub(last) < r.cfg.Quiet {

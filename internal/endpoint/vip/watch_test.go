@@ -220,6 +220,24 @@ func TestASecondOwnerIsReportedAndAnsweredWithAnAnnouncement(t *testing.T) {
 	}
 }
 
+func TestAnOwnerThatKeepsQuietIsFoundByAsking(t *testing.T) {
+	l := newLab(t)
+	s := l.db1.set(t, func(c *vip.Config) { c.Refresh = 20 * time.Millisecond })
+	runSet(t, s)
+	bind(t, s)
+	for _, by := range []string{vip4.String() + "/32", vip6.String() + "/128 nodad"} {
+		l.db2.ip(t, "addr add "+by+" dev eth0") // by hand: it tells nobody
+	}
+	found := map[netip.Addr]bool{}
+	for len(found) < 2 {
+		e := awaitEvent(t, s, vip.DuplicateSeen)
+		if e.MAC.String() != l.db2.mac {
+			t.Errorf("event: %+v", e)
+		}
+		found[e.Address.IP] = true
+	}
+}
+
 func TestDuplicatesAreReportedNoOftenerThanTheQuietTime(t *testing.T) {
 	l := newLab(t)
 	s := l.db1.set(t, func(c *vip.Config) { c.Quiet = time.Hour; c.Addresses = c.Addresses[:1] })

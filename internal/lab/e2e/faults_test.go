@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab"
 	"github.com/baton-db/baton/internal/lab/load"
 )
@@ -142,6 +144,54 @@ func TestAFaultOfAReplicaMovesNothing(t *testing.T) {
 			t.Logf("longest time without an acknowledgement: %.0f ms", v.OutageMS)
 		})
 	}
+}
+
+// TestASecondOwnerOfTheAddressesIsNamed: somebody gives the virtual addresses to
+// a replica's host by hand. The primary keeps them and the role, says whose the
+// other claim is, and forgets it once it is gone.
+func TestASecondOwnerOfTheAddressesIsNamed(t *testing.T) {
+	f, err := lab.FaultByName("duplicate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, ctx := shared(t), inTime(t)
+	if err := l.WaitSteady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	primary := primaryOf(t, l)
+	other, err := l.Target(ctx, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Inject(ctx, f, other); err != nil {
+		t.Fatal(err)
+	}
+	detail, err := l.WaitCondition(ctx, primary, cluster.AddressDuplicate, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(detail, "claimed by "+other) {
+		t.Errorf("%q does not name %s", detail, other)
+	}
+	if _, err := l.Heal(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.WaitCondition(ctx, primary, cluster.AddressDuplicate, false); err != nil {
+		t.Fatal(err)
+	}
+	if now := primaryOf(t, l); now != primary {
+		t.Errorf("%s was primary and well, and %s is now", primary, now)
+	}
+}
+
+// primaryOf is the node whose server takes writes.
+func primaryOf(t *testing.T, l *lab.Lab) string {
+	t.Helper()
+	p, err := l.Primary(inTime(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // TestARunningClusterIsAdopted: Baton takes over what was set up by hand and

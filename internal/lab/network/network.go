@@ -149,6 +149,11 @@ func (n Network) Bind(ctx context.Context, host string, a netip.Addr) error {
 	return exec1(ctx, "ip", args...)
 }
 
+// Unbind takes such an address away again.
+func (n Network) Unbind(ctx context.Context, host string, a netip.Addr) error {
+	return exec1(ctx, "ip", "-n", n.Namespace(host), "addr", "del", netip.PrefixFrom(a, a.BitLen()).String(), "dev", "eth0")
+}
+
 // Holds reports whether a host has an address. One that is gone has none.
 func (n Network) Holds(ctx context.Context, host string, a netip.Addr) (bool, error) {
 	names, err := n.Namespaces(ctx)
