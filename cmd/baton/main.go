@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -21,7 +20,7 @@ import (
 	"github.com/baton-db/baton/internal/config/initcmd"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/db"
-	"github.com/baton-db/baton/internal/db/mariadb"
+	"github.com/baton-db/baton/internal/db/flavor"
 	"github.com/baton-db/baton/internal/doctor"
 	"github.com/baton-db/baton/internal/pki"
 )
@@ -81,14 +80,15 @@ func issue(clusterName string, nodes []config.Node) (initcmd.Certificates, error
 
 // accountsSQL is a script for the server's own client program.
 func accountsSQL(a initcmd.Accounts) (string, error) {
-	if a.Flavor != config.MariaDB {
-		return "", fmt.Errorf("%q is not built yet; use mariadb", a.Flavor)
+	driver, err := flavor.Of(a.Flavor)
+	if err != nil {
+		return "", err
 	}
 	var from []string
 	for _, n := range a.Nodes {
 		from = append(from, n.Address.String())
 	}
-	statements := mariadb.LeastPrivilegeSQL(mariadb.Accounts{
+	statements := driver.Accounts(db.Accounts{
 		Agent: db.Account(a.Agent), Replication: db.Account(a.Replication), Probe: db.Account(a.Probe), From: from,
 	})
 	return strings.Join(statements, ";\n") + ";\n", nil

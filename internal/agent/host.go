@@ -17,7 +17,7 @@ import (
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/db"
-	"github.com/baton-db/baton/internal/db/mariadb"
+	"github.com/baton-db/baton/internal/db/flavor"
 	"github.com/baton-db/baton/internal/endpoint/vip"
 	"github.com/baton-db/baton/internal/fence"
 	"github.com/baton-db/baton/internal/proc"
@@ -156,14 +156,15 @@ func (h *hostParts) openServer(a *Agent) error {
 	if err := findings.Err(); err != nil {
 		return err
 	}
-	if own.Flavor != config.MariaDB {
-		return fmt.Errorf("server.flavor: %q is not built yet; use mariadb", own.Flavor)
+	driver, err := flavor.Of(own.Flavor)
+	if err != nil {
+		return fmt.Errorf("server.flavor: %w", err)
 	}
 	nodes := map[netip.AddrPort]cluster.NodeName{}
 	for n, at := range sourcesOf(c) {
 		nodes[at] = n
 	}
-	server, err := mariadb.Open(mariadb.Config{
+	server, err := driver.Open(db.Config{
 		Socket: own.Socket, ExtraPort: own.ExtraPort,
 		Agent:  db.Account{User: own.User, Password: passwords.Agent.Reveal()},
 		Writer: db.Account{User: own.Writer.User, Password: passwords.Writer.Reveal()},

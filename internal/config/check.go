@@ -61,7 +61,7 @@ type ServerLooker interface {
 // ServerSeen is what a server says of itself. Of another node's server, which
 // is asked with the account of probes, the fields below Local may be unknown.
 type ServerSeen struct {
-	Flavor  string // "mariadb"
+	Flavor  string // "mariadb" or "mysql"
 	Version string
 	ID      uint32 // server_id
 
@@ -84,6 +84,12 @@ type ServerSeen struct {
 	// LosesOnPower names settings under which a power loss loses transactions
 	// that the server has acknowledged, such as sync_binlog=0.
 	LosesOnPower []string
+	// NoGTID: MySQL's gtid_mode or enforce_gtid_consistency is not ON.
+	NoGTID bool
+	// NoHeartbeat: MySQL's performance_schema is off.
+	NoHeartbeat bool
+	// DropsUnapplied: MySQL's relay_log_recovery is on.
+	DropsUnapplied bool
 
 	Restart Restart
 }
@@ -95,6 +101,7 @@ type Restart struct {
 	Why             string // how it was found out, or why it could not be
 	ReadOnly        bool   // it would come up read-only
 	HoldReplication bool   // it would not start replication by itself
+	OwnAgain        bool   // MySQL: it would take back from others what it wrote itself and has lost
 }
 
 // Privilege is one privilege that an account lacks, or must not have.

@@ -99,10 +99,30 @@ func (c *check) ownServer(n Node, want Server, seen ServerSeen) {
 		}
 		c.add(Error, about, "it has no semi-synchronous replication, which durability.mode lossless needs", "SHOW GLOBAL VARIABLES LIKE 'rpl_semi_sync%'", mend)
 	}
+	if seen.Flavor == MySQL {
+		c.mysqlServer(about, seen)
+	}
 	for _, s := range seen.LosesOnPower {
 		name, _, _ := strings.Cut(s, "=")
 		option(true, "after a power loss it lacks transactions that it had acknowledged ("+s+"); if the primary fails next, they are lost", name, "1")
 	}
+}
+
+// mysqlServer judges what only MySQL has. These settings take a restart.
+func (c *check) mysqlServer(about string, seen ServerSeen) {
+	option := func(bad bool, s Severity, what, asked, written string) {
+		if bad {
+			c.add(s, about, what, asked, "write "+written+" into its option file and restart it")
+		}
+	}
+	option(seen.NoGTID, Error, "its transactions have no identifiers that all servers know, by which Baton compares servers",
+		"SELECT @@global.gtid_mode, @@global.enforce_gtid_consistency", "gtid_mode = ON and enforce_gtid_consistency = ON")
+	option(seen.NoHeartbeat, Error, "it does not show when a heartbeat of its source came in, so that a replica of a dead source looks like one of an idle source",
+		"SELECT @@global.performance_schema", "performance_schema = ON")
+	option(seen.DropsUnapplied, Warning, "at every start it throws away what it received and has not applied; if the primary is dead by then, acknowledged transactions are lost",
+		"SELECT @@global.relay_log_recovery", "relay_log_recovery = OFF")
+	option(seen.Restart.Known && !seen.Restart.OwnAgain, Warning, "if it loses what it once wrote itself (a power loss, a restored backup), it skips that silently for ever",
+		seen.Restart.Why, "replicate_same_server_id = ON (with gtid_mode ON that makes no loops)")
 }
 
 // restart: a server that somebody starts must come up harmless.

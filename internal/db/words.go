@@ -16,7 +16,7 @@ type Account struct {
 
 // Identity is what is fixed for one life of a server.
 type Identity struct {
-	Flavor  string // "mariadb"
+	Flavor  string // "mariadb" or "mysql"
 	Version string
 	ID      uint32 // server_id
 	Start   string // differs after every restart of the server
@@ -31,6 +31,14 @@ type Identity struct {
 	// LosesOnPower names settings under which a power loss loses transactions
 	// that this server has acknowledged, such as sync_binlog=0.
 	LosesOnPower []string
+	// NoGTID: MySQL with gtid_mode or enforce_gtid_consistency not ON.
+	NoGTID bool
+	// NoHeartbeat: MySQL without performance_schema, which alone shows that a
+	// heartbeat came in.
+	NoHeartbeat bool
+	// DropsUnapplied: MySQL with relay_log_recovery, which at every start throws
+	// away what was received and is not applied yet.
+	DropsUnapplied bool
 
 	DataDir   string
 	Port      int
@@ -50,6 +58,9 @@ type Restart struct {
 	// InitRole is the role for semi-synchronous crash recovery: "SLAVE" lets a
 	// crashed primary drop what nobody acknowledged.
 	InitRole string
+	// OwnAgain: MySQL with replicate_same_server_id, without which a server that
+	// lost what it once wrote itself never gets it back.
+	OwnAgain bool
 }
 
 // Observation is one look at a server.

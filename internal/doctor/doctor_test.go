@@ -31,7 +31,7 @@ var (
 func settled(t *testing.T, o dbtest.Options) *dbtest.Server {
 	t.Helper()
 	s := dbtest.Start(t, o)
-	accounts := mariadb.LeastPrivilegeSQL(mariadb.Accounts{
+	accounts := mariadb.LeastPrivilegeSQL(db.Accounts{
 		Agent: agent, Replication: replication, Probe: prober, From: []string{"127.0.0.1", "127.0.0.2", "127.0.0.3"},
 	})
 	s.Unlogged(t, append(accounts, "SET GLOBAL sync_binlog = 1", "SET GLOBAL innodb_flush_log_at_trx_commit = 1")...)

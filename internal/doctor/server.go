@@ -16,7 +16,7 @@ import (
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/db"
-	"github.com/baton-db/baton/internal/db/mariadb"
+	"github.com/baton-db/baton/internal/db/flavor"
 )
 
 // Servers are those of the cluster: this host's over its unix socket as the
@@ -50,7 +50,7 @@ func (s Servers) LookAtServer(ctx context.Context, n config.Node) (config.Server
 	}
 	agent := db.Account{User: server.User, Password: s.passwords.Agent.Reveal()}
 	seen, err := ask(ctx, "unix", server.Socket, agent)
-	if err != nil || seen.Flavor != config.MariaDB || server.Flavor != config.MariaDB {
+	if err != nil || seen.Flavor != server.Flavor {
 		return seen, err // of another flavor nothing more can be said
 	}
 	return s.own(ctx, seen, server, agent)
@@ -58,7 +58,11 @@ func (s Servers) LookAtServer(ctx context.Context, n config.Node) (config.Server
 
 // own asks this host's server what its driver knows.
 func (s Servers) own(ctx context.Context, seen config.ServerSeen, server config.Server, agent db.Account) (config.ServerSeen, error) {
-	driver, err := mariadb.Open(mariadb.Config{
+	speaks, err := flavor.Of(server.Flavor)
+	if err != nil {
+		return seen, err
+	}
+	driver, err := speaks.Open(db.Config{
 		Socket: server.Socket, ExtraPort: server.ExtraPort, Agent: agent,
 		Writer: db.Account{User: server.Writer.User, Password: s.passwords.Writer.Reveal()},
 		NodeOf: func(string, int) (cluster.NodeName, bool) { return "", false }, // whom it follows is not asked
@@ -74,8 +78,8 @@ func (s Servers) own(ctx context.Context, seen config.ServerSeen, server config.
 	seen.Local = true
 	seen.Version, seen.ID, seen.BinLog, seen.LogUpdates = id.Version, id.ID, id.BinLog, id.LogUpdates
 	seen.Port, seen.ExtraPort, seen.RowFormat, seen.StrictGTID, seen.SemiSync = id.Port, id.ExtraPort, id.RowFormat, id.StrictGTID, id.SemiSync
-	seen.LosesOnPower = id.LosesOnPower
-	seen.Restart = config.Restart{Known: id.Restart.Known, Why: id.Restart.Why, ReadOnly: id.Restart.ReadOnly, HoldReplication: id.Restart.HoldReplication}
+	seen.LosesOnPower, seen.NoGTID, seen.NoHeartbeat, seen.DropsUnapplied = id.LosesOnPower, id.NoGTID, id.NoHeartbeat, id.DropsUnapplied
+	seen.Restart = config.Restart{Known: id.Restart.Known, Why: id.Restart.Why, ReadOnly: id.Restart.ReadOnly, HoldReplication: id.Restart.HoldReplication, OwnAgain: id.Restart.OwnAgain}
 	found, err := driver.Accounts(ctx)
 	for _, f := range found {
 		seen.Privileges = append(seen.Privileges, config.Privilege{Account: f.Account, Name: f.Privilege, Excess: f.Excess, Mend: f.Mend})

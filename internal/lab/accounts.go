@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/baton-db/baton/internal/db"
-	"github.com/baton-db/baton/internal/db/mariadb"
+	"github.com/baton-db/baton/internal/db/flavor"
 	"github.com/baton-db/baton/internal/lab/load"
 )
 
@@ -25,13 +25,17 @@ const (
 // accountsSQL makes the accounts, with no more rights than Baton says it needs,
 // and the application's table; a statement a line. Every server gets them
 // before it writes its first binary log, so all start out equal.
-func (l *Lab) accountsSQL() string {
+func (l *Lab) accountsSQL() (string, error) {
+	driver, err := flavor.Of(l.Flavor)
+	if err != nil {
+		return "", err
+	}
 	var from []string
 	for _, n := range l.Nodes() {
 		from = append(from, l.address(n))
 	}
 	statements := []string{"FLUSH PRIVILEGES"} // the server that runs this was started without them
-	statements = append(statements, mariadb.LeastPrivilegeSQL(mariadb.Accounts{
+	statements = append(statements, driver.Accounts(db.Accounts{
 		Agent:       db.Account{User: agentUser, Password: l.Secrets.Agent},
 		Replication: db.Account{User: replicationUser, Password: l.Secrets.Replication},
 		Probe:       db.Account{User: probeUser, Password: l.Secrets.Probe},
@@ -41,7 +45,7 @@ func (l *Lab) accountsSQL() string {
 	statements = append(statements,
 		fmt.Sprintf("CREATE USER %s@'%%' IDENTIFIED BY '%s'", appUser, l.Secrets.App),
 		fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON app.* TO %s@'%%'", appUser))
-	return strings.Join(statements, ";\n") + ";\n"
+	return strings.Join(statements, ";\n") + ";\n", nil
 }
 
 // writeSecrets puts the passwords where the agents read them.

@@ -48,7 +48,7 @@ func (l *Lab) agentConfig(node string) section {
 		"store": section{"peer_port": PeerPort},
 		"tls":   section{"ca": l.path("tls", "ca.crt"), "cert": l.path("tls", node+".crt"), "key": l.path("tls", node+".key")},
 		"server": section{
-			"flavor": "mariadb", "port": Port, "extra_port": Port + 1, "socket": l.socket(node),
+			"flavor": l.Flavor, "port": Port, "extra_port": Port + 1, "socket": l.socket(node),
 			"user": agentUser, "password_file": password("agent"),
 			"replication": section{"user": replicationUser, "password_file": password("repl")},
 			"probe":       section{"user": probeUser, "password_file": password("probe")},

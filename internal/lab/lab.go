@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/lab/network"
 )
 
@@ -38,6 +39,7 @@ type Options struct {
 	Dir     string `json:"dir"`     // /var/lib/baton-lab/<name>
 	Binary  string `json:"binary"`  // the baton to run; this process's own executable
 	Profile string `json:"profile"` // "fast"
+	Flavor  string `json:"flavor"`  // of the servers; "mariadb"
 	Manager string `json:"manager"` // ByBaton
 	Witness bool   `json:"witness"` // with w1
 	Routed  bool   `json:"routed"`  // with a client rc behind a router rt
@@ -59,6 +61,7 @@ func (o Options) withDefaults() (Options, error) {
 	or(&o.Name, "lab")
 	or(&o.Profile, "fast")
 	or(&o.Manager, ByBaton)
+	or(&o.Flavor, config.MariaDB)
 	or(&o.Dir, filepath.Join(BaseDir, o.Name))
 	if o.Binary == "" {
 		self, err := os.Executable()

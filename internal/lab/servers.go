@@ -83,7 +83,11 @@ func (l *Lab) makeTemplate(ctx context.Context) error {
 	if err := writeFile(cnf, []byte(settings), 0o640); err != nil {
 		return err
 	}
-	if err := writeFile(accounts, []byte(l.accountsSQL()), 0o600); err != nil {
+	sql, err := l.accountsSQL()
+	if err != nil {
+		return err
+	}
+	if err := writeFile(accounts, []byte(sql), 0o600); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "mariadb-install-db", "--defaults-file="+cnf, "--tmpdir="+l.path("tmp"), "--auth-root-authentication-method=socket",

@@ -43,7 +43,7 @@ func TestABundleIsAcceptedByThoseWhoReadIt(t *testing.T) {
 			return c, nil
 		},
 		SQL: func(a initcmd.Accounts) (string, error) {
-			return strings.Join(mariadb.LeastPrivilegeSQL(mariadb.Accounts{
+			return strings.Join(mariadb.LeastPrivilegeSQL(db.Accounts{
 				Agent: db.Account(a.Agent), Probe: db.Account(a.Probe), Replication: db.Account(a.Replication),
 			}), ";\n") + ";\n", nil
 		},

@@ -6,15 +6,16 @@ import (
 	"time"
 
 	"github.com/baton-db/baton/internal/db"
+	"github.com/baton-db/baton/internal/db/wire"
 )
 
 // ReplicaSemiSync implements db.Replication.
 func (s *session) ReplicaSemiSync(ctx context.Context, on bool) error {
-	return s.step(ctx, fmt.Sprintf("acknowledge %t", on), func() error {
-		if err := s.exec(ctx, fmt.Sprintf("SET GLOBAL rpl_semi_sync_slave_enabled = %t", on)); err != nil {
+	return s.Step(ctx, fmt.Sprintf("acknowledge %t", on), func() error {
+		if err := s.Exec(ctx, fmt.Sprintf("SET GLOBAL rpl_semi_sync_slave_enabled = %t", on)); err != nil {
 			return err
 		}
-		r, err := replicationStatus(ctx, s.link)
+		r, err := replicationStatus(ctx, s.Link)
 		if err != nil || r.receiverStopped() {
 			return err
 		}
@@ -24,7 +25,7 @@ func (s *session) ReplicaSemiSync(ctx context.Context, on bool) error {
 		if err := s.stopReceiver(ctx); err != nil {
 			return err
 		}
-		if r, err = replicationStatus(ctx, s.link); err != nil {
+		if r, err = replicationStatus(ctx, s.Link); err != nil {
 			return err
 		}
 		if !r.applierRuns() {
@@ -32,7 +33,7 @@ func (s *session) ReplicaSemiSync(ctx context.Context, on bool) error {
 				return err
 			}
 		}
-		return s.exec(ctx, "START SLAVE IO_THREAD")
+		return s.Exec(ctx, "START SLAVE IO_THREAD")
 	})
 }
 
@@ -44,13 +45,13 @@ func (s *session) ReplicaSemiSync(ctx context.Context, on bool) error {
 // commits are under way at once, so that no later one gets as far as to be sent
 // and acknowledged. Connecting once by file and offset frees them all.
 func (s *session) AcknowledgeAgain(ctx context.Context) error {
-	return s.step(ctx, "acknowledge again", func() error {
-		on, err := s.link.value(ctx, "SELECT @@global.rpl_semi_sync_slave_enabled")
+	return s.Step(ctx, "acknowledge again", func() error {
+		on, err := s.Link.Value(ctx, "SELECT @@global.rpl_semi_sync_slave_enabled")
 		if err != nil {
 			return err
 		}
-		r, err := replicationStatus(ctx, s.link)
-		if err != nil || !isOn(on) || r.receiver != "Yes" {
+		r, err := replicationStatus(ctx, s.Link)
+		if err != nil || !wire.IsOn(on) || r.receiver != "Yes" {
 			return err
 		}
 		if r, err = s.quiet(ctx); err != nil {
@@ -60,8 +61,8 @@ func (s *session) AcknowledgeAgain(ctx context.Context) error {
 		// rest is still to come and is acknowledged then: nothing to tell again.
 		if r.sourceFile != "" && r.appliedPos == r.sourcePos && r.appliedFile == r.sourceFile {
 			tick := r.tick
-			err := s.exec(ctx, fmt.Sprintf("CHANGE MASTER TO MASTER_USE_GTID = no, MASTER_LOG_FILE = %s, MASTER_LOG_POS = %d, MASTER_HEARTBEAT_PERIOD = %s",
-				quote(r.sourceFile), r.sourcePos, r.heartbeat), "START SLAVE")
+			err := s.Exec(ctx, fmt.Sprintf("CHANGE MASTER TO MASTER_USE_GTID = no, MASTER_LOG_FILE = %s, MASTER_LOG_POS = %d, MASTER_HEARTBEAT_PERIOD = %s",
+				wire.Quote(r.sourceFile), r.sourcePos, r.heartbeat), "START SLAVE")
 			if err != nil {
 				return err
 			}
@@ -72,7 +73,7 @@ func (s *session) AcknowledgeAgain(ctx context.Context) error {
 				return err
 			}
 		}
-		return s.exec(ctx, "CHANGE MASTER TO MASTER_USE_GTID = slave_pos, MASTER_HEARTBEAT_PERIOD = "+r.heartbeat, "START SLAVE")
+		return s.Exec(ctx, "CHANGE MASTER TO MASTER_USE_GTID = slave_pos, MASTER_HEARTBEAT_PERIOD = "+r.heartbeat, "START SLAVE")
 	})
 }
 
@@ -91,13 +92,13 @@ func (s *session) quiet(ctx context.Context) (replication, error) {
 	}
 	// The applier's own position comes a moment later than the transactions.
 	const moment = 1 // second; it may stand in a part of one, and never come
-	if _, err := s.link.value(ctx, "SELECT MASTER_POS_WAIT(?, ?, ?)", r.sourceFile, r.sourcePos, moment); err != nil {
+	if _, err := s.Link.Value(ctx, "SELECT MASTER_POS_WAIT(?, ?, ?)", r.sourceFile, r.sourcePos, moment); err != nil {
 		return r, err
 	}
-	if r, err = replicationStatus(ctx, s.link); err != nil {
+	if r, err = replicationStatus(ctx, s.Link); err != nil {
 		return r, err
 	}
-	return r, s.exec(ctx, "STOP SLAVE")
+	return r, s.Exec(ctx, "STOP SLAVE")
 }
 
 // untilReceived returns once anything came in since tick, and so the source has
@@ -106,14 +107,14 @@ func (s *session) untilReceived(ctx context.Context, tick string) error {
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
 	for {
-		r, err := replicationStatus(ctx, s.link)
+		r, err := replicationStatus(ctx, s.Link)
 		switch {
 		case err != nil:
 			return err
 		case r.receiver == "Yes" && r.tick != tick:
 			return nil
 		case r.receiverStopped():
-			return refusal("the receiver stopped: " + r.ioError)
+			return wire.Refusal("the receiver stopped: " + r.ioError)
 		}
 		select {
 		case <-again.C:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/baton-db/baton/internal/core/gtid"
 	"github.com/baton-db/baton/internal/db"
+	"github.com/baton-db/baton/internal/db/wire"
 )
 
 // How to start an applier (all tried on 10.11).
@@ -26,7 +27,7 @@ import (
 
 // WaitApplied implements db.Replication.
 func (s *session) WaitApplied(ctx context.Context, want gtid.Set, progress func(gtid.Set)) error {
-	return s.step(ctx, "apply what was received", func() error { return s.waitApplied(ctx, want, progress) })
+	return s.Step(ctx, "apply what was received", func() error { return s.waitApplied(ctx, want, progress) })
 }
 
 func (s *session) waitApplied(ctx context.Context, want gtid.Set, progress func(gtid.Set)) error {
@@ -50,7 +51,7 @@ func (s *session) waitApplied(ctx context.Context, want gtid.Set, progress func(
 		// Returns as soon as the position is reached, and now and then to see
 		// whether the applier still runs.
 		const lookAgain = 100 * time.Millisecond
-		if _, err := s.link.value(ctx, "SELECT MASTER_GTID_WAIT(?, ?)", waitFor(missing), lookAgain.Seconds()); err != nil {
+		if _, err := s.Link.Value(ctx, "SELECT MASTER_GTID_WAIT(?, ?)", waitFor(missing), lookAgain.Seconds()); err != nil {
 			return err
 		}
 	}
@@ -72,18 +73,18 @@ func (s *session) keepApplying(ctx context.Context, want gtid.Set, started bool)
 	case started:
 		return started, &db.ApplierError{Code: r.sqlErrno, Text: r.sqlError}
 	case !r.idle():
-		return true, s.exec(ctx, "START SLAVE SQL_THREAD")
+		return true, s.Exec(ctx, "START SLAVE SQL_THREAD")
 	}
 	return true, s.applyRelayLog(ctx, r)
 }
 
 // applyRelayLog starts the applier of a replica whose threads both stand still.
 func (s *session) applyRelayLog(ctx context.Context, r replication) error {
-	scan, err := s.server.scanRelayLog(ctx, s.link, r, wholeRelayLog)
+	scan, err := s.server.scanRelayLog(ctx, s.Link, r, wholeRelayLog)
 	if err != nil {
 		return err
 	}
-	pos, err := s.link.value(ctx, "SELECT @@global.gtid_slave_pos")
+	pos, err := s.Link.Value(ctx, "SELECT @@global.gtid_slave_pos")
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (s *session) applyRelayLog(ctx context.Context, r replication) error {
 	if !found {
 		return fmt.Errorf("the relay log from %s on: %w", r.relayFile, db.ErrNotReceived)
 	}
-	return s.exec(ctx,
-		fmt.Sprintf("CHANGE MASTER TO MASTER_USE_GTID = no, RELAY_LOG_FILE = %s, RELAY_LOG_POS = %d", quote(at.file), at.pos),
+	return s.Exec(ctx,
+		fmt.Sprintf("CHANGE MASTER TO MASTER_USE_GTID = no, RELAY_LOG_FILE = %s, RELAY_LOG_POS = %d", wire.Quote(at.file), at.pos),
 		"START SLAVE SQL_THREAD")
 }

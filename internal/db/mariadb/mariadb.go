@@ -7,54 +7,16 @@ package mariadb
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
-	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/db"
+	"github.com/baton-db/baton/internal/db/wire"
 )
-
-// Config says how to reach the server of this host, and who its sources are.
-type Config struct {
-	Socket string // path of the server's unix socket
-	// Agent is the account that observes and takes the steps of a switch.
-	Agent db.Account
-	// Writer is the local account of probes and markers. It must not have the
-	// privilege READ_ONLY ADMIN: what it writes obeys read_only.
-	Writer db.Account
-	// ExtraPort, if not 0, is tried over the loopback address when the server
-	// has no slots left (its variable extra_port).
-	ExtraPort int
-	// NodeOf names the node that a replication source is, by the host and port
-	// that the server was told. Sources that it does not know are foreign.
-	NodeOf func(host string, port int) (cluster.NodeName, bool)
-}
-
-// Validate says what is missing.
-func (c Config) Validate() error {
-	var missing []error
-	require := func(there bool, what string) {
-		if !there {
-			missing = append(missing, errors.New(what))
-		}
-	}
-	require(c.Socket != "", "no path of the server's unix socket")
-	require(c.Agent.User != "", "no user for the agent")
-	require(c.Writer.User != "", "no user for the write probe")
-	require(c.Writer.User != c.Agent.User, "the write probe needs an account of its own, which read_only binds")
-	require(c.NodeOf != nil, "nothing to tell nodes from foreign sources by")
-	return errors.Join(missing...)
-}
 
 // Server is the MariaDB server of this host.
 type Server struct {
-	config Config
-
-	look  *held // observation, and questions about the other connections
-	read  *held // the read probe
-	write writeProbe
+	*wire.Server
 
 	mu    sync.Mutex // guards what follows
 	seen  memory
@@ -63,45 +25,39 @@ type Server struct {
 
 var _ db.Server = (*Server)(nil)
 
+func dialect() wire.Dialect {
+	return wire.Dialect{
+		Settings:       map[string]string{"max_statement_time": "0"}, // our own deadlines rule
+		ProbeSettings:  map[string]string{"lock_wait_timeout": "0", "innodb_lock_wait_timeout": "0"},
+		EventOnReplica: "DISABLE ON SLAVE",
+		Registered:     "SHOW SLAVE HOSTS",
+		ReadOnlyOption: "read-only",
+		Identify:       identify,
+	}
+}
+
 // Open prepares a server for use. It connects to nothing yet.
-func Open(c Config) (*Server, error) {
-	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("open the server at %q: %w", c.Socket, err)
-	}
-	s := &Server{config: c}
-	s.look = newHeld(s.dialer(c.Agent, true))
-	s.read = newHeld(s.dialer(c.Agent, false))
-	s.write.held = newHeld(s.dialer(c.Writer, false))
-	return s, nil
-}
-
-// Close ends all connections.
-func (s *Server) Close() error {
-	s.write.close()
-	return errors.Join(s.look.close(), s.read.close())
-}
-
-// WriteMarker implements db.Server.
-func (s *Server) WriteMarker(ctx context.Context, epoch cluster.Epoch, node cluster.NodeName) error {
-	l, err := s.dialer(s.config.Writer, false)(ctx)
+func Open(c db.Config) (*Server, error) {
+	shared, err := wire.Open(c, dialect())
 	if err != nil {
-		return fmt.Errorf("write the marker of epoch %d: %w", epoch, err)
+		return nil, err
 	}
-	defer l.close()
-	// Counted, so that a repetition is a transaction of its own, which must be
-	// acknowledged anew: the first one may be in the data without having been.
-	const marker = "INSERT INTO baton.epochs (epoch, node) VALUES (?, ?) ON DUPLICATE KEY UPDATE node = VALUES(node), writes = writes + 1"
-	if _, err := l.conn.ExecContext(ctx, marker, uint64(epoch), string(node)); err != nil {
-		return fmt.Errorf("write the marker of epoch %d: %w", epoch, inOurWords(err))
-	}
-	return nil
+	return &Server{Server: shared}, nil
 }
 
-// quote writes text as a string literal. The server's backslash escapes are on
-// in every connection of ours (see dialer).
-func quote(text string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\x00", `\0`).Replace(text) + "'"
+// session is the connection for the steps of a switch.
+type session struct {
+	*wire.Session
+	server *Server
 }
 
-// name writes text as an identifier.
-func name(text string) string { return "`" + strings.ReplaceAll(text, "`", "``") + "`" }
+var _ db.Session = (*session)(nil)
+
+// Session implements db.Server.
+func (s *Server) Session(ctx context.Context) (db.Session, error) {
+	shared, err := s.Server.Session(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the server at %s: %w", s.Socket, err)
+	}
+	return &session{Session: shared, server: s}, nil
+}

@@ -14,15 +14,15 @@ import (
 
 var driver = dbtest.Driver{
 	Open: func(s *dbtest.Server, agent, prober db.Account, nodeOf func(string, int) (cluster.NodeName, bool)) (db.Server, error) {
-		return mariadb.Open(mariadb.Config{Socket: s.Socket, Agent: agent, Writer: prober, NodeOf: nodeOf})
+		return mariadb.Open(db.Config{Socket: s.Socket, Agent: agent, Writer: prober, NodeOf: nodeOf})
 	},
 	Accounts: func(agent, prober, replication db.Account) []string {
-		return mariadb.LeastPrivilegeSQL(mariadb.Accounts{Agent: agent, Probe: prober, Replication: replication, From: []string{"127.0.0.1"}})
+		return mariadb.LeastPrivilegeSQL(db.Accounts{Agent: agent, Probe: prober, Replication: replication, From: []string{"127.0.0.1"}})
 	},
 }
 
 func TestAServerThatCannotBeReachedIsNotOpened(t *testing.T) {
-	_, err := mariadb.Open(mariadb.Config{Socket: "/x", Agent: db.Account{User: "same"}, Writer: db.Account{User: "same"}})
+	_, err := mariadb.Open(db.Config{Socket: "/x", Agent: db.Account{User: "same"}, Writer: db.Account{User: "same"}})
 	if err == nil || !strings.Contains(err.Error(), "an account of its own") || !strings.Contains(err.Error(), "foreign") {
 		t.Errorf("all that is wrong is told at once; got %v", err)
 	}
@@ -64,7 +64,7 @@ func TestTheExtraPortAnswersWhenNoSlotIsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	with, err := mariadb.Open(mariadb.Config{Socket: s.Socket, Agent: agent, Writer: prober, NodeOf: nobody, ExtraPort: port})
+	with, err := mariadb.Open(db.Config{Socket: s.Socket, Agent: agent, Writer: prober, NodeOf: nobody, ExtraPort: port})
 	if err != nil {
 		t.Fatal(err)
 	}

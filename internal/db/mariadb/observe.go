@@ -2,19 +2,16 @@ package mariadb
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/gtid"
 	"github.com/baton-db/baton/internal/db"
+	"github.com/baton-db/baton/internal/db/wire"
 )
 
 // memory keeps what was parsed last: most observations find the same texts.
 type memory struct {
-	link     *link // of which connection identity is
-	identity db.Identity
-
 	state, pos string // gtid_binlog_state, gtid_slave_pos
 	executed   gtid.Set
 
@@ -28,27 +25,27 @@ const observation = `SELECT @@global.read_only AS read_only, @@global.server_id 
 	@@global.rpl_semi_sync_master_enabled AS source_semi, @@global.rpl_semi_sync_slave_enabled AS replica_semi;
 	` + showReplication + `;
 	SHOW GLOBAL STATUS LIKE 'Rpl\_semi\_sync%';
-	` + selectMarker
+	` + wire.SelectMarker
 
 // Observe implements db.Looker.
 func (s *Server) Observe(ctx context.Context) (db.Observation, error) {
 	var o db.Observation
-	err := s.look.use(ctx, func(l *link) (err error) {
+	err := s.Look.Use(ctx, func(l *wire.Link) (err error) {
 		o, err = s.observe(ctx, l)
 		return err
 	})
 	if err != nil {
-		return db.Observation{}, fmt.Errorf("observe the server at %s: %w", s.config.Socket, err)
+		return db.Observation{}, fmt.Errorf("observe the server at %s: %w", s.Socket, err)
 	}
 	return o, nil
 }
 
-func (s *Server) observe(ctx context.Context, l *link) (db.Observation, error) {
-	id, err := s.identityOf(ctx, l)
+func (s *Server) observe(ctx context.Context, l *wire.Link) (db.Observation, error) {
+	id, err := s.IdentityOf(ctx, l)
 	if err != nil {
 		return db.Observation{}, err
 	}
-	results, err := batch(ctx, l, observation)
+	results, err := wire.Batch(ctx, l, observation, 3)
 	if err != nil {
 		return db.Observation{}, err
 	}
@@ -75,72 +72,32 @@ func (s *Server) observe(ctx context.Context, l *link) (db.Observation, error) {
 		Start:      id.Start,
 		Flavor:     id.Flavor,
 		Version:    id.Version,
-		ID:         uint32(number(v["server_id"])),
-		ReadOnly:   isOn(v["read_only"]),
+		ID:         uint32(wire.Number(v["server_id"])),
+		ReadOnly:   wire.IsOn(v["read_only"]),
 		BinLog:     id.BinLog,
 		LogUpdates: id.LogUpdates,
 		Executed:   executed,
-		Replica: r.fact(s.config.NodeOf,
+		Replica: r.fact(s.NodeOf,
 			// Switched off, it still acknowledges until the receiver restarts.
-			isOn(v["replica_semi"]) || isOn(semi["Rpl_semi_sync_slave_status"])),
+			wire.IsOn(v["replica_semi"]) || wire.IsOn(semi["Rpl_semi_sync_slave_status"])),
 		SemiSrc: cluster.SemiSyncFact{
-			Enabled: isOn(v["source_semi"]),
-			Active:  isOn(semi["Rpl_semi_sync_master_status"]),
-			Clients: int(number(semi["Rpl_semi_sync_master_clients"])),
-			Waiting: int(number(semi["Rpl_semi_sync_master_wait_sessions"])),
+			Enabled: wire.IsOn(v["source_semi"]),
+			Active:  wire.IsOn(semi["Rpl_semi_sync_master_status"]),
+			Clients: int(wire.Number(semi["Rpl_semi_sync_master_clients"])),
+			Waiting: int(wire.Number(semi["Rpl_semi_sync_master_wait_sessions"])),
 		},
 	}
 	if r.configured {
 		o.Server.Replica.Received = received
 	}
 	if len(results) > 3 && len(results[3]) > 0 {
-		o.Server.Marker = cluster.Epoch(number(results[3][0]["MAX(epoch)"]))
+		o.Server.Marker = cluster.Epoch(wire.Number(results[3][0]["MAX(epoch)"]))
 	}
 	return o, nil
 }
 
-// batch runs several statements in one round trip. That Baton's schema is
-// missing ends the results early and is no error.
-func batch(ctx context.Context, l *link, statements string) (results [][]map[string]string, err error) {
-	r, err := l.conn.QueryContext(ctx, statements)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	for more := true; more; more = r.NextResultSet() {
-		got, err := rows(r)
-		if err != nil {
-			return nil, err
-		}
-		results = append(results, got)
-	}
-	if err := r.Err(); err != nil && verdict(err) != db.NoSchema {
-		return nil, err
-	}
-	if len(results) < 3 {
-		return nil, fmt.Errorf("%d of the results came: %w", len(results), sql.ErrNoRows)
-	}
-	return results, nil
-}
-
-// identityOf returns who is at the other end of a connection: what is fixed for
-// one life of the server is fixed for one connection to it.
-func (s *Server) identityOf(ctx context.Context, l *link) (db.Identity, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seen.identity.Start != "" && s.seen.link == l {
-		return s.seen.identity, nil
-	}
-	id, err := identify(ctx, l)
-	if err != nil {
-		return db.Identity{}, err
-	}
-	s.seen.identity, s.seen.link = id, l
-	return id, nil
-}
-
 // parseExecuted turns the server's texts into a set.
-func (s *Server) parseExecuted(ctx context.Context, l *link, state, pos string) (gtid.Set, error) {
+func (s *Server) parseExecuted(ctx context.Context, l *wire.Link, state, pos string) (gtid.Set, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := &s.seen

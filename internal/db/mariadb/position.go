@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/baton-db/baton/internal/core/gtid"
+	"github.com/baton-db/baton/internal/db/wire"
 )
 
 // last is the newest transaction of one domain.
@@ -31,7 +32,7 @@ func newest(texts ...string) map[uint64]last {
 			if i := strings.LastIndex(fields[2], ".."); i >= 0 {
 				fields[2] = fields[2][i+2:]
 			}
-			p := last{number(fields[0]), number(fields[1]), number(fields[2])}
+			p := last{wire.Number(fields[0]), wire.Number(fields[1]), wire.Number(fields[2])}
 			if p.seq > of[p.domain].seq {
 				of[p.domain] = p
 			}
@@ -67,7 +68,7 @@ type oldestLogged struct {
 
 // refresh reads the oldest binary log anew if the state shows a domain that it
 // did not show before, or is not what became of the one before.
-func (o *oldestLogged) refresh(ctx context.Context, l *link, state string) error {
+func (o *oldestLogged) refresh(ctx context.Context, l *wire.Link, state string) error {
 	domains := newest(state)
 	fresh := len(domains) != len(o.domains) || !o.asked
 	for domain, p := range domains {
@@ -79,8 +80,8 @@ func (o *oldestLogged) refresh(ctx context.Context, l *link, state string) error
 		return nil
 	}
 	const enough = 200 // events; a domain that begins later is taken as unknown
-	events, err := l.query(ctx, fmt.Sprintf("SHOW BINLOG EVENTS LIMIT %d", enough))
-	if err != nil && code(err) == 0 {
+	events, err := l.Query(ctx, fmt.Sprintf("SHOW BINLOG EVENTS LIMIT %d", enough))
+	if err != nil && wire.Code(err) == 0 {
 		return fmt.Errorf("read the oldest binary log: %w", err)
 	}
 	// An error that the server sent (no binary log, no privilege) leaves the

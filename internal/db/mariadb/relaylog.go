@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/baton-db/baton/internal/core/gtid"
+	"github.com/baton-db/baton/internal/db/wire"
 )
 
 // What a replica has received is in its Gtid_IO_Pos, which counts complete
@@ -52,7 +53,7 @@ type found struct {
 
 // received returns what a replica holds, and whether that is all: limit bounds
 // the events that are read from the relay log of an idle replica; 0 does not.
-func (s *Server) received(ctx context.Context, l *link, r replication, executed gtid.Set, limit int) (gtid.Set, bool, error) {
+func (s *Server) received(ctx context.Context, l *wire.Link, r replication, executed gtid.Set, limit int) (gtid.Set, bool, error) {
 	if !r.configured {
 		return executed, true, nil
 	}
@@ -84,8 +85,8 @@ func (s *Server) received(ctx context.Context, l *link, r replication, executed 
 }
 
 // lastScan returns what was last read in this life of the server.
-func (s *Server) lastScan(ctx context.Context, l *link) (relayScan, error) {
-	id, err := s.identityOf(ctx, l)
+func (s *Server) lastScan(ctx context.Context, l *wire.Link) (relayScan, error) {
+	id, err := s.IdentityOf(ctx, l)
 	if err != nil {
 		return relayScan{}, err
 	}
@@ -100,7 +101,7 @@ func (s *Server) lastScan(ctx context.Context, l *link) (relayScan, error) {
 }
 
 // scanRelayLog reads on in the relay log of an idle replica.
-func (s *Server) scanRelayLog(ctx context.Context, l *link, r replication, limit int) (relayScan, error) {
+func (s *Server) scanRelayLog(ctx context.Context, l *wire.Link, r replication, limit int) (relayScan, error) {
 	scan, err := s.lastScan(ctx, l)
 	if err != nil {
 		return relayScan{}, err
@@ -122,12 +123,12 @@ func (s *Server) scanRelayLog(ctx context.Context, l *link, r replication, limit
 }
 
 // step reads one portion of events.
-func (c *relayScan) step(ctx context.Context, l *link) (n int, err error) {
+func (c *relayScan) step(ctx context.Context, l *wire.Link) (n int, err error) {
 	const portion = 1000
-	events, err := l.query(ctx, fmt.Sprintf("SHOW RELAYLOG EVENTS IN %s FROM %d LIMIT %d", quote(c.at.file), c.at.pos, portion+1))
+	events, err := l.Query(ctx, fmt.Sprintf("SHOW RELAYLOG EVENTS IN %s FROM %d LIMIT %d", wire.Quote(c.at.file), c.at.pos, portion+1))
 	torn := false
 	if err != nil {
-		if code(err) != erNoSuchSlaveLog {
+		if wire.Code(err) != wire.ErNoSuchSlaveLog {
 			return 0, fmt.Errorf("read the relay log %s from %d: %w", c.at.file, c.at.pos, err)
 		}
 		// No such file, or an event that a crash tore: what came before it in
@@ -171,7 +172,7 @@ func successor(file string) string {
 
 // event takes one event into account.
 func (c *relayScan) event(e map[string]string) {
-	at := place{e["Log_name"], number(e["Pos"])}
+	at := place{e["Log_name"], wire.Number(e["Pos"])}
 	c.at, c.after = at, true
 	kind, text := e["Event_type"], e["Info"]
 	switch {

@@ -3,11 +3,10 @@ package mariadb
 import (
 	"context"
 	"fmt"
-	"math"
 	"strings"
-	"time"
 
 	"github.com/baton-db/baton/internal/db"
+	"github.com/baton-db/baton/internal/db/wire"
 )
 
 // StopReceiver implements db.Replication.
@@ -20,7 +19,7 @@ import (
 // that is 0. Switching rpl_semi_sync_slave_enabled off first does not help: so
 // the path should be rejected before (design.md, section 6).
 func (s *session) StopReceiver(ctx context.Context) (held db.Held, err error) {
-	err = s.step(ctx, "stop receiving", func() error {
+	err = s.Step(ctx, "stop receiving", func() error {
 		if err := s.stopReceiver(ctx); err != nil {
 			return err
 		}
@@ -31,7 +30,7 @@ func (s *session) StopReceiver(ctx context.Context) (held db.Held, err error) {
 }
 
 func (s *session) stopReceiver(ctx context.Context) error {
-	r, err := replicationStatus(ctx, s.link)
+	r, err := replicationStatus(ctx, s.Link)
 	if err != nil || r.receiverStopped() {
 		return err
 	}
@@ -39,18 +38,18 @@ func (s *session) stopReceiver(ctx context.Context) error {
 		// As long as the receiver runs, this keeps the relay log; afterwards it
 		// would need the way round in apply.go. Its failure is told by
 		// WaitApplied.
-		if err := s.exec(ctx, "START SLAVE SQL_THREAD"); err != nil && code(err) == 0 {
+		if err := s.Exec(ctx, "START SLAVE SQL_THREAD"); err != nil && wire.Code(err) == 0 {
 			return err
 		}
 	}
-	if err := s.exec(ctx, "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = 1", "STOP SLAVE IO_THREAD"); err != nil {
+	if err := s.Exec(ctx, "SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = 1", "STOP SLAVE IO_THREAD"); err != nil {
 		return err
 	}
-	if r, err = replicationStatus(ctx, s.link); err != nil {
+	if r, err = replicationStatus(ctx, s.Link); err != nil {
 		return err
 	}
 	if !r.receiverStopped() {
-		return refusal("the receiver was stopped and is " + r.receiver)
+		return wire.Refusal("the receiver was stopped and is " + r.receiver)
 	}
 	return nil
 }
@@ -81,8 +80,8 @@ func (s *session) nothingWaits(ctx context.Context, step string) error {
 
 // Detach implements db.Replication.
 func (s *session) Detach(ctx context.Context) error {
-	return s.step(ctx, "forget the source", func() error {
-		r, err := replicationStatus(ctx, s.link)
+	return s.Step(ctx, "forget the source", func() error {
+		r, err := replicationStatus(ctx, s.Link)
 		if err != nil || !r.configured {
 			return err
 		}
@@ -91,7 +90,7 @@ func (s *session) Detach(ctx context.Context) error {
 		}
 		// The applier may stand in the middle of a transaction whose rest never
 		// came: stopping it rolls that back.
-		return s.exec(ctx, "STOP SLAVE", "RESET SLAVE ALL")
+		return s.Exec(ctx, "STOP SLAVE", "RESET SLAVE ALL")
 	})
 }
 
@@ -102,26 +101,25 @@ func (s *session) Detach(ctx context.Context) error {
 // brought up to the binary log. (MASTER_USE_GTID=current_pos would do that at
 // every start of replication, also after somebody wrote by mistake.)
 func (s *session) Follow(ctx context.Context, source db.Source) error {
-	return s.step(ctx, fmt.Sprintf("follow %s", source.Node), func() error {
-		r, err := replicationStatus(ctx, s.link)
+	return s.Step(ctx, fmt.Sprintf("follow %s", source.Node), func() error {
+		r, err := replicationStatus(ctx, s.Link)
 		if err != nil {
 			return err
 		}
 		if len(r.others) > 0 {
-			return refusal("it replicates from others too, which Baton leaves alone: " + strings.Join(r.others, ", "))
+			return wire.Refusal("it replicates from others too, which Baton leaves alone: " + strings.Join(r.others, ", "))
 		}
 		if err := s.allApplied(ctx, "CHANGE MASTER"); err != nil {
 			return err
 		}
-		if err := s.exec(ctx, "STOP SLAVE"); err != nil {
+		if err := s.Exec(ctx, "STOP SLAVE"); err != nil {
 			return err
 		}
 		if err := s.bringUpPosition(ctx); err != nil {
 			return err
 		}
-		silence := max(2, math.Ceil(orDefault(source.Silence, 4*time.Second).Seconds()))
-		return s.exec(ctx,
-			fmt.Sprintf("SET GLOBAL slave_net_timeout = %.0f", silence),
+		return s.Exec(ctx,
+			fmt.Sprintf("SET GLOBAL slave_net_timeout = %d", wire.Silence(source)),
 			"SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = 1",
 			fmt.Sprintf("SET GLOBAL rpl_semi_sync_slave_enabled = %t", source.SemiSync),
 			changeMaster(source),
@@ -132,7 +130,7 @@ func (s *session) Follow(ctx context.Context, source db.Source) error {
 // bringUpPosition sets gtid_slave_pos to the newest transaction of each domain
 // that the server has, whoever wrote it.
 func (s *session) bringUpPosition(ctx context.Context) error {
-	got, err := s.link.query(ctx, "SELECT @@global.gtid_slave_pos AS pos, @@global.gtid_binlog_pos AS logged")
+	got, err := s.Link.Query(ctx, "SELECT @@global.gtid_slave_pos AS pos, @@global.gtid_binlog_pos AS logged")
 	if err != nil {
 		return err
 	}
@@ -140,35 +138,21 @@ func (s *session) bringUpPosition(ctx context.Context) error {
 	if write(is) == write(want) {
 		return nil
 	}
-	return s.exec(ctx, "SET GLOBAL gtid_slave_pos = "+quote(write(want)))
+	return s.Exec(ctx, "SET GLOBAL gtid_slave_pos = "+wire.Quote(write(want)))
 }
 
 func changeMaster(source db.Source) string {
 	options := []string{
-		"MASTER_HOST = " + quote(source.Host),
+		"MASTER_HOST = " + wire.Quote(source.Host),
 		fmt.Sprintf("MASTER_PORT = %d", source.Port),
-		"MASTER_USER = " + quote(source.Account.User),
-		"MASTER_PASSWORD = " + quote(source.Account.Password),
+		"MASTER_USER = " + wire.Quote(source.Account.User),
+		"MASTER_PASSWORD = " + wire.Quote(source.Account.Password),
 		"MASTER_USE_GTID = slave_pos",
-		fmt.Sprintf("MASTER_HEARTBEAT_PERIOD = %.3f", orDefault(source.Heartbeat, 500*time.Millisecond).Seconds()),
+		fmt.Sprintf("MASTER_HEARTBEAT_PERIOD = %.3f", wire.Heartbeat(source)),
 		"MASTER_CONNECT_RETRY = 1",
-		fmt.Sprintf("MASTER_SSL = %d", bit(source.TLS)),
-		"MASTER_SSL_CA = " + quote(source.CA),
-		fmt.Sprintf("MASTER_SSL_VERIFY_SERVER_CERT = %d", bit(source.TLS && source.CA != "")),
+		fmt.Sprintf("MASTER_SSL = %d", wire.Bit(source.TLS)),
+		"MASTER_SSL_CA = " + wire.Quote(source.CA),
+		fmt.Sprintf("MASTER_SSL_VERIFY_SERVER_CERT = %d", wire.Bit(source.TLS && source.CA != "")),
 	}
 	return "CHANGE MASTER TO " + strings.Join(options, ", ")
-}
-
-func bit(on bool) int {
-	if on {
-		return 1
-	}
-	return 0
-}
-
-func orDefault(d, otherwise time.Duration) time.Duration {
-	if d <= 0 {
-		return otherwise
-	}
-	return d
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/gtid"
 	"github.com/baton-db/baton/internal/db"
+	"github.com/baton-db/baton/internal/db/wire"
 )
 
 // replication is a server's status as a replica over its unnamed connection,
@@ -45,16 +46,16 @@ func readReplication(status []map[string]string) replication {
 			continue
 		}
 		r.configured = row["Master_Host"] != ""
-		r.host, r.port = row["Master_Host"], int(number(row["Master_Port"]))
+		r.host, r.port = row["Master_Host"], int(wire.Number(row["Master_Port"]))
 		r.receiver, r.applier = row["Slave_IO_Running"], row["Slave_SQL_Running"]
 		r.received = row["Gtid_IO_Pos"]
 		r.usingGTID = row["Using_Gtid"] != "No"
-		r.relayFile, r.relayPos = row["Relay_Log_File"], number(row["Relay_Log_Pos"])
-		r.sourceFile, r.sourcePos = row["Master_Log_File"], number(row["Read_Master_Log_Pos"])
-		r.appliedFile, r.appliedPos = row["Relay_Master_Log_File"], number(row["Exec_Master_Log_Pos"])
+		r.relayFile, r.relayPos = row["Relay_Log_File"], wire.Number(row["Relay_Log_Pos"])
+		r.sourceFile, r.sourcePos = row["Master_Log_File"], wire.Number(row["Read_Master_Log_Pos"])
+		r.appliedFile, r.appliedPos = row["Relay_Master_Log_File"], wire.Number(row["Exec_Master_Log_Pos"])
 		r.heartbeat = row["Slave_heartbeat_period"]
 		r.ioError = row["Last_IO_Error"]
-		r.sqlErrno, r.sqlError = int(number(row["Last_SQL_Errno"])), row["Last_SQL_Error"]
+		r.sqlErrno, r.sqlError = int(wire.Number(row["Last_SQL_Errno"])), row["Last_SQL_Error"]
 		// Whatever comes in moves one of these: a heartbeat the first, a part
 		// of a transaction the next two.
 		r.tick = strings.Join([]string{row["Slave_received_heartbeats"], row["Master_Log_File"], row["Read_Master_Log_Pos"], r.received}, " ")
@@ -92,8 +93,8 @@ func (r replication) fact(nodeOf func(string, int) (cluster.NodeName, bool), sem
 }
 
 // replicationStatus asks for the status.
-func replicationStatus(ctx context.Context, l *link) (replication, error) {
-	status, err := l.query(ctx, showReplication)
+func replicationStatus(ctx context.Context, l *wire.Link) (replication, error) {
+	status, err := l.Query(ctx, showReplication)
 	if err != nil {
 		return replication{}, fmt.Errorf("read the replication status: %w", err)
 	}
@@ -101,8 +102,8 @@ func replicationStatus(ctx context.Context, l *link) (replication, error) {
 }
 
 // executed reads what is applied.
-func (s *Server) executed(ctx context.Context, l *link) (gtid.Set, error) {
-	got, err := l.query(ctx, "SELECT @@global.gtid_binlog_state AS state, @@global.gtid_slave_pos AS pos")
+func (s *Server) executed(ctx context.Context, l *wire.Link) (gtid.Set, error) {
+	got, err := l.Query(ctx, "SELECT @@global.gtid_binlog_state AS state, @@global.gtid_slave_pos AS pos")
 	if err != nil {
 		return gtid.Set{}, fmt.Errorf("read what is applied: %w", err)
 	}
@@ -111,7 +112,7 @@ func (s *Server) executed(ctx context.Context, l *link) (gtid.Set, error) {
 
 // held reads what the server holds, to the last complete transaction of its
 // relay log.
-func (s *Server) held(ctx context.Context, l *link) (db.Held, replication, error) {
+func (s *Server) held(ctx context.Context, l *wire.Link) (db.Held, replication, error) {
 	r, err := replicationStatus(ctx, l)
 	if err != nil {
 		return db.Held{}, r, err
@@ -128,16 +129,16 @@ func (s *Server) held(ctx context.Context, l *link) (db.Held, replication, error
 	if !complete {
 		return db.Held{}, r, fmt.Errorf("read the relay log from %s: not to its end", r.relayFile)
 	}
-	marker, err := readMarker(ctx, l)
+	marker, err := wire.Marker(ctx, l)
 	return db.Held{Executed: executed, Received: received, Marker: marker}, r, err
 }
 
-func readMarker(ctx context.Context, l *link) (cluster.Epoch, error) {
-	v, err := l.value(ctx, selectMarker)
-	if err != nil && verdict(err) != db.NoSchema {
-		return 0, fmt.Errorf("read the newest marker: %w", err)
-	}
-	return cluster.Epoch(number(v)), nil
+// held reads what the server holds, in a session.
+func (s *session) held(ctx context.Context) (db.Held, replication, error) {
+	return s.server.held(ctx, s.Link)
 }
 
-const selectMarker = "SELECT MAX(epoch) FROM baton.epochs"
+// executed reads what is applied, in a session.
+func (s *session) executed(ctx context.Context) (gtid.Set, error) {
+	return s.server.executed(ctx, s.Link)
+}

@@ -1,46 +1,12 @@
 package mariadb
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-db/baton/internal/core/gtid"
-	"github.com/baton-db/baton/internal/db"
 )
-
-func TestHowAServerComesUpAgainIsReadFromItsOptions(t *testing.T) {
-	for name, tt := range map[string]struct {
-		args []string
-		want db.Restart
-	}{
-		"nothing said: writable, and replication starts": {nil, db.Restart{}},
-		"spelt with underscores":                         {[]string{"--read_only", "--skip_slave_start"}, db.Restart{ReadOnly: true, HoldReplication: true}},
-		"with values":                                    {[]string{"--read-only=ON", "--skip-slave-start=1"}, db.Restart{ReadOnly: true, HoldReplication: true}},
-		"the last one wins":                              {[]string{"--read-only=1", "--read-only=OFF"}, db.Restart{}},
-		"switched off by a prefix":                       {[]string{"--read-only", "--skip-read-only"}, db.Restart{}},
-		"tolerated where it is not known":                {[]string{"--loose-read-only"}, db.Restart{ReadOnly: true}},
-		"in the newer words":                             {[]string{"--skip-replica-start"}, db.Restart{HoldReplication: true}},
-		"the role for crash recovery":                    {[]string{"--init-rpl-role=slave"}, db.Restart{InitRole: "SLAVE"}},
-		"other options do not matter":                    {[]string{"--read-only-not=1", "--port=3306"}, db.Restart{}},
-	} {
-		if diff := cmp.Diff(tt.want, effective(tt.args)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
-func TestOptionFilesAreTheSameWhenTheServerIsAsked(t *testing.T) {
-	files, others := splitArgs([]string{"--defaults-file=/etc/x.cnf", "--defaults-group-suffix=2", "--user=mysql", "--read-only"})
-	if !slices.Equal(files, []string{"--defaults-file=/etc/x.cnf", "--defaults-group-suffix=2"}) || !slices.Equal(others, []string{"--user=mysql", "--read-only"}) {
-		t.Errorf("files %q, others %q", files, others)
-	}
-	printed := printedDefaults([]byte("mariadbd would have been started with the following arguments:\n--port=1 --read-only=1 \n"))
-	if !slices.Equal(printed, []string{"--port=1", "--read-only=1"}) {
-		t.Errorf("printed %q", printed)
-	}
-}
 
 func TestPositionsToWaitFor(t *testing.T) {
 	for set, want := range map[string]string{
@@ -102,37 +68,5 @@ func TestRelayLogsFollowEachOther(t *testing.T) {
 		if got := successor(file); got != want {
 			t.Errorf("after %s comes %s, want %s", file, got, want)
 		}
-	}
-}
-
-func TestTextsAreQuoted(t *testing.T) {
-	for text, want := range map[string]string{`it's`: `'it\'s'`, `a\b`: `'a\\b'`, "": "''"} {
-		if got := quote(text); got != want {
-			t.Errorf("%s: %s", text, got)
-		}
-	}
-	if got := name("a`b"); got != "`a``b`" {
-		t.Errorf("got %s", got)
-	}
-}
-
-func TestEventRecordFollowsThePrimary(t *testing.T) {
-	all := []event{
-		{"app", "new", "u@h", "ENABLED"}, {"app", "same", "u@h", "DISABLED"}, {"app", "off", "u@h", "DISABLED"},
-		{"app", "carried", "u@h", "SLAVESIDE_DISABLED"},
-	}
-	was := map[string]bool{"app.same": false, "app.off": true, "app.carried": true, "app.gone": true}
-	got := eventChanges(all, was)
-	want := []string{
-		"REPLACE INTO baton.events VALUES ('app', 'new', true)",
-		"REPLACE INTO baton.events VALUES ('app', 'off', false)",
-		"DELETE FROM baton.events WHERE CONCAT(schema_name, '.', event_name) = 'app.gone'",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	odd := event{schema: "a`p", name: "e", definer: "some@one@h", status: "ENABLED"}
-	if got := odd.alter("ENABLE"); got != "ALTER DEFINER=`some@one`@`h` EVENT `a``p`.`e` ENABLE" {
-		t.Errorf("got %s", got)
 	}
 }

@@ -1,4 +1,4 @@
-package mariadb
+package wire
 
 import (
 	"context"
@@ -35,23 +35,23 @@ var tables = [...]string{
 // EnsureSchema implements db.Server. It runs under the writer's account, which
 // read_only binds, on a connection of its own.
 func (s *Server) EnsureSchema(ctx context.Context) error {
-	l, err := s.dialer(s.config.Writer, false)(ctx)
+	l, err := s.DialWriter(ctx)
 	if err != nil {
-		return fmt.Errorf("create Baton's schema: %w", inOurWords(err))
+		return fmt.Errorf("create Baton's schema: %w", InOurWords(err))
 	}
-	defer l.close()
+	defer l.Close()
 	// Looked at first: CREATE … IF NOT EXISTS is a transaction of its own even
 	// where it creates nothing.
-	n, err := l.value(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ? AND table_name IN ('epochs', 'probe', 'events')", db.Schema)
+	n, err := l.Value(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ? AND table_name IN ('epochs', 'probe', 'events')", db.Schema)
 	if err != nil {
-		return fmt.Errorf("look for Baton's schema: %w", inOurWords(err))
+		return fmt.Errorf("look for Baton's schema: %w", InOurWords(err))
 	}
-	if int(number(n)) == len(tables) {
+	if int(Number(n)) == len(tables) {
 		return nil
 	}
 	for _, q := range append([]string{"CREATE DATABASE IF NOT EXISTS " + db.Schema}, tables[:]...) {
-		if err := l.exec(ctx, q); err != nil {
-			return fmt.Errorf("create Baton's schema (%.40s…): %w", q, inOurWords(err))
+		if err := l.Exec(ctx, q); err != nil {
+			return fmt.Errorf("create Baton's schema (%.40s…): %w", q, InOurWords(err))
 		}
 	}
 	return nil

@@ -1,8 +1,9 @@
-package mariadb
+package wire
 
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,7 +15,7 @@ import (
 func answer(began time.Time, err error) db.Answer {
 	a := db.Answer{Verdict: db.Done, Took: time.Since(began)}
 	if err != nil {
-		a.Verdict, a.Detail = verdict(err), err.Error()
+		a.Verdict, a.Detail = Verdict(err), err.Error()
 	}
 	return a
 }
@@ -22,8 +23,8 @@ func answer(began time.Time, err error) db.Answer {
 // ReadProbe implements db.Prober.
 func (s *Server) ReadProbe(ctx context.Context) db.Answer {
 	began := time.Now()
-	return answer(began, s.read.use(ctx, func(l *link) error {
-		_, err := l.value(ctx, "SELECT 1")
+	return answer(began, s.Read.Use(ctx, func(l *Link) error {
+		_, err := l.Value(ctx, "SELECT 1")
 		return err
 	}))
 }
@@ -32,7 +33,7 @@ func (s *Server) ReadProbe(ctx context.Context) db.Answer {
 // acknowledgement is not given up: a broken connection would not end it, and
 // the next probe would only queue up behind it.
 type writeProbe struct {
-	held *held
+	held *Held
 
 	mu      sync.Mutex
 	pending *pendingWrite
@@ -96,16 +97,16 @@ func (w *writeProbe) start() (p *pendingWrite, fresh bool) {
 func (w *writeProbe) run(ctx context.Context, p *pendingWrite) {
 	defer close(p.done)
 	defer p.cancel()
-	p.err = w.held.use(ctx, func(l *link) error {
+	p.err = w.held.Use(ctx, func(l *Link) error {
 		w.mu.Lock()
-		p.thread = l.id
+		p.thread = l.ID
 		w.mu.Unlock()
 		// Each connection has a row of its own, so that a write that hangs, of an
 		// earlier agent too, is not taken for a lock that somebody else holds;
 		// should two have the same one, the next is tried.
-		row := l.id % probeRows
+		row := l.ID % probeRows
 		err := writeRow(ctx, l, row)
-		if verdict(err) == db.LockWait {
+		if Verdict(err) == db.LockWait {
 			err = writeRow(ctx, l, (row+1)%probeRows)
 		}
 		return err
@@ -115,11 +116,10 @@ func (w *writeProbe) run(ctx context.Context, p *pendingWrite) {
 // probeRows is how many rows the probe's table may have.
 const probeRows = 250
 
-// writeRow commits a row. It waits for no lock: one that a backup holds is an
-// answer at once.
-func writeRow(ctx context.Context, l *link, row uint64) error {
-	return l.exec(ctx, `SET STATEMENT lock_wait_timeout = 0, innodb_lock_wait_timeout = 0 FOR
-		INSERT INTO baton.probe (id, writes) VALUES (?, 1) ON DUPLICATE KEY UPDATE writes = writes + 1`, row)
+// writeRow commits a row. It waits for no lock, or no longer than the dialect
+// must: one that a backup holds is an answer.
+func writeRow(ctx context.Context, l *Link, row uint64) error {
+	return l.Exec(ctx, "INSERT INTO baton.probe (id, writes) VALUES (?, 1) ON DUPLICATE KEY UPDATE writes = writes + 1", row)
 }
 
 // forget makes room for the next write.
@@ -179,14 +179,14 @@ func (s *Server) whyStuck(ctx context.Context, began time.Time, p *pendingWrite)
 	}
 	var state string
 	var waiters int
-	err := s.read.use(ctx, func(l *link) error {
-		got, err := l.query(ctx, `SELECT id, state FROM information_schema.processlist
-			WHERE id = ? OR state LIKE ? AND user <> 'system user'`, thread, ackWait)
+	err := s.Read.Use(ctx, func(l *Link) error {
+		got, err := l.Query(ctx, `SELECT id AS id, state AS state FROM information_schema.processlist
+			WHERE id = ? OR state LIKE ? AND user <> 'system user'`, thread, AckWait)
 		for _, row := range got {
-			if number(row["id"]) == thread {
+			if Number(row["id"]) == thread {
 				state = row["state"]
 			}
-			if strings.HasPrefix(row["state"], strings.TrimSuffix(ackWait, "%")) {
+			if strings.HasPrefix(row["state"], strings.TrimSuffix(AckWait, "%")) {
 				waiters++
 			}
 		}
@@ -204,6 +204,9 @@ func (s *Server) whyStuck(ctx context.Context, began time.Time, p *pendingWrite)
 		// Commits go through the binary log one after the other, so that one
 		// that waits for its acknowledgement holds up all behind it.
 		return db.Answer{Verdict: db.AckWait, Took: time.Since(began), Detail: state}
+	}
+	if slices.Contains(s.dialect.LockWaits, state) {
+		return db.Answer{Verdict: db.LockWait, Took: time.Since(began), Detail: state}
 	}
 	return db.Answer{Verdict: db.NoAnswer, Took: time.Since(began), Detail: "the write is stuck: " + state}
 }

@@ -1,10 +1,11 @@
-package mariadb
+package wire
 
 import (
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"sync"
 
@@ -14,35 +15,50 @@ import (
 	"github.com/baton-db/baton/internal/db"
 )
 
-// link is one open connection.
-type link struct {
+// Link is one open connection.
+type Link struct {
+	Conn *sql.Conn
+	ID   uint64 // the server's number for it
+	PID  int    // the process at the other end; 0 if unknown
+
 	pool *sql.DB
-	conn *sql.Conn
-	id   uint64 // the server's number for it
-	pid  int    // the process at the other end; 0 if unknown
 }
 
-func (l *link) close() error { return errors.Join(l.conn.Close(), l.pool.Close()) }
+// Close ends the connection.
+func (l *Link) Close() error { return errors.Join(l.Conn.Close(), l.pool.Close()) }
 
 // dial opens a connection, for as long as ctx lasts.
-type dial func(ctx context.Context) (*link, error)
+type dial func(ctx context.Context) (*Link, error)
+
+// DialWriter opens a connection as the account of probes and markers.
+func (s *Server) DialWriter(ctx context.Context) (*Link, error) {
+	return s.dialer(s.Writer, false, nil)(ctx)
+}
 
 // dialer connects over the unix socket, and where the slots are used up over
-// the extra port.
-func (s *Server) dialer(account db.Account, several bool) dial {
-	return func(ctx context.Context) (*link, error) {
-		l, err := s.connect(ctx, account, several, "unix", s.config.Socket)
-		if err != nil && s.config.ExtraPort != 0 && verdict(err) == db.TooManyConnections {
-			extra := net.JoinHostPort("127.0.0.1", fmt.Sprint(s.config.ExtraPort))
-			return s.connect(ctx, account, several, "tcp", extra)
+// the extra port. settings come on top of those of the dialect.
+func (s *Server) dialer(account db.Account, several bool, settings map[string]string) dial {
+	all := map[string]string{
+		"wait_timeout":      "31536000", // held connections are idle for long
+		"lock_wait_timeout": "5",
+		"autocommit":        "1",
+		"sql_mode":          "'STRICT_ALL_TABLES'",
+	}
+	maps.Copy(all, s.dialect.Settings)
+	maps.Copy(all, settings)
+	return func(ctx context.Context) (*Link, error) {
+		l, err := connect(ctx, account, several, all, "unix", s.Socket)
+		if err != nil && s.ExtraPort != 0 && Verdict(err) == db.TooManyConnections {
+			extra := net.JoinHostPort("127.0.0.1", fmt.Sprint(s.ExtraPort))
+			return connect(ctx, account, several, all, "tcp", extra)
 		}
 		return l, err
 	}
 }
 
 // connect opens one connection; several lets it run several statements at once.
-func (s *Server) connect(ctx context.Context, account db.Account, several bool, network, address string) (*link, error) {
-	l := &link{}
+func connect(ctx context.Context, account db.Account, several bool, settings map[string]string, network, address string) (*Link, error) {
+	l := &Link{}
 	c := mysql.NewConfig()
 	c.User, c.Passwd = account.User, account.Password
 	c.Net, c.Addr = network, address
@@ -50,17 +66,11 @@ func (s *Server) connect(ctx context.Context, account db.Account, several bool, 
 	c.MultiStatements = several
 	c.Logger = &mysql.NopLogger{}
 	c.ConnectionAttributes = "program_name:baton"
-	c.Params = map[string]string{
-		"wait_timeout":       "31536000", // held connections are idle for long
-		"max_statement_time": "0",        // our own deadlines rule
-		"lock_wait_timeout":  "5",
-		"autocommit":         "1",
-		"sql_mode":           "'STRICT_ALL_TABLES'",
-	}
+	c.Params = settings
 	c.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		nc, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		if err == nil {
-			l.pid = peerPID(nc)
+			l.PID = peerPID(nc)
 		}
 		return nc, err
 	}
@@ -70,12 +80,12 @@ func (s *Server) connect(ctx context.Context, account db.Account, several bool, 
 	}
 	l.pool = sql.OpenDB(connector)
 	l.pool.SetMaxOpenConns(1)
-	if l.conn, err = l.pool.Conn(ctx); err != nil {
+	if l.Conn, err = l.pool.Conn(ctx); err != nil {
 		l.pool.Close()
 		return nil, fmt.Errorf("connect to %s as %s: %w", address, account.User, err)
 	}
-	if err := l.conn.QueryRowContext(ctx, "SELECT CONNECTION_ID()").Scan(&l.id); err != nil {
-		l.close()
+	if err := l.Conn.QueryRowContext(ctx, "SELECT CONNECTION_ID()").Scan(&l.ID); err != nil {
+		l.Close()
 		return nil, fmt.Errorf("connect to %s as %s: %w", address, account.User, err)
 	}
 	return l, nil
@@ -99,28 +109,28 @@ func peerPID(nc net.Conn) (pid int) {
 	return pid
 }
 
-// held is a connection that is kept, used by one caller at a time, and opened
+// Held is a connection that is kept, used by one caller at a time, and opened
 // again after it broke.
-type held struct {
+type Held struct {
 	dial dial
 	turn chan struct{} // holds one token while nobody uses the link
 
 	mu     sync.Mutex
-	link   *link
+	link   *Link
 	closed bool
 }
 
-func newHeld(d dial) *held {
-	h := &held{dial: d, turn: make(chan struct{}, 1)}
+func newHeld(d dial) *Held {
+	h := &Held{dial: d, turn: make(chan struct{}, 1)}
 	h.turn <- struct{}{}
 	return h
 }
 
-// use calls f with the connection. The connection is dropped if f returns an
+// Use calls f with the connection. The connection is dropped if f returns an
 // error that the server did not send, since nobody knows its state then; and as
 // a held one that broke says nothing of the server yet, f is called once more
 // with a new one.
-func (h *held) use(ctx context.Context, f func(*link) error) error {
+func (h *Held) Use(ctx context.Context, f func(*Link) error) error {
 	select {
 	case <-h.turn:
 	case <-ctx.Done():
@@ -132,7 +142,7 @@ func (h *held) use(ctx context.Context, f func(*link) error) error {
 		if err != nil {
 			return err
 		}
-		if err = f(l); !breaks(err) {
+		if err = f(l); !Breaks(err) {
 			return err
 		}
 		h.drop()
@@ -142,7 +152,7 @@ func (h *held) use(ctx context.Context, f func(*link) error) error {
 	}
 }
 
-func (h *held) open(ctx context.Context) (l *link, fresh bool, err error) {
+func (h *Held) open(ctx context.Context) (l *Link, fresh bool, err error) {
 	h.mu.Lock()
 	l, closed := h.link, h.closed
 	h.mu.Unlock()
@@ -158,7 +168,7 @@ func (h *held) open(ctx context.Context) (l *link, fresh bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		l.close()
+		l.Close()
 		return nil, true, errClosed
 	}
 	h.link = l
@@ -167,16 +177,16 @@ func (h *held) open(ctx context.Context) (l *link, fresh bool, err error) {
 
 var errClosed = errors.New("closed by Baton")
 
-func (h *held) drop() {
+func (h *Held) drop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.link != nil {
-		h.link.close()
+		h.link.Close()
 		h.link = nil
 	}
 }
 
-func (h *held) close() error {
+func (h *Held) close() error {
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
@@ -209,9 +219,9 @@ func rows(r *sql.Rows) ([]map[string]string, error) {
 	return all, r.Err()
 }
 
-// query runs one statement and returns its rows as text.
-func (l *link) query(ctx context.Context, q string, args ...any) ([]map[string]string, error) {
-	r, err := l.conn.QueryContext(ctx, q, args...)
+// Query runs one statement and returns its rows as text.
+func (l *Link) Query(ctx context.Context, q string, args ...any) ([]map[string]string, error) {
+	r, err := l.Conn.QueryContext(ctx, q, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -219,14 +229,15 @@ func (l *link) query(ctx context.Context, q string, args ...any) ([]map[string]s
 	return rows(r)
 }
 
-func (l *link) exec(ctx context.Context, q string, args ...any) error {
-	_, err := l.conn.ExecContext(ctx, q, args...)
+// Exec runs one statement.
+func (l *Link) Exec(ctx context.Context, q string, args ...any) error {
+	_, err := l.Conn.ExecContext(ctx, q, args...)
 	return err
 }
 
-// value reads the only value of a query.
-func (l *link) value(ctx context.Context, q string, args ...any) (string, error) {
+// Value reads the only value of a query.
+func (l *Link) Value(ctx context.Context, q string, args ...any) (string, error) {
 	var v sql.NullString
-	err := l.conn.QueryRowContext(ctx, q, args...).Scan(&v)
+	err := l.Conn.QueryRowContext(ctx, q, args...).Scan(&v)
 	return v.String, err
 }
