@@ -94,12 +94,12 @@ func (c *check) ownServer(n Node, want Server, seen ServerSeen) {
 	option(seen.Flavor == MariaDB && !seen.StrictGTID, "it accepts transactions out of order, so that its position does not say what it has", "gtid_strict_mode", "ON")
 	if !seen.SemiSync && c.cfg.Durability.Mode == cluster.Lossless {
 		mend := "use durability.mode: async, or a server that has it"
-		if seen.Flavor == MySQL {
+		if seen.Flavor == MySQL && want.Flavor == MySQL {
 			mend = "load both plugins in its option file: plugin_load_add = semisync_source.so and semisync_replica.so"
 		}
 		c.add(Error, about, "it has no semi-synchronous replication, which durability.mode lossless needs", "SHOW GLOBAL VARIABLES LIKE 'rpl_semi_sync%'", mend)
 	}
-	if seen.Flavor == MySQL {
+	if seen.Flavor == MySQL && want.Flavor == MySQL {
 		c.mysqlServer(about, seen)
 	}
 	for _, s := range seen.LosesOnPower {

@@ -2,8 +2,8 @@
 // look at it, probe it, and take the steps of a switch on it.
 //
 // It never decides whether a step is right; package reconcile does. It holds
-// the interface that every driver satisfies (package mariadb; mysql has its
-// place beside it) and package dbtest the suite that every driver passes.
+// the interface that every driver satisfies (packages mariadb and mysql, whose
+// common parts are in wire) and package dbtest the suite that every driver passes.
 //
 // The one rule: nothing that a server has received is thrown away before it is
 // applied. Whatever would do so returns an *UnappliedError instead.

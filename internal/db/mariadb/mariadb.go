@@ -27,6 +27,7 @@ var _ db.Server = (*Server)(nil)
 
 func dialect() wire.Dialect {
 	return wire.Dialect{
+		Flavor:         "mariadb",
 		Settings:       map[string]string{"max_statement_time": "0"}, // our own deadlines rule
 		ProbeSettings:  map[string]string{"lock_wait_timeout": "0", "innodb_lock_wait_timeout": "0"},
 		EventOnReplica: "DISABLE ON SLAVE",

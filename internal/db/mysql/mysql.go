@@ -32,6 +32,7 @@ var _ db.Server = (*Server)(nil)
 
 func dialect() wire.Dialect {
 	return wire.Dialect{
+		Flavor:   "mysql",
 		Settings: map[string]string{"max_execution_time": "0"}, // our own deadlines rule
 		// No lock can be waited for shorter than this.
 		ProbeSettings:  map[string]string{"lock_wait_timeout": "1", "innodb_lock_wait_timeout": "1"},

@@ -28,6 +28,9 @@ func (s *Server) Identify(ctx context.Context) (db.Identity, error) {
 }
 
 func (s *Server) identify(ctx context.Context, l *Link) (db.Identity, error) {
+	if err := s.dialect.speaksWith(ctx, l); err != nil {
+		return db.Identity{}, err
+	}
 	id, err := s.dialect.Identify(ctx, l)
 	if err != nil {
 		return db.Identity{}, err
@@ -37,6 +40,27 @@ func (s *Server) identify(ctx context.Context, l *Link) (db.Identity, error) {
 	}
 	id.Start = startIdentity(id.PID)
 	return id, nil
+}
+
+// speaksWith refuses a server of another flavor, whose answers would not mean
+// what they seem to.
+func (d Dialect) speaksWith(ctx context.Context, l *Link) error {
+	version, err := l.Value(ctx, "SELECT VERSION()")
+	if err != nil {
+		return err
+	}
+	if is := flavorOf(version); is != d.Flavor {
+		return fmt.Errorf("it is %s %s, and Baton was told flavor %s: correct server.flavor", is, version, d.Flavor)
+	}
+	return nil
+}
+
+// flavorOf tells the flavor of a server by what it says of its version.
+func flavorOf(version string) string {
+	if strings.Contains(version, "MariaDB") {
+		return "mariadb"
+	}
+	return "mysql"
 }
 
 // IdentityOf returns who is at the other end of a connection: what is fixed for

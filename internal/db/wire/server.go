@@ -19,6 +19,7 @@ import (
 
 // A Dialect is how one kind of server words what all kinds have.
 type Dialect struct {
+	Flavor string // "mariadb" or "mysql"
 	// Settings are variables of every connection of Baton's, beside those that
 	// all dialects share.
 	Settings map[string]string
