@@ -50,7 +50,7 @@ programs() {
 	[[ $purpose == build ]] && return
 	echo ip:iproute2 ss:iproute2 nft:nftables mariadbd:mariadb-server mariadb-install-db:mariadb-server sysctl:procps flock:util-linux
 	case $purpose in
-	test) echo keepalived:keepalived gcc:gcc perl:perl-base ;;
+	test) echo keepalived:keepalived etcd:etcd-server gcc:gcc perl:perl-base ;;
 	bench) echo keepalived:keepalived ;;
 	esac
 }
@@ -65,6 +65,7 @@ services() {
 		case $package in
 		mariadb-server) echo mariadb ;;
 		keepalived) echo keepalived ;;
+		etcd-server) echo etcd ;;
 		esac
 	done
 }

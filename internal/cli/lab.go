@@ -44,8 +44,11 @@ the programs that scripts/setup.sh installs.`,
 // shapeFlags are those that say what to build.
 func shapeFlags(cmd *cobra.Command, o *lab.Options) {
 	cmd.Flags().StringVar(&o.Profile, "profile", "fast", "fast, balanced or wan")
-	cmd.Flags().BoolVar(&o.Witness, "witness", false, "with a witness, w1")
-	cmd.Flags().BoolVar(&o.Routed, "routed", false, "with a client behind a router")
+	cmd.Flags().BoolVar(&o.Witness, "witness", false, "two servers and a witness, w1")
+	cmd.Flags().IntVar(&o.Servers, "servers", 0, "`number` of servers, 2 or 3 (default: 3, with a witness 2)")
+	cmd.Flags().Lookup("servers").DefValue = ""
+	cmd.Flags().BoolVar(&o.Routed, "routed", false, "with a client, rc, behind a router, rt")
+	cmd.Flags().StringVar(&o.Store, "store", lab.StoreEmbedded, "embedded, or external: etcd on three hosts of its own, et1 to et3")
 }
 
 func withFlag(cmd *cobra.Command, o *lab.Options) {
@@ -63,7 +66,7 @@ func (e *env) progress() io.Writer {
 func newLabUpCommand(e *env, o *lab.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Build a lab and leave it running",
-		Example: "  baton lab up\n  baton lab up --witness --profile balanced\n  baton lab up --adopt",
+		Example: "  baton lab up\n  baton lab up --witness --profile balanced\n  baton lab up --routed\n  baton lab up --store external\n  baton lab up --adopt",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := lab.Up(cmd.Context(), *o, e.progress())
@@ -74,10 +77,14 @@ func newLabUpCommand(e *env, o *lab.Options) *cobra.Command {
 				return e.printLab(cmd.Context(), l)
 			}
 			node := l.DataNodes()[0]
-			fmt.Fprintf(e.out, "\nthe lab is up in %s. Try:\n"+
-				"  baton lab status\n  baton status --socket %s --watch\n"+
-				"  baton lab client\n  baton lab fault crash\n  baton lab heal\n  ip netns exec baton-%s-%s bash\n  baton lab down\n",
-				l.Dir, l.ControlSocket(node), l.Name, node)
+			its := ""
+			if l.Name != "lab" {
+				its = " --name " + l.Name
+			}
+			fmt.Fprintf(e.out, "\nthe lab is up in %[1]s. Try:\n"+
+				"  baton lab status%[5]s\n  baton status --socket %[2]s --watch\n"+
+				"  baton lab client%[5]s\n  baton lab fault crash%[5]s\n  baton lab heal%[5]s\n  ip netns exec baton-%[3]s-%[4]s bash\n  baton lab down%[5]s\n",
+				l.Dir, l.ControlSocket(node), l.Name, node, its)
 			return nil
 		},
 	}
@@ -119,11 +126,14 @@ func (e *env) printLab(ctx context.Context, l *lab.Lab) error {
 	w := newTable(e.out)
 	fmt.Fprintln(w, "HOST\tADDRESS\tPOWER\tSERVER\tWRITABLE\tAGENT\tHOLDS")
 	for _, h := range hosts {
-		power := "on"
+		power, runs := "on", h.Server
+		if h.Store != "" {
+			runs = "etcd " + h.Store
+		}
 		if h.Namespace == "" {
 			power = "off"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%v\t%s\t%s\n", h.Host, h.Address, power, orDash(h.Server), h.Writable, orDash(h.Agent), orDash(strings.Join(h.Addresses, " ")))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%v\t%s\t%s\n", h.Host, h.Address, power, orDash(runs), h.Writable, orDash(h.Agent), orDash(strings.Join(h.Addresses, " ")))
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write the answer: %w", err)

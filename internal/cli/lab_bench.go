@@ -22,6 +22,9 @@ func (e *env) printVerdict(v lab.Verdict) error {
 		open = "and nothing was acknowledged any more"
 	}
 	fmt.Fprintf(w, "longest outage\t%.1f ms\t%s\n", v.OutageMS, open)
+	for _, host := range slices.Sorted(maps.Keys(v.Hosts)) {
+		fmt.Fprintf(w, "\t%.1f ms\tof the clients on %s\n", v.Hosts[host].MS, host)
+	}
 	fmt.Fprintf(w, "lost\t%d\tmissing at %s\n", v.Lost, orDash(v.Primary))
 	fmt.Fprintf(w, "double writers\t%d\t\n", v.DoubleWriters)
 	fmt.Fprintf(w, "writes that failed\t\t%s\n", counts(v.Failures))

@@ -41,11 +41,15 @@ func (l *Lab) agentConfig(node string) section {
 		addresses = append(addresses, section{"address": a.String(), "interface": "eth0"})
 	}
 	password := func(name string) string { return l.path("secrets", name+".password") }
+	keeper := section{"peer_port": PeerPort}
+	if l.Store == StoreExternal {
+		keeper = section{"endpoints": l.storeEndpoints(), "tls": l.storeTLS()}
+	}
 	return section{
 		"node": node, "cluster": clusterName, "profile": l.Profile,
 		"data_dir": l.path(node, "state"), "run_dir": filepath.Dir(l.ControlSocket(node)),
 		"nodes": nodes, "addresses": addresses,
-		"store": section{"peer_port": PeerPort},
+		"store": keeper,
 		"tls":   section{"ca": l.path("tls", "ca.crt"), "cert": l.path("tls", node+".crt"), "key": l.path("tls", node+".key")},
 		"server": section{
 			"flavor": l.Flavor, "port": Port, "extra_port": Port + 1, "socket": l.socket(node),
@@ -63,6 +67,9 @@ func (l *Lab) agentConfig(node string) section {
 
 func (l *Lab) buildAgents(ctx context.Context) error {
 	if err := l.writeCertificates(); err != nil {
+		return err
+	}
+	if err := l.buildStore(); err != nil {
 		return err
 	}
 	return l.onAll(l.Nodes(), func(n string) error {

@@ -91,7 +91,7 @@ func (l *Lab) breakAndHeal(ctx context.Context, c *load.Client, f Fault, target,
 	if _, err := l.Heal(ctx); err != nil {
 		return Span{}, err
 	}
-	if _, err := c.Until(ctx, span.Healed+afterHeal, func(load.Ack) bool { return true }); err != nil {
+	if err := c.UntilEach(ctx, span.Healed+afterHeal); err != nil {
 		return Span{}, fmt.Errorf("after the heal: %w", err)
 	}
 	return span, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -86,6 +87,9 @@ func (l *Lab) boot(ctx context.Context, name string) error {
 	if err := l.net.AddHost(ctx, h); err != nil {
 		return err
 	}
+	if slices.Contains(l.StoreHosts(), name) {
+		return l.startStore(name)
+	}
 	if l.Manager != ByNobody {
 		if err := l.StartAgent(ctx, name); err != nil {
 			return err
@@ -116,9 +120,9 @@ func (l *Lab) mend(ctx context.Context, _ string) error { return l.net.Mend(ctx,
 // split puts the host and the second client on one side, everybody else on the
 // other.
 func (l *Lab) split(host string) network.Cut {
-	rest := append(l.othersThan(host), "cl")
+	rest := append(append(l.othersThan(host), l.StoreHosts()...), "cl")
 	if l.Routed {
-		rest = append(rest, "rt")
+		rest = append(rest, routerName)
 	}
 	return network.Between([]string{host, "cl2"}, rest)
 }

@@ -23,7 +23,7 @@ func (l *Lab) writeCertificates() error {
 	if err := authority.Pair().Write(l.path("tls", "ca.crt"), l.path("tls", "ca.key")); err != nil {
 		return err
 	}
-	for _, n := range l.Nodes() {
+	for _, n := range append(l.Nodes(), l.StoreHosts()...) {
 		h, err := l.host(n)
 		if err != nil {
 			return err

@@ -20,6 +20,9 @@ func Check(o Options) error {
 	if o.Manager == ByKeepalived {
 		programs = append(programs, struct{ name, pack string }{"keepalived", "keepalived"})
 	}
+	if o.Store == StoreExternal {
+		programs = append(programs, struct{ name, pack string }{"etcd", "etcd-server"})
+	}
 	for _, p := range programs {
 		if _, err := exec.LookPath(p.name); err != nil {
 			lacks = append(lacks, fmt.Errorf("no program %s: install the package %s", p.name, p.pack))

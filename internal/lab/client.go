@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/baton-db/baton/internal/lab/load"
@@ -37,7 +38,28 @@ type Verdict struct {
 	Failures      map[load.Class]int `json:"failures"`   // statements without an acknowledgement
 	Idle          load.IdleEnds      `json:"idle"`       // connections that were left alone
 	Servers       map[string]int     `json:"servers"`    // acknowledgements by node
+	Hosts         map[string]Outage  `json:"hosts"`      // what each client host lived through
 	Primary       string             `json:"primary"`    // whom the rows were compared with
+}
+
+// An Outage is the longest time in which the clients of one host had nothing
+// acknowledged.
+type Outage struct {
+	MS   float64 `json:"ms"`
+	Open bool    `json:"open,omitempty"` // nothing was acknowledged any more
+}
+
+// outages are those of the client hosts.
+func (l *Lab) outages(j load.Journal, s Span) map[string]Outage {
+	all := map[string]Outage{}
+	clients := l.Clients()
+	for i, host := range clients {
+		own := j
+		own.Acks = slices.DeleteFunc(slices.Clone(j.Acks), func(a load.Ack) bool { return load.HostOf(a.Worker, len(clients)) != i })
+		gap := load.LongestGap(own, s.Broken, s.Healed)
+		all[host] = Outage{MS: milliseconds(gap.Length()), Open: gap.Open}
+	}
+	return all
 }
 
 // Span says when, on the load's clock, something was broken and healed.
@@ -68,7 +90,7 @@ func (l *Lab) Judge(ctx context.Context, j load.Journal, s Span, reign time.Dura
 		DoubleWriters: len(double), DoubleSample: double[:min(len(double), sampleSize)],
 		Connects: load.CountConnects(j, s.Broken, true), Reconnects: load.CountConnects(j, s.Broken, false),
 		Failures: load.CountFailures(j, s.Broken), Idle: load.CountIdle(j, s.Broken),
-		Servers: map[string]int{}, Primary: primary,
+		Servers: map[string]int{}, Hosts: l.outages(j, s), Primary: primary,
 	}
 	if s.Healed < j.Length {
 		v.AfterHealMS = milliseconds(load.LongestGap(j, s.Healed, math.MaxInt64).Length())

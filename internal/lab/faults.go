@@ -52,7 +52,9 @@ func Faults() []Fault {
 		{Name: "partition-split", Moves: true, Help: "the host and half of the clients (cl2) on one side, everybody else on the other",
 			inject: cut((*Lab).split), heal: (*Lab).mend},
 		{Name: "store-loss", Stops: true, Help: "the store's members do not reach each other; servers and clients do",
-			inject: cut(func(*Lab, string) network.Cut { return network.TCPPort(PeerPort) }), heal: (*Lab).mend},
+			inject: cut(func(*Lab, string) network.Cut {
+				return network.TCPPort(PeerPort).And(network.TCPPort(externalPeerPort))
+			}), heal: (*Lab).mend},
 		{Name: "store-leader", Help: "the host of the store's leader is gone; it is not the primary",
 			inject: (*Lab).cutPowerOfStoreLeader, heal: (*Lab).boot},
 		{Name: "replica-restart", Moves: true, Help: "the server is killed, and a replica's server is restarted while it promises",
@@ -110,6 +112,9 @@ func (l *Lab) setBroken(all []Broken) error {
 
 // Target is the host that a fault hits when none is named.
 func (l *Lab) Target(ctx context.Context, f Fault) (string, error) {
+	if f.Name == "store-leader" && l.Store == StoreExternal {
+		return l.StoreHosts()[0], nil
+	}
 	if f.Name == "store-leader" || f.Name == "duplicate" {
 		return l.replicaOtherThan(ctx, "")
 	}
@@ -119,8 +124,8 @@ func (l *Lab) Target(ctx context.Context, f Fault) (string, error) {
 // Inject breaks something. What it broke is noted first, so that Heal finds it
 // even if Inject came to grief half-way.
 func (l *Lab) Inject(ctx context.Context, f Fault, target string) error {
-	if !slices.Contains(l.Nodes(), target) {
-		return fmt.Errorf("%s hits a node, and %q is none; there are %v", f.Name, target, l.Nodes())
+	if all := append(l.Nodes(), l.StoreHosts()...); !slices.Contains(all, target) {
+		return fmt.Errorf("%s hits a node, and %q is none; there are %v", f.Name, target, all)
 	}
 	unlock, err := l.lock("lab")
 	if err != nil {

@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"path/filepath"
 	"time"
 
-	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab/load"
 	"github.com/baton-db/baton/internal/lab/process"
 	"github.com/baton-db/baton/internal/store"
-	"github.com/baton-db/baton/internal/store/embed"
 )
 
 // settleDown is how long a lab is left alone before its agents' cost is
@@ -185,8 +182,7 @@ type storeCounter struct{ etcd *store.Etcd }
 
 // countStore connects to the store through a node's own member.
 func (l *Lab) countStore(node string) (storeCounter, error) {
-	socket := embed.Options{Cluster: clusterName, Self: cluster.NodeName(node), RunDir: filepath.Dir(l.ControlSocket(node))}.Socket()
-	e, err := store.Dial(store.DialOptions{Endpoints: []string{"unix://" + socket}})
+	e, err := l.dialStore(node)
 	if err != nil {
 		return storeCounter{}, fmt.Errorf("count the writes to the store: %w", err)
 	}

@@ -41,10 +41,18 @@ type Options struct {
 	Profile string `json:"profile"` // "fast"
 	Flavor  string `json:"flavor"`  // of the servers; "mariadb"
 	Manager string `json:"manager"` // ByBaton
+	Servers int    `json:"servers"` // data nodes, 2 or 3; 3, with a witness 2
 	Witness bool   `json:"witness"` // with w1
+	Store   string `json:"store"`   // StoreEmbedded
 	Routed  bool   `json:"routed"`  // with a client rc behind a router rt
 	Adopt   bool   `json:"adopt"`   // set replication up by hand first, and let Baton take it over
 }
+
+// Where the record of a lab is kept.
+const (
+	StoreEmbedded = "embedded" // in the agents
+	StoreExternal = "external" // by etcd's own server, on three hosts of its own
+)
 
 // BaseDir is where labs live unless they are told otherwise.
 const BaseDir = "/var/lib/baton-lab"
@@ -62,6 +70,13 @@ func (o Options) withDefaults() (Options, error) {
 	or(&o.Profile, "fast")
 	or(&o.Manager, ByBaton)
 	or(&o.Flavor, config.MariaDB)
+	or(&o.Store, StoreEmbedded)
+	if o.Servers == 0 {
+		o.Servers = len(dataNodes)
+		if o.Witness {
+			o.Servers = 2
+		}
+	}
 	or(&o.Dir, filepath.Join(BaseDir, o.Name))
 	if o.Binary == "" {
 		self, err := os.Executable()
@@ -75,6 +90,15 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if !slices.Contains([]string{ByBaton, ByKeepalived, ByNobody}, o.Manager) {
 		return o, fmt.Errorf("manager %q: use %s, %s or %s", o.Manager, ByBaton, ByKeepalived, ByNobody)
+	}
+	if o.Servers < 2 || o.Servers > len(dataNodes) {
+		return o, fmt.Errorf("%d servers: use 2 or %d", o.Servers, len(dataNodes))
+	}
+	if !slices.Contains([]string{StoreEmbedded, StoreExternal}, o.Store) {
+		return o, fmt.Errorf("store %q: use %s or %s", o.Store, StoreEmbedded, StoreExternal)
+	}
+	if o.Manager == ByBaton && o.Servers == 2 && !o.Witness {
+		return o, errors.New("two nodes have no majority when one is lost: add the witness")
 	}
 	var err error
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
@@ -106,6 +130,9 @@ type Secrets struct {
 	App         string `json:"app"`
 }
 
+// dataNodes are as many as a lab can have.
+var dataNodes = [...]string{"db1", "db2", "db3"}
+
 // witnessName is the host of the witness, if there is one.
 const witnessName = "w1"
 
@@ -132,7 +159,7 @@ func (l *Lab) clientAddresses() []string {
 }
 
 // DataNodes are the hosts with a database server, in order.
-func (l *Lab) DataNodes() []string { return []string{"db1", "db2", "db3"} }
+func (l *Lab) DataNodes() []string { return slices.Clone(dataNodes[:l.Servers]) }
 
 // Nodes are all hosts with an agent, in order.
 func (l *Lab) Nodes() []string {
@@ -152,15 +179,18 @@ func (l *Lab) Clients() []string {
 
 // hosts are all machines in the order in which they are plugged in.
 func (l *Lab) hosts() []network.Host {
-	hosts := []network.Host{
-		{Name: "db1", Number: 11}, {Name: "db2", Number: 12}, {Name: "db3", Number: 13},
-		{Name: "cl", Number: 100}, {Name: "cl2", Number: 101},
+	hosts := []network.Host{{Name: "cl", Number: 100}, {Name: "cl2", Number: 101}}
+	for i, n := range l.DataNodes() {
+		hosts = append(hosts, network.Host{Name: n, Number: 11 + i})
+	}
+	for i, n := range l.StoreHosts() {
+		hosts = append(hosts, network.Host{Name: n, Number: 31 + i})
 	}
 	if l.Witness {
 		hosts = append(hosts, network.Host{Name: witnessName, Number: 20})
 	}
 	if l.Routed {
-		hosts = append(hosts, network.Host{Name: "rt", Number: 1, Router: true}, network.Host{Name: "rc", Number: 100, Network: 1})
+		hosts = append(hosts, network.Host{Name: routerName, Number: 1, Router: true}, network.Host{Name: "rc", Number: 100, Network: 1})
 	}
 	return hosts
 }

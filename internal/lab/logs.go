@@ -11,7 +11,7 @@ import (
 )
 
 // logFiles are what of a host is worth keeping after a failure.
-var logFiles = [...]string{"agent.log", "mysqld.log", "keepalived.log", "baton.yaml", "my.cnf"}
+var logFiles = [...]string{"agent.log", "mysqld.log", "keepalived.log", "etcd.log", "baton.yaml", "my.cnf"}
 
 // SaveLogs copies the logs of all hosts into a directory, a new one below the
 // system's temporary directory if none is named, and returns its path.
@@ -23,7 +23,7 @@ func (l *Lab) SaveLogs(dir string) (string, error) {
 		}
 		dir = d
 	}
-	for _, host := range l.Nodes() {
+	for _, host := range append(l.Nodes(), l.StoreHosts()...) {
 		if err := os.MkdirAll(filepath.Join(dir, host), 0o750); err != nil {
 			return "", fmt.Errorf("save the logs: %w", err)
 		}

@@ -15,6 +15,7 @@ type HostState struct {
 	Address   string   `json:"address"`
 	Server    string   `json:"server,omitempty"` // runs, frozen, down, silent
 	Writable  bool     `json:"writable"`
+	Store     string   `json:"store,omitempty"` // the external store's member: runs, frozen, down
 	Agent     string   `json:"agent,omitempty"` // runs, frozen, down
 	Addresses []string `json:"addresses,omitempty"`
 	Socket    string   `json:"socket,omitempty"` // of the agent
@@ -28,6 +29,13 @@ func (l *Lab) Look(ctx context.Context) ([]HostState, error) {
 	}
 	writable := l.Writable(ctx)
 	var states []HostState
+	for _, n := range l.StoreHosts() {
+		s := HostState{Host: n, Address: l.address(n), Store: l.stateOf(storeName(n))}
+		if ns := l.net.Namespace(n); slices.Contains(names, ns) {
+			s.Namespace = ns
+		}
+		states = append(states, s)
+	}
 	for _, n := range l.Nodes() {
 		s := HostState{Host: n, Address: l.address(n)}
 		if ns := l.net.Namespace(n); slices.Contains(names, ns) {

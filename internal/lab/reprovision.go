@@ -40,10 +40,14 @@ func (l *Lab) Reprovision(ctx context.Context, but ...string) ([]string, error) 
 	return done, nil
 }
 
-// RenewData gives a node the data of another replica. It cannot be the data of
+// RenewData gives a node the data of another replica, or if there is none, of the
+// primary, which goes on meanwhile. It cannot be the data of
 // a server that has never been used, replicated from the beginning: a server
 // skips the transactions that bear its own id, and an old primary wrote some.
 func (l *Lab) RenewData(ctx context.Context, node string) error {
+	if l.Servers == 2 {
+		return l.dumpInto(ctx, node)
+	}
 	donor, err := l.replicaOtherThan(ctx, node)
 	if err != nil {
 		return err

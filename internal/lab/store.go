@@ -30,15 +30,26 @@ func (l *Lab) storeLeader(ctx context.Context) (leader string, err error) {
 	return leader, err
 }
 
+// dialStore connects to the store: the embedded one through a node's member.
+func (l *Lab) dialStore(node string) (*store.Etcd, error) {
+	if l.Store == StoreExternal {
+		return l.dialExternal()
+	}
+	socket := embed.Options{Cluster: clusterName, Self: cluster.NodeName(node), RunDir: filepath.Dir(l.ControlSocket(node))}.Socket()
+	return store.Dial(store.DialOptions{Endpoints: []string{"unix://" + socket}})
+}
+
 // cutPowerOfStoreLeader makes a host lead the store and cuts its power. The
 // agents would soon have the leadership follow the primary again.
 func (l *Lab) cutPowerOfStoreLeader(ctx context.Context, node string) error {
-	leader, err := l.storeLeader(ctx)
+	leader, err := "", error(nil)
+	if l.Store == StoreEmbedded {
+		leader, err = l.storeLeader(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	socket := embed.Options{Cluster: clusterName, Self: cluster.NodeName(leader), RunDir: filepath.Dir(l.ControlSocket(leader))}.Socket()
-	e, err := store.Dial(store.DialOptions{Endpoints: []string{"unix://" + socket}})
+	e, err := l.dialStore(leader)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,8 @@ import (
 type DialOptions struct {
 	Endpoints []string    // client URLs, the preferred one first
 	TLS       *tls.Config // nil: plain text
+	// Dialer connects to a host and port; nil: from this host.
+	Dialer func(ctx context.Context, address string) (net.Conn, error)
 	// Silence is how long a watch may hear nothing, not even an answer to the
 	// question whether the other end is alive, before it goes to the next
 	// endpoint; 0 means 1 s. Half the lease is a good value.
@@ -59,7 +62,7 @@ func Dial(o DialOptions) (*Etcd, error) {
 	}
 	e := &Etcd{silence: o.Silence, log: o.Log}
 	for _, url := range o.Endpoints {
-		c, err := clientv3.New(clientv3.Config{
+		cfg := clientv3.Config{
 			Endpoints: []string{url},
 			TLS:       o.TLS,
 			// 10 s is the least that gRPC sends. What finds a dead endpoint
@@ -73,7 +76,11 @@ func Dial(o DialOptions) (*Etcd, error) {
 				MinConnectTimeout: 5 * time.Second,
 			})},
 			Logger: zap.NewNop(),
-		})
+		}
+		if o.Dialer != nil {
+			cfg.DialOptions = append(cfg.DialOptions, grpc.WithContextDialer(o.Dialer))
+		}
+		c, err := clientv3.New(cfg)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("dial the store at %s: %w", url, err), e.Close())
 		}

@@ -125,10 +125,13 @@ func Start(ctx context.Context, opts Options) (*Client, error) {
 func (c *Client) peer(i int) peer {
 	hosts := len(c.opts.Hosts)
 	return peer{
-		host:    c.opts.Hosts[i%hosts],
+		host:    c.opts.Hosts[HostOf(i, hosts)],
 		address: c.opts.Addresses[(i/hosts)%len(c.opts.Addresses)],
 	}
 }
+
+// HostOf says which of so many client hosts a worker is on.
+func HostOf(worker, hosts int) int { return worker % hosts }
 
 // Now is the time since the load started, as in the journal.
 func (c *Client) Now() time.Duration { return c.rec.now() }
@@ -163,4 +166,16 @@ func (c *Client) Until(ctx context.Context, after time.Duration, want func(Ack) 
 			return Ack{}, fmt.Errorf("wait for an acknowledged write: %w", context.Cause(ctx))
 		}
 	}
+}
+
+// UntilEach waits until, on every client host, a write was acknowledged that was
+// sent after a time.
+func (c *Client) UntilEach(ctx context.Context, after time.Duration) error {
+	hosts := len(c.opts.Hosts)
+	for i := range min(hosts, c.opts.Workers) {
+		if _, err := c.Until(ctx, after, func(a Ack) bool { return HostOf(a.Worker, hosts) == i }); err != nil {
+			return fmt.Errorf("from %s: %w", c.opts.Hosts[i], err)
+		}
+	}
+	return nil
 }

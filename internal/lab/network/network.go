@@ -36,6 +36,9 @@ func (h Host) IPv6() netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
+// MAC is the hardware address of the host's card.
+func (h Host) MAC() string { return fmt.Sprintf("02:00:0a:4d:%02x:%02x", h.Network, h.Number) }
+
 // A Network is the hosts and the switch of one lab.
 type Network struct {
 	Prefix string // of all namespaces, such as "baton-lab-"
@@ -107,7 +110,7 @@ func forward(ctx context.Context, namespace string) error {
 func hostLinks(h Host) []string {
 	cmds := []string{
 		"link set lo up",
-		fmt.Sprintf("link set eth0 address 02:00:0a:4d:%02x:%02x up", h.Network, h.Number),
+		fmt.Sprintf("link set eth0 address %s up", h.MAC()),
 		fmt.Sprintf("addr add %s/24 dev eth0", h.IPv4()),
 		fmt.Sprintf("addr add %s/64 dev eth0 nodad", h.IPv6()),
 	}

@@ -1,0 +1,79 @@
+package e2e_test
+
+import (
+	"os/exec"
+	"testing"
+
+	"github.com/baton-db/baton/internal/lab"
+	"github.com/baton-db/baton/internal/lab/load"
+)
+
+// drill breaks one thing in a lab, and expects the promises to hold.
+func drill(t *testing.T, l *lab.Lab, fault, target string) lab.Verdict {
+	t.Helper()
+	f, err := lab.FaultByName(fault)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := l.Drill(inTime(t), f, target, load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound(t, v)
+	for host, o := range v.Hosts {
+		if o.Open {
+			t.Errorf("%s %s: the clients on %s could not write any more", fault, target, host)
+		}
+	}
+	t.Logf("%s %s: outage %.0f ms, by client host %v, by server %v", fault, target, v.OutageMS, v.Hosts, v.Servers)
+	return v
+}
+
+// moved expects that another server than the first took writes, too.
+func moved(t *testing.T, v lab.Verdict) {
+	t.Helper()
+	if len(v.Servers) < 2 {
+		t.Errorf("only %v acknowledged writes: nobody took over", v.Servers)
+	}
+}
+
+// stayed expects that one server took all writes.
+func stayed(t *testing.T, primary string, v lab.Verdict) {
+	t.Helper()
+	if v.Servers[primary] != v.Acknowledged {
+		t.Errorf("%s was primary and well, yet writes went to %v", primary, v.Servers)
+	}
+}
+
+// TestTwoServersAndAWitness: the witness is the third voice, and not needed for
+// anything while both servers are well. The smallest cluster that there is, with
+// the settings that one gets who sets nothing.
+func TestTwoServersAndAWitness(t *testing.T) {
+	l := up(t, lab.Options{Witness: true, Profile: "balanced"})
+	moved(t, drill(t, l, "partition", ""))
+	stayed(t, primaryOf(t, l), drill(t, l, "power", "w1"))
+}
+
+// TestAClientBehindARouter: the router, whose neighbour table nobody but the new
+// primary can refresh, leads its clients on like those on the same network.
+func TestAClientBehindARouter(t *testing.T) {
+	l := up(t, lab.Options{Routed: true})
+	for _, fault := range []string{"power", "switchover"} {
+		moved(t, drill(t, l, fault, ""))
+		if err := l.RouterFollows(inTime(t), primaryOf(t, l)); err != nil {
+			t.Errorf("after %s: %v", fault, err)
+		}
+	}
+}
+
+// TestAnExternalStore: etcd's own server, as the distribution packs it, on hosts
+// of its own, spoken to by mutual TLS.
+func TestAnExternalStore(t *testing.T) {
+	if _, err := exec.LookPath("etcd"); err != nil {
+		t.Skip("NEEDS etcd, which is not installed: scripts/setup.sh test installs it")
+	}
+	l := up(t, lab.Options{Store: lab.StoreExternal})
+	moved(t, drill(t, l, "crash", ""))
+	stayed(t, primaryOf(t, l), drill(t, l, "store-leader", ""))
+	drill(t, l, "store-loss", "") // once the store is back, whoever finds it first may take the role
+}
