@@ -2,9 +2,10 @@
 // over HTTP on a unix socket of every node.
 //
 // It decides nothing: a request is written into the store, where Decide finds
-// it, and everything shown comes from a Snapshot that the agent made. The rule
-// that must not be broken: nothing read here can stop or slow the agent. The
-// agent publishes and goes on; readers wait for themselves.
+// it, and everything shown comes from a Snapshot that the agent made. Only the
+// store's own members are asked and changed directly, for nobody decides on
+// them. The rule that must not be broken: nothing read here can stop or slow the
+// agent. The agent publishes and goes on; readers wait for themselves.
 //
 //	GET  /v1/status
 //	GET  /v1/facts
@@ -13,6 +14,9 @@
 //	POST /v1/requests                → 202 with the request's id
 //	GET  /v1/requests/{id}?wait=10s  state; with wait, once it is final
 //	GET  /v1/events                  server-sent events
+//	GET  /v1/store/members
+//	POST /v1/store/members/{node}/replace             → 202 with the new member, which is invited
+//	POST /v1/store/members/{node}/admit?id=…&wait=10s → its vote, once it has copied everything
 //
 // Errors are an Error document with a status code that fits.
 package api

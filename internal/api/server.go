@@ -24,6 +24,7 @@ type Options struct {
 	Source   Source
 	Requests Requests
 	History  History
+	Members  Members
 	Now      func() time.Time // wall clock, for the time of a request
 	Log      *slog.Logger
 }
@@ -33,13 +34,14 @@ type Server struct {
 	source   Source
 	requests Requests
 	history  History
+	members  Members
 	now      func() time.Time
 	log      *slog.Logger
 }
 
 // NewServer returns a server that does not listen yet.
 func NewServer(o Options) *Server {
-	return &Server{source: o.Source, requests: o.Requests, history: o.History, now: o.Now, log: o.Log}
+	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, now: o.Now, log: o.Log}
 }
 
 // maxBody is how much of a request's body is read.
@@ -60,7 +62,11 @@ func (s *Server) Handler() http.Handler {
 		"POST /v1/requests":       s.submit,
 		"GET /v1/requests/{id}":   s.request,
 		"GET /v1/events":          s.events,
-		"/":                       notFound,
+		"GET /v1/store/members":   s.storeMembers,
+
+		"POST /v1/store/members/{node}/replace": s.replaceMember,
+		"POST /v1/store/members/{node}/admit":   s.admitMember,
+		"/":                                     notFound,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if err := h(w, r); err != nil {
@@ -119,7 +125,7 @@ func reply(w http.ResponseWriter, status int, v any) error {
 }
 
 func notFound(_ http.ResponseWriter, r *http.Request) error {
-	return &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), Mend: "see GET /v1/status, /v1/facts, /v1/history, /v1/events and POST /v1/requests"}
+	return &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), Mend: "see GET /v1/status, /v1/facts, /v1/history, /v1/events, /v1/store/members and POST /v1/requests"}
 }
 
 func (s *Server) snapshot() (Snapshot, error) {

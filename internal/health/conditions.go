@@ -80,7 +80,7 @@ func conditions() []Row {
 			"A member of the store is missing.",
 			"The others do not hear from it; they are still a majority.",
 			"Goes on. With three members, the loss of one more stops everything: the primary stops serving when its lease ends.",
-			"Bring the member back: start its agent. If its data directory was lost or damaged, the log of its agent says how to replace it."},
+			"Bring the member back: start its agent. If its data directory was lost or damaged: `baton store member replace NODE` on another node, then start its agent with an empty one. `baton store member list` shows them all."},
 		{cluster.EventsUnknown, Notice,
 			"Of some scheduled events nobody knows whether they should run.",
 			"They are disabled on the new primary, and the one before it had not recorded them; the detail names them.",

@@ -181,7 +181,7 @@ func (m *Member) watchOver() {
 
 func (m *Member) whyStopped() error {
 	if m.etcd.Server.IsIDRemoved(uint64(m.etcd.Server.MemberID())) || m.removedByOthers() {
-		return fmt.Errorf("%w: the others have replaced it; to take part again, stop baton here, remove %s, and have this node replaced", ErrRemoved, m.opts.DataDir)
+		return fmt.Errorf("%w: the others have replaced it; to take part again, stop baton here, remove %s, and on another node run `baton store member replace %s`", ErrRemoved, m.opts.DataDir, m.opts.Self)
 	}
 	select {
 	case err := <-m.fatal:

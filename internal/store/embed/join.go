@@ -113,7 +113,7 @@ func (m *Member) conclude(marked *marker, answers map[cluster.NodeName]answer) (
 }
 
 func (m *Member) howToReplace() string {
-	return fmt.Sprintf("Have %s replaced from another node, then start it again: it joins as a new member and copies everything", m.opts.Self)
+	return fmt.Sprintf("On another node, run `baton store member replace %s`, and start baton here: it joins as a new member and copies everything", m.opts.Self)
 }
 
 // own finds this node among the members.

@@ -44,7 +44,7 @@ func TestWhatTheOthersSayDecidesHowAnEmptyMemberStarts(t *testing.T) {
 		"one has not answered":               {db2: newOne, w1: none, missing: []cluster.NodeName{"w1"}},
 		"nobody has answered":                {db2: none, w1: none, missing: []cluster.NodeName{"db2", "w1"}},
 		"one that has begun is not all":      {db2: with(neverReady), w1: none, missing: []cluster.NodeName{"w1"}},
-		"the others know it":                 {db2: with(started), w1: none, err: ErrWiped, alsoSays: "Have db1 replaced"},
+		"the others know it":                 {db2: with(started), w1: none, err: ErrWiped, alsoSays: "baton store member replace db1"},
 		"one of them lags and does not yet":  {db2: with(neverReady), w1: with(started), err: ErrWiped},
 		"it remembers, although nobody else": {marked: memory("1"), db2: newOne, w1: newOne, err: ErrWiped},
 		"it remembers and nobody answers":    {marked: memory("1"), db2: none, w1: none, err: ErrWiped},

@@ -104,7 +104,7 @@ func TestAMemberThatLostItsDataIsReplaced(t *testing.T) {
 
 	// The node itself remembers.
 	_, err := embed.Start(within(t, patience), o)
-	if !errors.Is(err, embed.ErrWiped) || !strings.Contains(err.Error(), "Have db2 replaced from another node") {
+	if !errors.Is(err, embed.ErrWiped) || !strings.Contains(err.Error(), "`baton store member replace db2`") {
 		t.Fatalf("with an empty directory: %v", err)
 	}
 	// It does not, but the others do.
@@ -165,14 +165,16 @@ func TestNobodyIsReplacedThatIsWell(t *testing.T) {
 	t.Parallel()
 	n := newNodes(t)
 	n.start(names...)
-	if err := n.members["db1"].Replace(within(t, patience), "db2"); err == nil || !strings.Contains(err.Error(), "stop it first") {
-		t.Errorf("replace a running member: %v", err)
+	for node, want := range map[cluster.NodeName]error{"db2": embed.ErrRunning, "db1": embed.ErrRunning, "db7": embed.ErrNoSuchNode} {
+		if err := n.members["db1"].Replace(within(t, patience), node); !errors.Is(err, want) {
+			t.Errorf("replace %s, seen from db1: %v", node, err)
+		}
 	}
-	if err := n.members["db1"].Replace(within(t, patience), "db1"); err == nil {
-		t.Error("a member has replaced itself")
+	if err := n.members["db1"].Admit(within(t, patience), "db2", n.members["db2"].ID()); err != nil {
+		t.Errorf("give db2 the vote that it has: %v", err)
 	}
-	if err := n.members["db1"].Replace(within(t, patience), "db7"); err == nil {
-		t.Error("a node that nobody knows was replaced")
+	if err := n.members["db1"].Admit(within(t, patience), "db2", 4711); !errors.Is(err, embed.ErrNotInvited) {
+		t.Errorf("give a vote to a member that is not there: %v", err)
 	}
 	n.put("db1", "all the same")
 }

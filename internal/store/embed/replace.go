@@ -18,34 +18,66 @@ import (
 // for the moment.
 const tryAgain = 100 * time.Millisecond
 
-// Replace gives a node's place in the store to a new member: the old one, if it
-// is listed, is removed for good; the node is invited, joins without a vote once
-// it is started (with an empty data directory), copies
-// everything, and gets its vote. It is called on any other running member, and
-// returns when all that has happened or ctx is over; then it may be called
-// again, and goes on where it stopped.
+// What keeps a member from being replaced, whoever asks.
+var (
+	// ErrNoSuchNode says that the configuration does not name the node.
+	ErrNoSuchNode = errors.New("the configuration has no such node")
+	// ErrRunning says that the old member is alive: it must not be removed.
+	ErrRunning = errors.New("its member of the store is running")
+	// ErrNotInvited says that a member is not in the list any more: somebody
+	// else has replaced it meanwhile.
+	ErrNotInvited = errors.New("it is not a member of the store any more")
+)
+
+// Replace gives a node's place in the store to a new member: Invite and Admit
+// in one. It returns when all that has happened or ctx is over; then it may be
+// called again, and goes on where it stopped.
+func (m *Member) Replace(ctx context.Context, n cluster.NodeName) error {
+	id, err := m.Invite(ctx, n)
+	if err != nil {
+		return err
+	}
+	return m.Admit(ctx, n, id)
+}
+
+// Invite removes the old member of a node for good, if it is listed, and adds a
+// new one without a vote. It is called on any other running member. The node
+// joins once it is started with an empty data directory, and copies everything.
+// Called again, it returns the same new member.
 //
 // etcd refuses to shrink or grow a cluster whose members have not been connected
 // for 5 s, so it can take that long.
-func (m *Member) Replace(ctx context.Context, n cluster.NodeName) error {
+//
+// Errors: ErrNoSuchNode, ErrRunning; anything else is etcd's.
+func (m *Member) Invite(ctx context.Context, n cluster.NodeName) (id uint64, err error) {
 	if _, ok := m.opts.Peers[n]; !ok {
-		return fmt.Errorf("replace the store's member %s: the configuration has no such node", n)
+		return 0, fmt.Errorf("replace the store's member %s: %w", n, ErrNoSuchNode)
 	}
 	if n == m.opts.Self {
-		return fmt.Errorf("replace the store's member %s: ask another node, this one is running", n)
+		return 0, fmt.Errorf("replace the store's member %s: %w: it answers you; ask another node, once this one is stopped", n, ErrRunning)
 	}
-	id, err := m.invite(ctx, n)
-	if err != nil {
-		return fmt.Errorf("replace the store's member %s: %w", n, err)
+	if id, err = m.invite(ctx, n); err != nil {
+		return 0, fmt.Errorf("replace the store's member %s: %w", n, err)
 	}
-	err = m.insist(ctx, func() error {
+	return id, nil
+}
+
+// Admit gives a member that was invited its vote, once it has joined and copied
+// everything. It waits for that until ctx ends. A member that has its vote keeps it.
+//
+// Errors: ErrNotInvited; anything else is etcd's.
+func (m *Member) Admit(ctx context.Context, n cluster.NodeName, id uint64) error {
+	err := m.insist(ctx, func() error {
 		_, err := m.client.MemberPromote(ctx, id)
 		if errors.Is(err, rpctypes.ErrMemberNotLearner) {
 			return nil // it has its vote already
 		}
 		return err
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, rpctypes.ErrMemberNotFound):
+		return fmt.Errorf("replace the store's member %s: %w: %s", n, ErrNotInvited, memberID(id))
+	case err != nil:
 		return fmt.Errorf("replace the store's member %s: it has been invited; give it its vote once it has copied everything (is it running, with an empty data directory?): %w", n, err)
 	}
 	m.log.Info("a member of the store was replaced", "node", n, "member", memberID(id))
@@ -88,7 +120,7 @@ func (m *Member) invite(ctx context.Context, n cluster.NodeName) (uint64, error)
 func (m *Member) silent(ctx context.Context, e *pb.Member) error {
 	for _, u := range e.PeerURLs {
 		if a := m.peers.ask(ctx, u); a.kind == member {
-			return fmt.Errorf("its member %s is running at %s: stop it first", memberID(e.ID), u)
+			return fmt.Errorf("%w at %s: stop it first", ErrRunning, u)
 		}
 	}
 	return nil
