@@ -46,7 +46,6 @@ func shapeFlags(cmd *cobra.Command, o *lab.Options) {
 	cmd.Flags().StringVar(&o.Profile, "profile", "fast", "fast, balanced or wan")
 	cmd.Flags().BoolVar(&o.Witness, "witness", false, "two servers and a witness, w1")
 	cmd.Flags().IntVar(&o.Servers, "servers", 0, "`number` of servers, 2 or 3 (default: 3, with a witness 2)")
-	cmd.Flags().Lookup("servers").DefValue = ""
 	cmd.Flags().BoolVar(&o.Routed, "routed", false, "with a client, rc, behind a router, rt")
 	cmd.Flags().StringVar(&o.Store, "store", lab.StoreEmbedded, "embedded, or external: etcd on three hosts of its own, et1 to et3")
 }
@@ -70,6 +69,9 @@ func newLabUpCommand(e *env, o *lab.Options) *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := lab.Up(cmd.Context(), *o, e.progress())
+			if errors.Is(err, lab.ErrOptions) {
+				return usage("%w", err)
+			}
 			if err != nil {
 				return err
 			}
@@ -171,7 +173,12 @@ func newLabFaultCommand(e *env, o *lab.Options) *cobra.Command {
 		Use: "fault FAULT [NODE]", Short: "Break something; without a node, at the primary",
 		Long:    "Breaks something in a lab, until `baton lab heal`. The faults:\n\n" + list.String(),
 		Example: "  baton lab fault crash\n  baton lab fault partition db2\n  baton lab heal",
-		Args:    cobra.RangeArgs(1, 2),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return usage("name a fault and, if you like, the node that it is to hit; `baton lab fault --help` lists the faults")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := lab.Open(*o)
 			if err != nil {
@@ -186,6 +193,9 @@ func newLabFaultCommand(e *env, o *lab.Options) *cobra.Command {
 				target = args[1]
 			} else if target, err = l.Target(cmd.Context(), f); err != nil {
 				return err
+			}
+			if err := l.Fits(f, target); err != nil {
+				return usage("%w", err)
 			}
 			if err := l.Inject(cmd.Context(), f, target); err != nil {
 				return err
@@ -222,6 +232,9 @@ func newLabHealCommand(e *env, o *lab.Options) *cobra.Command {
 			if e.json() {
 				return e.printJSON(append([]lab.Broken{}, healed...))
 			}
+			if len(healed) == 0 {
+				fmt.Fprintln(e.out, "nothing was broken")
+			}
 			for _, b := range healed {
 				fmt.Fprintf(e.out, "healed: %s at %s\n", b.Fault, b.Target)
 			}
@@ -246,7 +259,11 @@ func newLabDownCommand(e *env, o *lab.Options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return l.Down(cmd.Context())
+			if err := l.Down(cmd.Context()); err != nil {
+				return err
+			}
+			fmt.Fprintf(e.progress(), "lab %s is gone: nothing of it is left\n", l.Name)
+			return nil
 		},
 	}
 }
@@ -267,6 +284,12 @@ overlapping time.`,
 			if err != nil {
 				return usage("%w", err)
 			}
+			if load.Workers < 1 || load.Pace <= 0 || length <= 0 {
+				return usage("--workers, --pace and --for must be more than nothing")
+			}
+			if e.screen && !e.json() {
+				fmt.Fprintf(e.err, "writing to %s; Ctrl-C ends it and shows what came of it\n", l.Addresses()[0])
+			}
 			// A person may switch there and back: a reign of a second is one.
 			v, err := l.Watch(cmd.Context(), load, length, time.Second)
 			if err != nil {
@@ -281,6 +304,6 @@ overlapping time.`,
 	cmd.Flags().IntVar(&load.Workers, "workers", 8, "clients that write")
 	cmd.Flags().DurationVar(&load.Pace, "pace", 10*time.Millisecond, "each begins a write at most this often")
 	cmd.Flags().DurationVar(&length, "for", math.MaxInt64, "how long (default: until Ctrl-C)")
-	cmd.Flags().Lookup("for").DefValue = ""
+	cmd.Flags().Lookup("for").DefValue = "0s" // not shown: the text says it
 	return cmd
 }

@@ -74,7 +74,7 @@ func (e *env) head(b *strings.Builder, st api.Status) {
 	line("writes", acksText(st))
 	line("store", storeText(st.Store))
 	if p := st.Paused; p != nil {
-		line("paused", e.paint(yellow, printable(fmt.Sprintf("by %s at %s: %s", p.By, p.At, cmp.Or(p.Why, "no reason given")))))
+		line("paused", e.paint(yellow, printable(fmt.Sprintf("by %s at %s: %s", p.By, timeline.Moment(p.At), cmp.Or(p.Why, "no reason given")))))
 	}
 	if st.Mode == cluster.Observe {
 		line("mode", e.paint(yellow, "observe: nothing is done, only explained"))
@@ -89,7 +89,7 @@ func (e *env) head(b *strings.Builder, st api.Status) {
 		line("asked", requestText(q))
 	}
 	if l := st.LastSwitch; l != nil {
-		line("last", printable(fmt.Sprintf("%s to %s at %s, %s (%s); baton history %d", l.Kind, l.To, l.At, timeline.Duration(l.Took.D()), l.Reason, l.Epoch)))
+		line("last", printable(fmt.Sprintf("%s to %s at %s, %s (%s); baton history %d", l.Kind, l.To, timeline.Moment(l.At), timeline.Duration(l.Took.D()), l.Reason, l.Epoch)))
 	}
 }
 

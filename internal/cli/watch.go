@@ -9,6 +9,7 @@ import (
 
 	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/timeline"
 )
 
 // redraw is how often a watched screen is drawn although nothing happened:
@@ -43,7 +44,7 @@ func (e *env) watchLines(ctx context.Context, c *api.Client) error {
 	if e.json() {
 		err = e.printLine(st)
 	} else {
-		_, err = fmt.Fprintf(e.out, "%s %s: %s, epoch %d\n", st.At, st.Cluster, st.Headline(), st.Epoch)
+		_, err = fmt.Fprintf(e.out, "%s %s: %s, epoch %d\n", timeline.Moment(st.At), st.Cluster, st.Headline(), st.Epoch)
 	}
 	for err == nil {
 		var event api.Event
@@ -53,7 +54,7 @@ func (e *env) watchLines(ctx context.Context, c *api.Client) error {
 		if e.json() {
 			err = e.printLine(event)
 		} else {
-			_, err = fmt.Fprintf(e.out, "%s %s\n", event.At, eventText(event))
+			_, err = fmt.Fprintf(e.out, "%s %s\n", timeline.Moment(event.At), eventText(event))
 		}
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"time"
@@ -81,7 +82,12 @@ func (l *Lab) boot(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := l.net.RemoveHost(ctx, name); err != nil { // what a half-done power cut left
+	// What a half-done power cut left, or another heal has switched on already:
+	// without its namespace nothing would ever reach it again.
+	if err := process.KillMarked(ctx, l.Dir, l.net.Namespace(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := l.net.RemoveHost(ctx, name); err != nil {
 		return err
 	}
 	if err := l.net.AddHost(ctx, h); err != nil {

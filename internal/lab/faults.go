@@ -121,17 +121,32 @@ func (l *Lab) Target(ctx context.Context, f Fault) (string, error) {
 	return l.Primary(ctx)
 }
 
+// Fits reports whether a fault can hit that target now.
+func (l *Lab) Fits(f Fault, target string) error {
+	if all := append(l.Nodes(), l.StoreHosts()...); !slices.Contains(all, target) {
+		return fmt.Errorf("%s hits a node, and %q is none; there are %s", f.Name, target, strings.Join(all, ", "))
+	}
+	broken, err := l.Broken()
+	if err != nil {
+		return err
+	}
+	if slices.Contains(broken, Broken{f.Name, target}) {
+		return fmt.Errorf("%s has hit %s already; `baton lab heal` ends it", f.Name, target)
+	}
+	return nil
+}
+
 // Inject breaks something. What it broke is noted first, so that Heal finds it
 // even if Inject came to grief half-way.
 func (l *Lab) Inject(ctx context.Context, f Fault, target string) error {
-	if all := append(l.Nodes(), l.StoreHosts()...); !slices.Contains(all, target) {
-		return fmt.Errorf("%s hits a node, and %q is none; there are %v", f.Name, target, all)
-	}
 	unlock, err := l.lock("lab")
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if err := l.Fits(f, target); err != nil {
+		return err
+	}
 	broken, err := l.Broken()
 	if err != nil {
 		return err

@@ -91,6 +91,9 @@ func (o Options) withDefaults() (Options, error) {
 	if !slices.Contains([]string{ByBaton, ByKeepalived, ByNobody}, o.Manager) {
 		return o, fmt.Errorf("manager %q: use %s, %s or %s", o.Manager, ByBaton, ByKeepalived, ByNobody)
 	}
+	if !slices.Contains([]string{"fast", "balanced", "wan"}, o.Profile) {
+		return o, fmt.Errorf("profile %q: use fast, balanced or wan", o.Profile)
+	}
 	if o.Servers < 2 || o.Servers > len(dataNodes) {
 		return o, fmt.Errorf("%d servers: use 2 or %d", o.Servers, len(dataNodes))
 	}

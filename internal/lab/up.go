@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,13 +22,16 @@ const (
 	downLimit   = time.Minute
 )
 
+// ErrOptions says that what was asked for is no lab that could be built.
+var ErrOptions = errors.New("no such lab can be built")
+
 // Up builds a lab and waits until clients could write. What it does is told to
 // progress. If it does not get there, nothing is left of it but the logs, in
 // a directory that the error names.
 func Up(ctx context.Context, o Options, progress io.Writer) (*Lab, error) {
 	o, err := o.withDefaults()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	if err := Check(o); err != nil {
 		return nil, err
@@ -56,7 +60,7 @@ func (l *Lab) build(ctx context.Context, progress io.Writer) error {
 	if err := l.buildNetwork(ctx); err != nil {
 		return err
 	}
-	say("servers: MariaDB on %v", l.DataNodes())
+	say("servers: MariaDB on %s", strings.Join(l.DataNodes(), ", "))
 	if err := l.buildServers(ctx); err != nil {
 		return err
 	}
@@ -76,7 +80,7 @@ func (l *Lab) build(ctx context.Context, progress io.Writer) error {
 			return err
 		}
 	}
-	say("agents: %s run on %v", l.Binary, l.Nodes())
+	say("agents: %s run on %s", l.Binary, strings.Join(l.Nodes(), ", "))
 	if err := l.buildAgents(ctx); err != nil {
 		return err
 	}

@@ -46,6 +46,26 @@ func TestACrashIsTold(t *testing.T) {
 	}
 }
 
+// TestAFirstElectionIsNoFailover: nobody had the role, so nobody lost it.
+func TestAFirstElectionIsNoFailover(t *testing.T) {
+	w := newWorld(skewed())
+	first := func(phase cluster.Phase, primary cluster.NodeName) cluster.Record {
+		return record(1, phase, func(r *cluster.Record) { r.Previous, r.Primary, r.Reason = "", primary, cluster.Bootstrapped })
+	}
+	w.swap(0, "db1", first(cluster.PhaseElecting, ""), cluster.Bootstrapped, "", nil)
+	w.swap(40, "db2", first(cluster.PhasePromoting, "db1"), cluster.PromisesIn, "", nil)
+	w.swap(90, "db1", first(cluster.PhaseSteady, "db1"), cluster.ReignBegan, "", nil)
+	s := merged(t, w.parts())
+	if s.Kind != Bootstrap || s.From != "" || s.To != "db1" || !s.Ended {
+		t.Errorf("told as %s, from %q to %q", s.Kind, s.From, s.To)
+	}
+	for _, m := range s.Milestones {
+		if m.Name == Fenced || m.Name == Confirmed {
+			t.Errorf("nobody was to be fenced, yet it tells of %q", m.Name)
+		}
+	}
+}
+
 // near allows for the watch latency of the story, a few milliseconds.
 func near(got Millis, ms float64) bool {
 	return (got.D() - time.Duration(ms*float64(time.Millisecond))).Abs() <= 5*time.Millisecond

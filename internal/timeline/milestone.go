@@ -62,6 +62,7 @@ func milestones(s Switch) []Milestone {
 	span(Drained, sp, ok)
 	for i, c := range s.Changes {
 		switch {
+		case i == 0 && s.Kind == Bootstrap: // nobody was to be fenced
 		case c.Phase == cluster.PhaseElecting:
 			add(Fenced, c.At, c.By, cmp.Or(c.Evidence, string(c.Why)))
 		case c.Phase == cluster.PhasePromoting:

@@ -159,9 +159,9 @@ func (s *Switch) describe() {
 		if first.Planned {
 			s.Kind = Switchover
 		}
-		if first.Reason == cluster.Bootstrapped || first.Epoch <= 1 {
-			s.Kind = Bootstrap
-		}
+	}
+	if first.Reason == cluster.Bootstrapped || first.Phase == cluster.PhaseSteady && first.Epoch <= 1 {
+		s.Kind = Bootstrap
 	}
 	forced := false
 	for _, c := range s.Changes {

@@ -40,7 +40,7 @@ func (t Text) List(w io.Writer, switches []Switch) error {
 		if m, ok := s.Slowest(); ok && m.After > 0 {
 			longest = fmt.Sprintf("%s %s", m.Name, Duration(m.After.D()))
 		}
-		fmt.Fprintf(tw, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Epoch, dash(clean(s.At)), s.kindText(), dash(string(s.From)), dash(s.toText()),
+		fmt.Fprintf(tw, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Epoch, dash(Moment(s.At)), s.kindText(), dash(string(s.From)), dash(s.toText()),
 			Duration(s.Took.D()), clean(string(s.Reason)), longest)
 	}
 	return tw.Flush()
@@ -92,7 +92,7 @@ func (t Text) Waterfall(w io.Writer, s Switch) error {
 
 func (t Text) summary(b *strings.Builder, s Switch) {
 	if s.At != "" {
-		fmt.Fprintf(b, "  at       %s\n", clean(s.At))
+		fmt.Fprintf(b, "  at       %s\n", Moment(s.At))
 	}
 	t.wrapped(b, "  reason   ", reasonText(s.Reason, s.Detail))
 	switch {
@@ -219,6 +219,16 @@ func Duration(d time.Duration) string {
 		return fmt.Sprintf("%.2f s", d.Seconds())
 	}
 	return d.Round(time.Second).String()
+}
+
+// Moment prints a time of RFC 3339 to the millisecond. What is none stays what it
+// is.
+func Moment(at string) string {
+	t, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		return clean(at)
+	}
+	return t.Format("2006-01-02T15:04:05.999Z07:00")
 }
 
 func reasonText(r cluster.Reason, detail string) string {

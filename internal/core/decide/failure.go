@@ -48,7 +48,7 @@ func confirmed(w World, now cluster.Instant) failed {
 	holds := w.Lease.Holder == p && (r.Phase != cluster.PhasePromoting || w.Lease.Epoch == r.Epoch)
 	if holds && w.Lease.Expired(now, w.Settings) {
 		return failed{why: cluster.LeaseExpired, closed: true, blameless: w.alive(p, now),
-			detail: fmt.Sprintf("%s has not renewed its lease for %s", p, now.Sub(w.Lease.SeenAt))}
+			detail: fmt.Sprintf("%s has not renewed its lease for %s", p, now.Sub(w.Lease.SeenAt).Round(time.Millisecond))}
 	}
 	if r.Phase == cluster.PhasePromoting && f.Serving != r.Epoch {
 		return failed{} // it does not serve yet: judged by its progress alone
