@@ -22,6 +22,9 @@ type board struct {
 	views    map[cluster.NodeName]decide.Seen[cluster.View]
 	requests map[string]decide.Seen[cluster.Request]
 
+	// wentBack says that the store's record is of an older epoch than newest.
+	wentBack string
+
 	// unreadable are keys whose value this build cannot read, with why. While
 	// the record is among them nothing is decided.
 	unreadable map[string]string

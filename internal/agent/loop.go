@@ -211,7 +211,7 @@ func (l *loop) input(now cluster.Instant) reconcile.Input {
 func (l *loop) own() cluster.Fact {
 	return cluster.Fact{
 		Schema: cluster.Schema, Node: l.self, Agent: l.agent, Mode: l.mode, Config: l.config, Build: l.build,
-		Epoch: l.board.record.Epoch, RecordRev: l.acted, Server: l.server,
+		Epoch: l.board.record.Epoch, RecordRev: l.acted, Seen: max(l.board.newest, l.memory.Epoch), Server: l.server,
 		Promise: l.promise, Fenced: l.fenced, Drained: l.drained, Muted: l.muted, Marked: l.marked, Endpoints: l.endpoints,
 		Gate: l.gateShown(), AckCut: l.cutFor, CutAt: l.cutAt, Addresses: l.addresses, MACs: l.macs, Realtime: l.realtime,
 		Errant: l.divergence.Errant, Held: l.divergence.Held(),
@@ -248,7 +248,7 @@ func (l *loop) world(now cluster.Instant) decide.World {
 		Self: l.self, Config: l.config, Settings: l.settings, Sites: l.sites,
 		Record: l.board.record, RecordRev: l.board.recordRev, PhaseAt: l.board.phaseAt, Lease: l.board.lease,
 		Facts: l.knownFacts(), Views: l.board.views, Requests: l.board.asked(),
-		StoreSilent: silent, HeardAt: back, Wall: time.Now().Unix(),
+		WentBack: l.board.wentBack, StoreSilent: silent, HeardAt: back, Wall: time.Now().Unix(),
 	}
 	w.Lease.HeardAt = back
 	if why, bad := l.board.unreadable[recordKey]; bad {
@@ -336,17 +336,28 @@ func loudness(why cluster.Reason) slog.Level {
 	return slog.LevelInfo
 }
 
+// refuse says that a record is of an older epoch than one that this node has
+// seen: the store was restored from an old copy, or is another one.
+func (l *loop) refuse(r cluster.Record) {
+	why := fmt.Sprintf("the record is of epoch %d, and this node has seen epoch %d: the store was restored from an old copy, or is another one; the way out is in docs/failures.md under %s", r.Epoch, l.board.newest, cluster.StoreWentBack)
+	if l.board.wentBack != why {
+		l.log.Error("the store has gone back: its record is not believed", "epoch", r.Epoch, "seen", l.board.newest)
+	}
+	l.board.wentBack = why
+}
+
 // sawRecord takes in a record from the watch or from the own swap.
 func (l *loop) sawRecord(r cluster.Record, rev cluster.Revision) {
 	before := l.board.record
 	if r.Epoch < l.board.newest {
-		l.unreadable(recordKey, fmt.Errorf("it is of epoch %d, and this node has seen epoch %d: the store was wiped, or restored from an old copy; if that is meant, stop all agents and remove %s from each node's state directory", r.Epoch, l.board.newest, memoryFile))
+		l.refuse(r)
 		return
 	}
 	if !l.board.sawRecord(r, rev, clock.Now()) {
 		return
 	}
 	delete(l.board.unreadable, recordKey)
+	l.board.wentBack = ""
 	if l.suspected != nil && r.Primary != before.Primary {
 		l.suspected.End(timeline.OK, "")
 		l.suspected = nil

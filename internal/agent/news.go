@@ -28,7 +28,7 @@ func (l *loop) sawBatch(b store.Batch, now cluster.Instant) {
 // sawSnapshot takes in everything that there is, and drops what is not there
 // any more.
 func (l *loop) sawSnapshot(s store.Snapshot, now cluster.Instant) {
-	l.board.unreadable = map[string]string{}
+	l.board.unreadable, l.board.wentBack = map[string]string{}, ""
 	for key, err := range s.Unreadable() {
 		l.unreadable(key, err)
 	}

@@ -131,11 +131,11 @@ func TestAStoreThatWasWipedIsNotBelieved(t *testing.T) {
 	l.board = newBoard()
 	l.board.newest = 7
 	l.sawRecord(cluster.Record{Schema: cluster.Schema, Epoch: 1, Phase: cluster.PhaseSteady, Primary: "db2"}, 3)
-	if l.board.recordRev != 0 || l.board.unreadable[recordKey] == "" {
-		t.Fatalf("the record was taken in (revision %d), or nothing was said: %q", l.board.recordRev, l.board.unreadable[recordKey])
+	if l.board.recordRev != 0 || l.board.wentBack == "" {
+		t.Fatalf("the record was taken in (revision %d), or nothing was said: %q", l.board.recordRev, l.board.wentBack)
 	}
 	l.hearing.heard(clock.Now(), time.Second)
-	if out := decide.Next(l.world(clock.Now()), clock.Now()); out.Next != nil || out.Why != cluster.NewerSchema {
+	if out := decide.Next(l.world(clock.Now()), clock.Now()); out.Next != nil || out.Why != cluster.StoreWentBack {
 		t.Errorf("something was decided: %+v", out)
 	}
 }

@@ -161,7 +161,7 @@ func (s *Switch) describe() {
 		}
 	}
 	if first.Reason == cluster.Bootstrapped || first.Phase == cluster.PhaseSteady && first.Epoch <= 1 {
-		s.Kind = Bootstrap
+		s.Kind, s.From = Bootstrap, first.Previous
 	}
 	forced := false
 	for _, c := range s.Changes {

@@ -22,6 +22,10 @@ type Fact struct {
 	Epoch     Epoch    `json:"epoch"`
 	RecordRev Revision `json:"record_rev"`
 
+	// Seen is the newest epoch that this agent, or one before it on this host,
+	// has ever seen. A record of an older one is refused here.
+	Seen Epoch `json:"seen,omitempty"`
+
 	Server ServerFact `json:"server,omitzero"` // zero for a witness
 
 	// Promise says that this node takes part in no epoch before Promise.Epoch

@@ -56,6 +56,7 @@ const (
 	AwaitingNodes     Reason = "awaiting-nodes"     // bootstrap: not all nodes have reported
 	ConfigDiffers     Reason = "config-differs"     // nodes run with different settings
 	NewerSchema       Reason = "newer-schema"       // a newer version wrote this
+	StoreWentBack     Reason = "store-went-back"    // the record is older than one that this node has seen
 	TwoWritable       Reason = "two-writable"       // bootstrap: more than one server is writable
 	NoOneHoldsAll     Reason = "no-one-holds-all"   // bootstrap or election: positions diverge
 )

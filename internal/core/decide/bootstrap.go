@@ -45,13 +45,25 @@ func bootstrap(w World, now cluster.Instant) Outcome {
 	case len(writable) == 1:
 		return adopt(w, writable[0])
 	}
-	first := cluster.Record{Schema: cluster.Schema, Epoch: 1, Phase: cluster.PhaseElecting,
+	first := cluster.Record{Schema: cluster.Schema, Epoch: firstEpoch(w), Phase: cluster.PhaseElecting,
 		// Nothing was promised to anybody yet, so every data node is asked.
 		Quorums: []cluster.AckQuorum{{Members: w.Settings.DataNodes(), K: 1}}}
 	if len(sources) == 1 && w.fact(sources[0]).Server.Replica.Source == "" {
 		first.Candidate = sources[0]
 	}
 	return swap(first, cluster.Bootstrapped, "no server is writable: all are asked what they hold")
+}
+
+// firstEpoch is 1, unless the nodes remember reigns of a store that is gone: then
+// it is greater than all of them, or agents would refuse the record as an old one
+// and servers take its marker for an older reign's.
+func firstEpoch(w World) cluster.Epoch {
+	newest := cluster.Epoch(0)
+	for _, n := range w.Settings.Nodes {
+		f := w.fact(n.Name)
+		newest = max(newest, f.Seen, f.Server.Marker)
+	}
+	return newest + 1
 }
 
 // adopt begins the first reign with the server that clients write to already.
@@ -72,11 +84,11 @@ func adopt(w World, p cluster.NodeName) Outcome {
 			members = append(members, n)
 		}
 	}
-	first := cluster.Record{Schema: cluster.Schema, Epoch: 1, Phase: cluster.PhasePromoting, Primary: p}
+	first := cluster.Record{Schema: cluster.Schema, Epoch: firstEpoch(w), Phase: cluster.PhasePromoting, Primary: p}
 	w.Record = first
 	if w.Settings.Durability == cluster.Lossless {
 		w.Record.Quorums = []cluster.AckQuorum{{Primary: p, K: w.Settings.Acks}}
 	}
-	first.Quorums = reign(w, 1, p, members)
+	first.Quorums = reign(w, first.Epoch, p, members)
 	return swap(first, cluster.Bootstrapped, fmt.Sprintf("%s is writable and the others replicate from it", p))
 }

@@ -13,6 +13,8 @@ func Next(w World, now cluster.Instant) Outcome {
 	switch {
 	case w.StoreSilent:
 		return stay(cluster.StoreSilent, "no majority of the store answers this node")
+	case w.WentBack != "":
+		return stay(cluster.StoreWentBack, w.WentBack)
 	case w.RecordRev == 0:
 		return bootstrap(w, now)
 	case w.Record.Schema > cluster.Schema:

@@ -272,6 +272,36 @@ func TestBootstrap(t *testing.T) {
 }
 
 // TestAckSet follows the ack set through leaving and joining.
+
+// TestAStoreFoundedAnewGoesOnAboveWhatNodesRemember: an agent refuses a record of
+// an older epoch than it has seen, so a first one must be newer than all.
+func TestAStoreFoundedAnewGoesOnAboveWhatNodesRemember(t *testing.T) {
+	noRecord := func(w *World) { w.Record, w.RecordRev = cluster.Record{}, 0 }
+	remembers := func(n cluster.NodeName, seen, marker cluster.Epoch) func(*World) {
+		return fact(n, func(f *cluster.Fact) { f.Seen, f.Server.Marker = seen, marker })
+	}
+	for name, tt := range map[string]struct {
+		world World
+		want  cluster.Epoch
+	}{
+		"nobody remembers anything":              {newWorld(noRecord, remembers("db1", 0, 0), remembers("db2", 0, 0), remembers("db3", 0, 0)), 1},
+		"an agent has seen more than the others": {newWorld(noRecord, remembers("db1", 6, 6), remembers("db2", 9, 6), remembers("db3", 0, 0)), 10},
+		"the agents forgot, their data did not":  {newWorld(noRecord, remembers("db1", 0, 7), remembers("db2", 0, 7), remembers("db3", 0, 6)), 8},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := Next(tt.world, noon)
+			if out.Next == nil || out.Next.Epoch != tt.want ||
+				!slices.ContainsFunc(out.Next.Quorums, func(q cluster.AckQuorum) bool { return q.Epoch == tt.want }) {
+				t.Errorf("%s %s: %+v, want epoch %d", out.Why, out.Detail, out.Next, tt.want)
+			}
+		})
+	}
+	old := newWorld(func(w *World) { w.WentBack = "the record is of epoch 1" })
+	if out := Next(old, noon); out.Next != nil || out.Why != cluster.StoreWentBack {
+		t.Errorf("an old record was acted on: %+v", out)
+	}
+}
+
 func TestAckSet(t *testing.T) {
 	cut := func(at string, names ...cluster.NodeName) change {
 		return fact("db1", func(f *cluster.Fact) { f.AckCut, f.CutAt = names, position(at) })

@@ -35,8 +35,11 @@ type World struct {
 
 	Record    cluster.Record
 	RecordRev cluster.Revision // 0: there is no record
-	PhaseAt   cluster.Instant  // when this node first saw the present epoch and phase
-	Lease     lease.Watch
+	// WentBack, if not empty, says that the store holds a record of an older
+	// epoch than this node has seen. Record is not that one.
+	WentBack string
+	PhaseAt  cluster.Instant // when this node first saw the present epoch and phase
+	Lease    lease.Watch
 
 	Facts    map[cluster.NodeName]Seen[cluster.Fact]
 	Views    map[cluster.NodeName]Seen[cluster.View]
