@@ -30,6 +30,11 @@ func (l *loop) assess(f cluster.Fact) {
 	say(cluster.AckSetEmpty, serving && l.settings.Durability == cluster.Lossless && len(r.Acks().Members) == 0,
 		"nobody acknowledges: a failure of this host loses what it alone has")
 	say(cluster.SemiSyncStranger, serving && srv.SemiSrc.Clients > l.acknowledging(), "%d replicas acknowledge, the record knows of %d", srv.SemiSrc.Clients, l.acknowledging())
+	if l.mode == cluster.Observe {
+		say(cluster.TwoWritable, up && !srv.ReadOnly && r.Primary != "" && r.Primary != l.self,
+			"this server takes writes although %s is the primary, and this node only observes: nothing keeps clients from it", r.Primary)
+		return // what is said below is of a gate and a lease that it does not have
+	}
 	say(cluster.GateMissing, l.host.NoCut || l.host.Gate == reconcile.GateMissing && l.board.recordRev != 0,
 		"no firewall gate: only read_only and resetting connections hold clients back, and only while this agent lives")
 	say(cluster.NotRealtime, l.wantRealtime && !l.realtime, "the lease is renewed without real-time priority: under load it may run out although all is well")

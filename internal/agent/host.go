@@ -245,7 +245,9 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	a.spawn(func() { h.process.run(ctx) })
 	a.spawn(func() { h.observer.run(ctx) })
 	a.spawn(func() { h.lookAround(ctx, a) })
-	a.spawn(func() { h.proveWriting(ctx, a) })
+	if !h.observes { // the probe writes
+		a.spawn(func() { h.proveWriting(ctx, a) })
+	}
 	if h.set != nil {
 		a.spawn(func() {
 			if err := h.set.Run(ctx); err != nil && ctx.Err() == nil {

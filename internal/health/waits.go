@@ -102,7 +102,7 @@ func waits() []Row {
 			"Put the right store back if there is one. If not: stop all agents; on every node remove the store's directory and the file of the same name with .member at its end (`baton config show` names data_dir; of an external etcd, delete the keys: `etcdctl del --prefix /baton/CLUSTER/`); start all agents. Once all nodes have reported they found a new record of a higher epoch than any of them has seen, and all servers are asked what they hold."},
 		{cluster.TwoWritable, Critical,
 			"More than one server is writable.",
-			"The cluster has no record yet, and the servers that the detail names take writes.",
+			"The cluster has no record yet, and the servers that the detail names take writes; or a server that is not the primary does, on a node that only observes.",
 			"Touches none of them: nobody but you knows which is the right one.",
 			"Find the one that clients use. On all others: SET GLOBAL read_only = ON, in the option file too, and make them replicate from it. Their own transactions will show as errant-transactions."},
 		{cluster.NoOneHoldsAll, Critical,

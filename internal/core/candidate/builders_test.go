@@ -41,6 +41,7 @@ func applied(transactions string) with {
 func at(site string) with     { return func(r *Replica) { r.Node.Site = site } }
 func prefer(n int) with       { return func(r *Replica) { r.Node.Prefer = n } }
 func never(r *Replica)        { r.Node.Never = true }
+func observes(r *Replica)     { r.Observes, r.Promise = true, nil }
 func silent(r *Replica)       { r.Promise = nil }
 func failed(r *Replica)       { r.Failed = true }
 func down(r *Replica)         { r.Server.State = cluster.ServerStopped }

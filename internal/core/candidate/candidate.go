@@ -19,8 +19,11 @@ type Replica struct {
 	// not given one.
 	Promise *cluster.Promise
 	Errant  gtid.Set
-	Held    string // why it waits for a person; empty if it does not
-	Failed  bool   // failed as primary or candidate in the switch that is going on
+	// Observes says that its agent only observes (mode: observe): it would
+	// carry nothing out.
+	Observes bool
+	Held     string // why it waits for a person; empty if it does not
+	Failed   bool   // failed as primary or candidate in the switch that is going on
 	// Unheard says that its agent has not been heard of lately: what its fact
 	// says of the server may be over, so it counts as down.
 	Unheard bool
@@ -29,7 +32,7 @@ type Replica struct {
 // Of returns the replica that a node's configuration and fact describe, in an
 // election at that epoch. A promise for another epoch does not count.
 func Of(node cluster.Node, fact cluster.Fact, election cluster.Epoch) Replica {
-	r := Replica{Node: node, Server: fact.Server, Errant: fact.Errant, Held: fact.Held}
+	r := Replica{Node: node, Server: fact.Server, Errant: fact.Errant, Held: fact.Held, Observes: fact.Mode == cluster.Observe}
 	if fact.Promise != nil && fact.Promise.Epoch == election {
 		r.Promise = fact.Promise
 	}

@@ -52,6 +52,7 @@ func TestWhoMayServe(t *testing.T) {
 		why   cluster.Reason
 	}{
 		"a node marked never":                             {node("db2", "0-1-100", never), cluster.PassedNever},
+		"a node whose agent only observes":                {node("db2", "0-1-100", observes), cluster.PassedObserving},
 		"a node that has not promised":                    {node("db2", "0-1-100", silent), cluster.PassedNoPromise},
 		"a node with errant transactions":                 {node("db2", "0-1-100,0-2-7", errant("0-2-7")), cluster.PassedDiverged},
 		"a node without binary log":                       {node("db2", "0-1-100", noBinLog), cluster.PassedNoBinLog},

@@ -67,6 +67,8 @@ func (r *runner) disqualify(planned bool) {
 	switch {
 	case r.Node.Never:
 		r.pass(cluster.PassedNever, "the configuration says never")
+	case r.Observes:
+		r.pass(cluster.PassedObserving, "its agent only observes (mode: observe) and would not promote it")
 	case !planned && r.Promise == nil:
 		r.pass(cluster.PassedNoPromise, "it has not promised to receive nothing more")
 	case !r.Errant.IsZero():

@@ -64,6 +64,7 @@ const (
 // Reasons for which a node is passed over as candidate.
 const (
 	PassedNever       Reason = "never"         // the configuration says so
+	PassedObserving   Reason = "only-observes" // its agent would promote nothing
 	PassedNoPromise   Reason = "no-promise"    // it has not promised
 	PassedDiverged    Reason = "diverged"      // errant transactions
 	PassedNoBinLog    Reason = "no-binary-log" // could not be anybody's source

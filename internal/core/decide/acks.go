@@ -125,7 +125,7 @@ func withMember(w World, q cluster.AckQuorum, n cluster.NodeName) Outcome {
 func (w World) follows(n cluster.NodeName, now cluster.Instant) bool {
 	f := w.fact(n)
 	rep := f.Server.Replica
-	return w.alive(n, now) && f.Mode != cluster.Observe && f.Epoch == w.Record.Epoch && rep.Source == w.Record.Primary && rep.Receiver && rep.Applier &&
+	return w.alive(n, now) && !w.observes(n) && f.Epoch == w.Record.Epoch && rep.Source == w.Record.Primary && rep.Receiver && rep.Applier &&
 		f.Held == "" && f.Errant.IsZero()
 }
 
@@ -134,7 +134,7 @@ func (w World) follows(n cluster.NodeName, now cluster.Instant) bool {
 func (w World) returns(n cluster.NodeName, now cluster.Instant) bool {
 	f := w.fact(n)
 	lost := f.Server.OwnLost(w.fact(w.Record.Primary).Server.Executed)
-	return w.alive(n, now) && f.Mode != cluster.Observe && f.Epoch == w.Record.Epoch && f.Server.ReadOnly && f.Held == "" && f.Errant.IsZero() && !lost.IsZero() &&
+	return w.alive(n, now) && !w.observes(n) && f.Epoch == w.Record.Epoch && f.Server.ReadOnly && f.Held == "" && f.Errant.IsZero() && !lost.IsZero() &&
 		f.Server.Replica.Source != w.Record.Primary
 }
 

@@ -151,7 +151,7 @@ func (w World) morePromises(promised []cluster.NodeName, now cluster.Instant) (c
 		return 0, false
 	}
 	for _, n := range w.Settings.DataNodes() {
-		if n != w.Record.Previous && !slices.Contains(promised, n) && w.alive(n, now) {
+		if n != w.Record.Previous && !slices.Contains(promised, n) && w.alive(n, now) && !w.observes(n) {
 			return until, true
 		}
 	}
@@ -198,8 +198,11 @@ func awaited(w World, q cluster.AckQuorum, promised []cluster.NodeName, now clus
 			b.WriteString(", ")
 		}
 		state := "server " + string(w.fact(m).Server.State)
-		if !w.fresh(m, now, w.staleAfter()) {
+		switch {
+		case !w.fresh(m, now, w.staleAfter()):
 			state = "its agent is silent"
+		case w.observes(m):
+			state = "its agent only observes: mode: observe"
 		}
 		fmt.Fprintf(&b, "%s (%s)", m, state)
 	}
@@ -249,6 +252,9 @@ func promoting(w World, now cluster.Instant) Outcome {
 func stalled(w World, now cluster.Instant) (cluster.Reason, string, cluster.Instant) {
 	c := w.Record.Primary
 	seen := w.Facts[c]
+	if w.observes(c) {
+		return cluster.CandidateLost, fmt.Sprintf("the agent of %s only observes now (mode: observe)", c), 0
+	}
 	heard := max(seen.At, w.PhaseAt, w.HeardAt)
 	silentAt := heard.Add(2 * w.Settings.Lease)
 	if now >= silentAt {

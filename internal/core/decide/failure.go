@@ -205,6 +205,6 @@ func (w World) receivingFrom(p cluster.NodeName, now cluster.Instant) []cluster.
 // someoneAlive reports whether another data node could take over.
 func (w World) someoneAlive(p cluster.NodeName, now cluster.Instant) bool {
 	return slices.ContainsFunc(w.Settings.Nodes, func(n cluster.Node) bool {
-		return n.Name != p && n.Role == cluster.Data && !n.Never && w.alive(n.Name, now) && w.fact(n.Name).Held == "" && w.fact(n.Name).Errant.IsZero()
+		return n.Name != p && n.Role == cluster.Data && !n.Never && w.alive(n.Name, now) && !w.observes(n.Name) && w.fact(n.Name).Held == "" && w.fact(n.Name).Errant.IsZero()
 	})
 }

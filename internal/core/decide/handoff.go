@@ -20,6 +20,9 @@ func handoff(w World, now cluster.Instant) Outcome {
 		return endReign(w, f)
 	}
 	p, c := w.fact(r.Primary), w.fact(r.Candidate)
+	if w.observes(r.Candidate) {
+		return rollBack(w, cluster.HandoffAborted, fmt.Sprintf("the agent of %s only observes now (mode: observe)", r.Candidate))
+	}
 	if p.Drained != nil && p.Drained.Epoch == r.Epoch && c.Server.State == cluster.ServerUp && c.Server.Executed.Contains(p.Drained.At) {
 		return takeOver(w, *p.Drained)
 	}

@@ -38,6 +38,9 @@ func request(w World, q cluster.Request, now cluster.Instant) Outcome {
 			return refuse(q, fmt.Sprintf("%q is no data node of this cluster; there are %s", q.To, list(w.Settings.DataNodes())))
 		}
 	}
+	if q.To != "" && w.observes(q.To) {
+		return refuse(q, fmt.Sprintf("the agent of %s only observes and would not promote it: write mode: active into its file and restart it", q.To))
+	}
 	switch q.Kind {
 	case cluster.RequestSwitchover:
 		return switchover(w, q, now)

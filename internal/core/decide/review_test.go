@@ -268,6 +268,43 @@ func TestANodeThatOnlyObservesTakesNoPart(t *testing.T) {
 	if out := Next(newWorld(from("db1"), only, observes("db3")), noon); out.Next != nil {
 		t.Errorf("a node that will never promise enters the ack set: %s", out.Detail)
 	}
+	if out := Next(newWorld(observes("db3"), asked(cluster.Request{Kind: cluster.RequestFailover, To: "db3", Force: true})), noon); len(out.Refused) == 0 {
+		t.Error("a failover is begun to a node that will not take the role")
+	}
+	unreachable := []change{sees("db2", cluster.Down, "db1"), sees("db3", cluster.Down, "db1"), receivesNothing("db2", "db3")}
+	if out := Next(newWorld(append(unreachable, observes("db3"))...), noon); out.Next == nil || out.Why != cluster.PrimaryUnreachable {
+		t.Errorf("what a node sees counts although it only observes: %q %s", out.Why, out.Detail)
+	}
+	if out := Next(newWorld(append(unreachable, observes("db2"), observes("db3"))...), noon); out.Next != nil {
+		t.Errorf("a primary that holds its lease is fenced, and nobody could take over: %s", out.Detail)
+	}
+	if choice, ok := Preview(newWorld(observes("db2")), "", noon); !ok || choice.Winner != "db3" || choice.Passed[0].Reason != cluster.PassedObserving {
+		t.Errorf("got %+v", choice)
+	}
+	out := Next(newWorld(electingAfterDb1, promise("db2", "0-1-100"), observes("db3")), noon)
+	if out.Next != nil || out.Why != cluster.AwaitingPromises || !strings.Contains(out.Detail, "db3 (its agent only observes") {
+		t.Errorf("db3 may have acknowledged alone, and that it does not promise must be said: %q %s", out.Why, out.Detail)
+	}
+}
+
+// TestACandidateThatTurnsToObservingIsGivenUp: at once, not when its time is up.
+// Its server may hold the final position: it would still not promote it.
+func TestACandidateThatTurnsToObservingIsGivenUp(t *testing.T) {
+	observes := fact("db2", func(f *cluster.Fact) { f.Mode = cluster.Observe })
+	handingOver := func(w *World) {
+		w.Record.Epoch, w.Record.Phase, w.Record.Candidate, w.Lease.Epoch = 6, cluster.PhaseHandoff, "db2", 6
+		fact("db1", func(f *cluster.Fact) { f.Drained = &cluster.Position{Epoch: 6, At: position("0-1-100")} })(w)
+	}
+	if out := Next(newWorld(handingOver, observes), noon); out.Next == nil || out.Next.Primary != "db1" || out.Why != cluster.HandoffAborted {
+		t.Errorf("got %q, %+v", out.Why, out.Next)
+	}
+	chosen := func(w *World) {
+		electingAfterDb1(w)
+		w.Record.Phase, w.Record.Primary, w.Record.Required = cluster.PhasePromoting, "db2", position("0-1-100")
+	}
+	if out := Next(newWorld(chosen, observes), noon); out.Next == nil || out.Next.Phase != cluster.PhaseFencing || out.Why != cluster.CandidateLost || out.LeaseRev == nil {
+		t.Errorf("got %q, %+v", out.Why, out.Next)
+	}
 }
 
 // TestWhatIsHeldSaysUntilWhenAndWhatReleasesIt: a person who looks at a cluster

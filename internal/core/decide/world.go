@@ -115,6 +115,10 @@ func (w World) alive(n cluster.NodeName, now cluster.Instant) bool {
 	return w.fresh(n, now, w.staleAfter()) && w.fact(n).Server.State == cluster.ServerUp
 }
 
+// observes reports that n's agent only observes: it sees what others see, and
+// carries nothing out.
+func (w World) observes(n cluster.NodeName) bool { return w.fact(n).Mode == cluster.Observe }
+
 // differing returns nodes heard of lately whose settings are not ours.
 func (w World) differing(now cluster.Instant) []cluster.NodeName {
 	var names []cluster.NodeName

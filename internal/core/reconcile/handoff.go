@@ -60,7 +60,7 @@ func notMoved(in Input) []string {
 func movesAhead(in Input, n cluster.NodeName, f cluster.Fact) bool {
 	r := in.Record
 	q := r.Acks()
-	if n == r.Candidate || r.Candidate == "" || f.Server.State != cluster.ServerUp || f.Held != "" {
+	if n == r.Candidate || r.Candidate == "" || f.Server.State != cluster.ServerUp || f.Held != "" || f.Mode == cluster.Observe {
 		return false
 	}
 	if q.K > 1 || slices.Contains(q.Members, n) && !slices.Contains(q.Members, r.Candidate) {

@@ -57,6 +57,7 @@ func TestHandoff(t *testing.T) {
 		"the other replica has moved: it drains":                    {handingOver(primaryOf(), moved), "drain", ""},
 		"the other replica does not move: it drains all the same":   {handingOver(primaryOf(), func(in *Input) { in.PhaseAt = noon.Add(-time.Second) }), "drain", ""},
 		"it drains already: it does not go back to waiting":         {handingOver(primaryOf(), server(func(s *cluster.ServerFact) { s.ReadOnly = true })), "drain", ""},
+		"one that only observes is not waited for":                  {handingOver(primaryOf(), peer("db3", func(f *cluster.Fact) { f.Mode = cluster.Observe })), "drain", ""},
 		"one whose server is down is not waited for":                {handingOver(primaryOf(), peer("db3", func(f *cluster.Fact) { f.Server.State = cluster.ServerStopped })), "drain", ""},
 		"one that is held is not waited for":                        {handingOver(primaryOf(), peer("db3", func(f *cluster.Fact) { f.Held = "errant" })), "drain", ""},
 		"one that was never heard is not waited for":                {handingOver(primaryOf(), func(in *Input) { delete(in.Peers, "db3") }), "drain", ""},
