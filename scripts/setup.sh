@@ -115,10 +115,12 @@ install_missing() {
 
 # What Debian's packages ask before they start a service.
 policy=/usr/sbin/policy-rc.d
+kept_down=
 
 # Forbids it, unless the machine's owner has rules of his own.
 keep_services_down() {
 	[[ -e $policy ]] && return
+	kept_down=yes
 	printf '#!/bin/sh\n# %s\nexit 101\n' "$policy_mark" >"$policy"
 	chmod 755 "$policy"
 }
@@ -135,7 +137,9 @@ start_services_again() {
 # the way, now or after the next boot.
 disable() {
 	update-rc.d "$1" disable >/dev/null 2>&1 || true
-	if service "$1" status >/dev/null 2>&1; then
+	# Only where the owner's rules may have let it: some services say that they
+	# run whatever is so.
+	if [[ -z $kept_down ]] && service "$1" status >/dev/null 2>&1; then
 		echo "setup: stopping $1, which the installation has started"
 		service "$1" stop
 	fi
