@@ -236,3 +236,48 @@ func TestWhoWaitsForAReadingGivesUpInTime(t *testing.T) {
 	end()
 	<-over
 }
+
+type cuttingGate struct{ stageGate }
+
+func (g cuttingGate) Cut(context.Context, ...cluster.NodeName) error { return g.stage.ask("cut") }
+
+// TestAFenceIsNotHeldUpByACut: a cut waits in the gate's lane for somebody else's
+// reading of a server that hangs, to learn its position. The fence needs that lane.
+func TestAFenceIsNotHeldUpByACut(t *testing.T) {
+	s := &stage{fails: map[string]bool{}, alive: true}
+	h := s.hands()
+	h.gate = cuttingGate{stageGate{weakGate: &weakGate{}, stage: s}}
+	o := &observer{hang: time.Hour, turn: make(chan struct{}, 1)}
+	o.turn <- struct{}{} // the reading that hangs
+	waits := make(chan struct{})
+	h.observe = func(ctx context.Context) (cluster.ServerFact, error) {
+		close(waits)
+		return o.observe(ctx)
+	}
+	l := &lanes{perform: h.perform, results: make(chan finished, 2), timeline: h.timeline, log: h.log, running: map[reconcile.Lane]*run{}, retries: map[string]retry{}}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	next := func() finished {
+		select {
+		case f := <-l.results:
+			l.finish(f, clock.Now())
+			return f
+		case <-ctx.Done():
+			t.Fatal("the gate's lane is held up")
+		}
+		panic("not reached")
+	}
+
+	l.want(t.Context(), []reconcile.Step{{Kind: reconcile.Cut, Lane: reconcile.LaneGate, Nodes: []cluster.NodeName{"db3"}}}, clock.Now())
+	<-waits
+	fence := []reconcile.Step{{Kind: reconcile.Fence, Lane: reconcile.LaneGate, Epoch: 5, Urgent: true}}
+	l.want(t.Context(), fence, clock.Now())
+	if f := next(); f.step.Kind != reconcile.Cut || f.err == nil || f.done != nil {
+		t.Errorf("%s ended with %v: a cut without its position is none", f.step.Kind, f.err)
+	}
+	l.want(t.Context(), fence, clock.Now())
+	if f := next(); f.step.Kind != reconcile.Fence || f.err != nil {
+		t.Errorf("%s ended with %v", f.step.Kind, f.err)
+	}
+	l.all.Wait()
+}
