@@ -168,6 +168,14 @@ promote_stall and ack_leave are no shorter than the lease; hang is at least twic
 Probes follow the adaptive interval: normal while all is well, suspect after the first failure, critical after the
 second, until the layer is up again.
 
+## A member of the store that was lost
+
+With an embedded store every agent is a member, and a majority of them must be up. One whose directory
+(` + "`data_dir`" + `/` + "`cluster`" + `/store) was lost, wiped or damaged does not start again as the one it was, for it has forgotten
+what it voted for. ` + "`baton store member replace db3`" + ` on another node, then an agent on db3 with that directory empty:
+the new member copies everything and gets its vote. ` + "`baton store member list`" + ` shows them all. If a majority is lost for
+good, or the whole store: see ` + "`store-went-back`" + ` in [failures.md](failures.md).
+
 ## Changing the lease
 
 A node that knows a shorter lease than the primary would give the primary up too early. So lease, drift and margin must
