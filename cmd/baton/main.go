@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/signal"
 	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 
 	"github.com/baton-db/baton/internal/agent"
 	"github.com/baton-db/baton/internal/cli"
@@ -33,15 +35,22 @@ func main() {
 
 // run runs the daemon, and tells systemd when it watches and when it stops.
 func run(ctx context.Context, c *config.Config, ready func()) error {
-	log := slog.New(handler(c.Log))
-	return agent.Run(ctx, agent.Options{Config: c, Build: cli.Version(), Log: log, Ready: func() {
-		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // no systemd: nothing to tell
-		ready()
-	}})
+	level := new(slog.LevelVar)
+	level.Set(c.Log.Slog())
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, unix.SIGHUP)
+	defer signal.Stop(reload)
+	return agent.Run(ctx, agent.Options{Config: c, Build: cli.Version(), Log: slog.New(handler(c.Log, level)),
+		Ready: func() {
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // no systemd: nothing to tell
+			ready()
+		},
+		Reload: reload, Reloaded: func(c *config.Config) { level.Set(c.Log.Slog()) },
+	})
 }
 
-func handler(l config.Log) slog.Handler {
-	o := &slog.HandlerOptions{Level: l.Slog()}
+func handler(l config.Log, level slog.Leveler) slog.Handler {
+	o := &slog.HandlerOptions{Level: level}
 	if l.Format == "json" {
 		return slog.NewJSONHandler(os.Stderr, o)
 	}
@@ -52,7 +61,7 @@ func handler(l config.Log) slog.Handler {
 func checkStart(ctx context.Context, c *config.Config) config.Findings {
 	found := doctor.CheckStart(ctx, c)
 	if len(found.Errors()) == 0 {
-		log := slog.New(handler(c.Log))
+		log := slog.New(handler(c.Log, c.Log.Slog()))
 		for _, f := range found {
 			log.WarnContext(ctx, "config check", "finding", f.String())
 		}

@@ -14,7 +14,9 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/baton-db/baton/internal/api"
@@ -32,6 +34,10 @@ type Options struct {
 	Log    *slog.Logger
 	// Ready is called once the agent watches the store and its own server.
 	Ready func()
+	// Reload has the configuration's file read anew, and Reloaded is called with
+	// what is in force then.
+	Reload   <-chan os.Signal
+	Reloaded func(*config.Config)
 }
 
 // Agent is one node, running.
@@ -52,6 +58,8 @@ type Agent struct {
 	host     *hostParts
 	listener net.Listener
 	watchers []*watcher
+	rewatch  chan []*watcher
+	current  atomic.Pointer[inForce]
 }
 
 // Run runs the agent until ctx ends, then gives up whatever it holds. Errors
@@ -73,7 +81,7 @@ func newIncarnation() string {
 
 func start(ctx context.Context, o Options) (a *Agent, err error) {
 	c := o.Config
-	a = &Agent{Options: o, id: newIncarnation(), settings: c.Settings(), events: make(chan event, 1024), live: &api.Live{}, hearing: &hearing{}}
+	a = &Agent{Options: o, id: newIncarnation(), settings: c.Settings(), events: make(chan event, 1024), live: &api.Live{}, hearing: &hearing{}, rewatch: make(chan []*watcher, 1)}
 	a.Log = o.Log.With("node", string(c.Node), "cluster", c.Cluster)
 	a.recorder = timeline.NewRecorder(timeline.Options{Node: c.Node, Clock: bootID(), Now: clock.Now})
 	m, err := remember(c.StateDir())
@@ -81,7 +89,10 @@ func start(ctx context.Context, o Options) (a *Agent, err error) {
 		return nil, err
 	}
 	a.memory = m
-	if a.watchers, err = newWatchers(a); err != nil {
+	if err := a.force(c); err != nil {
+		return nil, err
+	}
+	if a.watchers, err = newWatchers(a, c); err != nil {
 		return nil, err
 	}
 	if a.host, err = openHost(ctx, a); err != nil {
@@ -164,9 +175,8 @@ func (a *Agent) run(ctx context.Context) error {
 	a.spawn(func() { a.saveHistory(work) })
 	a.spawn(func() { a.watchStore(work) })
 	a.host.spawn(work, a)
-	for _, w := range a.watchers {
-		a.spawn(func() { w.run(work) })
-	}
+	a.spawn(func() { a.watchNodes(work) })
+	a.spawn(func() { a.awaitReload(work) })
 	looped := make(chan struct{})
 	go func() { defer close(looped); a.loop.run(work, a.events) }()
 	a.Log.Info("agent runs", "build", a.Build, "mode", a.Config.Mode, "incarnation", a.id, "lease", a.settings.Lease)

@@ -37,7 +37,7 @@ func (h *hands) drain(ctx context.Context, session db.Session, epoch cluster.Epo
 // awaitTransactions returns once no transaction is open that a drain waits for,
 // or when the time for that is over.
 func (h *hands) awaitTransactions(ctx context.Context, session db.Session) error {
-	deadline := clock.Now().Add(h.settings.Drain)
+	deadline := clock.Now().Add(h.settings().Drain)
 	every := time.NewTicker(db.TransactionsApart)
 	defer every.Stop()
 	var seen transactions

@@ -21,7 +21,7 @@ var errLeaseOver = errors.New("the lease is over")
 // of the lanes; what they change in the loop's own state they return as a deed.
 type hands struct {
 	self     cluster.NodeName
-	settings cluster.Settings
+	settings func() cluster.Settings // in force now
 	log      *slog.Logger
 	timeline *timeline.Recorder
 

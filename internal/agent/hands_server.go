@@ -50,7 +50,7 @@ func (h *hands) inSession(ctx context.Context, session db.Session, s reconcile.S
 	case reconcile.Promote:
 		return nil, h.promote(ctx, session, s.On)
 	case reconcile.SemiSource:
-		return nil, session.SourceSemiSync(ctx, s.On, h.settings.Acks)
+		return nil, session.SourceSemiSync(ctx, s.On, h.settings().Acks)
 	case reconcile.SemiReplica:
 		return nil, session.ReplicaSemiSync(ctx, s.On)
 	case reconcile.AckAgain:
@@ -157,7 +157,7 @@ func (h *hands) stopReplication(ctx context.Context, session db.Session, source 
 }
 
 // others are the data nodes but this one.
-func (h *hands) others() []cluster.NodeName { return without(h.settings.DataNodes(), h.self) }
+func (h *hands) others() []cluster.NodeName { return without(h.settings().DataNodes(), h.self) }
 
 func (h *hands) follow(ctx context.Context, session db.Session, s reconcile.Step) (deed, error) {
 	if err := h.gate.Unblock(ctx, s.Node); err != nil && !errors.Is(err, ErrNoGate) {
@@ -184,7 +184,7 @@ func (h *hands) promote(ctx context.Context, session db.Session, wait bool) erro
 	if err := session.ReplicaSemiSync(ctx, false); err != nil {
 		return fmt.Errorf("stop acknowledging: %w", err)
 	}
-	if err := session.SourceSemiSync(ctx, wait, h.settings.Acks); err != nil {
+	if err := session.SourceSemiSync(ctx, wait, h.settings().Acks); err != nil {
 		return fmt.Errorf("make commits wait for acknowledgements: %w", err)
 	}
 	return nil

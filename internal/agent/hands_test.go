@@ -210,7 +210,7 @@ func TestTheServerCanBeToldThingsWhileTheSchemaWaits(t *testing.T) {
 // TestWhoWaitsForAReadingGivesUpInTime: a reading hangs; a fence has 250 ms.
 func TestWhoWaitsForAReadingGivesUpInTime(t *testing.T) {
 	reads := make(chan struct{})
-	o := &observer{hang: time.Hour, log: slog.New(slog.DiscardHandler), turn: make(chan struct{}, 1), process: stageProcess{&stage{alive: true}},
+	o := &observer{hang: func() time.Duration { return time.Hour }, log: slog.New(slog.DiscardHandler), turn: make(chan struct{}, 1), process: stageProcess{&stage{alive: true}},
 		report: func(cluster.ServerFact) {},
 		read: func(ctx context.Context) (cluster.ServerFact, string, error) {
 			close(reads)
@@ -247,7 +247,7 @@ func TestAFenceIsNotHeldUpByACut(t *testing.T) {
 	s := &stage{fails: map[string]bool{}, alive: true}
 	h := s.hands()
 	h.gate = cuttingGate{stageGate{weakGate: &weakGate{}, stage: s}}
-	o := &observer{hang: time.Hour, turn: make(chan struct{}, 1)}
+	o := &observer{hang: func() time.Duration { return time.Hour }, turn: make(chan struct{}, 1)}
 	o.turn <- struct{}{} // the reading that hangs
 	waits := make(chan struct{})
 	h.observe = func(ctx context.Context) (cluster.ServerFact, error) {

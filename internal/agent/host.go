@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/db"
@@ -152,10 +151,7 @@ func (h *hostParts) openAddresses(a *Agent) error {
 func (h *hostParts) openServer(a *Agent) error {
 	c := a.Config
 	own := c.ServerOf(c.Node)
-	passwords, findings := c.Passwords()
-	if err := findings.Err(); err != nil {
-		return err
-	}
+	passwords := a.inForce().passwords
 	driver, err := flavor.Of(own.Flavor)
 	if err != nil {
 		return fmt.Errorf("server.flavor: %w", err)
@@ -178,17 +174,18 @@ func (h *hostParts) openServer(a *Agent) error {
 		return err
 	}
 	h.database = server
-	h.process = &serverProcess{socket: own.Socket, start: own.Start, mayKill: own.KillHung, every: lookEvery(a.settings.Lease), log: a.Log,
+	h.process = &serverProcess{socket: own.Socket, start: func() []string { return a.inForce().config.ServerOf(c.Node).Start },
+		mayKill: func() bool { return a.inForce().config.ServerOf(c.Node).KillHung }, every: lookEvery(a.settings.Lease), log: a.Log,
 		noticed: func(k proc.Kind) { a.post(func(l *loop) { l.sawProcess(k) }) }, appeared: func() { h.observer.kick() }}
-	h.observer = &observer{read: h.read, process: h.process, every: a.settings.Renew, hang: a.settings.Hang, log: a.Log,
+	h.observer = &observer{read: h.read, process: h.process, every: a.settings.Renew, hang: func() time.Duration { return a.inForce().settings.Hang }, log: a.Log,
 		report: func(s cluster.ServerFact) { a.post(func(l *loop) { l.observed(s) }) }, kicks: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		window: 3*a.settings.Renew + a.settings.Renew/2}
-	h.hands = &hands{self: c.Node, settings: a.settings, log: a.Log, timeline: a.recorder,
+	h.hands = &hands{self: c.Node, settings: func() cluster.Settings { return a.inForce().settings }, log: a.Log, timeline: a.recorder,
 		database: server, process: h.process, observe: h.observer.observe, hung: h.observer.hung,
 		source: func(n cluster.NodeName) db.Source {
 			at := sourcesOf(c)[n]
 			return db.Source{Node: n, Host: at.Addr().String(), Port: int(at.Port()), Heartbeat: a.settings.Renew,
-				Account: db.Account{User: own.Replication.User, Password: passwords.Replication.Reveal()}}
+				Account: db.Account{User: own.Replication.User, Password: a.inForce().passwords.Replication.Reveal()}}
 		},
 		progressed: func(p string) { a.post(func(l *loop) { l.progress = p }) },
 	}
@@ -295,58 +292,6 @@ func (h *hostParts) watchGate(ctx context.Context, a *Agent) {
 		case t := <-tampered:
 			a.post(func(l *loop) { l.conditions.put(cluster.GateFlushed, fmt.Sprintf("%+v", t)) })
 		}
-	}
-}
-
-// proveWriting has the primary prove that a write comes back: a full or stuck
-// disk is noticed by nothing else. A commit that waits for an acknowledgement
-// and one that waits for a lock are answers.
-func (h *hostParts) proveWriting(ctx context.Context, a *Agent) {
-	every := a.Config.Detection.Normal
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	var since, recorded cluster.Instant
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		r, _ := h.hands.situation()
-		serves := r.Phase == cluster.PhaseSteady || r.Phase == cluster.PhasePromoting
-		if r.Primary != a.Config.Node || !serves || !h.process.Alive() {
-			since = 0
-			a.post(func(l *loop) { l.cannotWrite = "" })
-			continue
-		}
-		if now := clock.Now(); now.Sub(recorded) > 10*time.Second {
-			h.recordEvents(ctx, a)
-			recorded = now
-		}
-		asked := clock.Now()
-		call, cancel := context.WithTimeout(ctx, a.settings.Hang)
-		answer := h.database.WriteProbe(call)
-		cancel()
-		stuck := ""
-		switch {
-		case answer.Works():
-			since = 0
-		case since == 0:
-			since = asked
-		}
-		if since != 0 && clock.Now().Sub(since) >= a.settings.Hang {
-			stuck = strings.TrimSpace(string(answer.Verdict) + " " + answer.Detail)
-		}
-		a.post(func(l *loop) { l.cannotWrite = stuck })
-	}
-}
-
-// recordEvents notes which scheduled events are enabled, for the next primary.
-func (h *hostParts) recordEvents(ctx context.Context, a *Agent) {
-	call, cancel := context.WithTimeout(ctx, a.settings.Hang)
-	defer cancel()
-	if _, err := h.database.RecordEvents(call); err != nil {
-		a.Log.Debug("record the scheduled events", "err", err)
 	}
 }
 

@@ -19,7 +19,7 @@ type observer struct {
 	read    func(ctx context.Context) (fact cluster.ServerFact, tick string, err error)
 	process Process
 	every   time.Duration // between readings
-	hang    time.Duration
+	hang    func() time.Duration
 	window  time.Duration // a replica that received nothing for so long does not receive
 	report  func(cluster.ServerFact)
 	log     *slog.Logger
@@ -119,11 +119,11 @@ func (o *observer) observe(ctx context.Context) (cluster.ServerFact, error) {
 // patience is how long the next reading may take: to the moment at which a
 // server that stays silent is hung, if that is nearer than half the limit.
 func (o *observer) patience(now cluster.Instant) time.Duration {
-	half := o.hang / 2
+	half := o.hang() / 2
 	if o.answered == 0 {
 		return half
 	}
-	if left := o.answered.Add(o.hang).Sub(now); left > 0 && left < half {
+	if left := o.answered.Add(o.hang()).Sub(now); left > 0 && left < half {
 		return left
 	}
 	return half
@@ -136,7 +136,7 @@ func (o *observer) judge(now cluster.Instant) cluster.ServerState {
 		return cluster.ServerStopped
 	case o.last.State == cluster.ServerStopped, o.last.State == cluster.ServerUnknown, o.last.State == cluster.ServerStarting, o.last.State == cluster.ServerExiting:
 		return cluster.ServerStarting
-	case now.Sub(o.answered) >= o.hang:
+	case now.Sub(o.answered) >= o.hang():
 		return cluster.ServerHung
 	}
 	return o.last.State

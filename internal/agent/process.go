@@ -32,8 +32,8 @@ func lookEvery(lease time.Duration) time.Duration { return max(lease/150, 5*time
 // restart, and notices at once when it dies.
 type serverProcess struct {
 	socket   string
-	start    []string
-	mayKill  bool
+	start    func() []string // the command; empty: none
+	mayKill  func() bool
 	every    time.Duration // between two looks at the process
 	log      *slog.Logger
 	noticed  func(proc.Kind) // something happened to the process
@@ -136,7 +136,7 @@ func (p *serverProcess) Stopped() bool {
 }
 
 // MayKill implements Process.
-func (p *serverProcess) MayKill() bool { return p.mayKill }
+func (p *serverProcess) MayKill() bool { return p.mayKill() }
 
 // Kill implements Process. It returns once the signal is on its way: nothing
 // the process had yet to do is done after that.
@@ -157,12 +157,13 @@ const startServer = 2 * time.Minute
 
 // Start implements Process.
 func (p *serverProcess) Start(ctx context.Context) error {
-	if len(p.start) == 0 {
+	command := p.start()
+	if len(command) == 0 {
 		return errors.New("the configuration does not say how to start the server (server.start)")
 	}
 	ctx, cancel := context.WithTimeout(ctx, startServer)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, p.start[0], p.start[1:]...)
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -171,7 +172,7 @@ func (p *serverProcess) Start(ctx context.Context) error {
 		err = cmd.Wait()
 	}
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return fmt.Errorf("start the server with %q: %w: %s", strings.Join(p.start, " "), err, strings.TrimSpace(out.String()))
+		return fmt.Errorf("start the server with %q: %w: %s", strings.Join(command, " "), err, strings.TrimSpace(out.String()))
 	}
 	return nil
 }

@@ -93,6 +93,7 @@ func TestWhatAnOldPrimaryCouldNotWriteIsForgotten(t *testing.T) {
 		l.board.record.Primary = "db2"
 		a := &Agent{Options: Options{Config: &config.Config{Node: "db1"}, Log: l.log}, settings: l.settings, events: make(chan event, 100)}
 		a.Config.Detection.Normal = time.Second
+		a.current.Store(&inForce{config: a.Config, settings: l.settings})
 		h := &hostParts{process: &serverProcess{}, hands: &hands{situation: func() (cluster.Record, map[cluster.NodeName]cluster.Fact) { return l.board.record, nil }}}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()

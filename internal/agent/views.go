@@ -25,8 +25,7 @@ type watcher struct {
 }
 
 // newWatchers returns a watcher for every other data node.
-func newWatchers(a *Agent) ([]*watcher, error) {
-	c := a.Config
+func newWatchers(a *Agent, c *config.Config) ([]*watcher, error) {
 	passwords, findings := c.Passwords()
 	if err := findings.Err(); err != nil {
 		return nil, err
@@ -57,6 +56,15 @@ func targetOf(c *config.Config, n cluster.NodeName, port uint16, password string
 		Node: n, Address: node.Address, Port: port, User: server.Probe.User, Password: password, Business: server.Business.Read,
 		HostTimeout: t.Host, PortTimeout: t.Port, ServerTimeout: t.Server, BusinessTimeout: t.Business,
 	}
+}
+
+// watchAll runs watchers until ctx ends.
+func watchAll(ctx context.Context, all []*watcher) {
+	var running sync.WaitGroup
+	for _, w := range all {
+		running.Go(func() { w.run(ctx) })
+	}
+	running.Wait()
 }
 
 // run probes all layers until ctx ends.

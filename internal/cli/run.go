@@ -20,6 +20,10 @@ server, and refuses to start, with code 2 and everything that it found, where it
 could do harm. A server that is down does not keep it from starting. Use
 ` + "`baton config check`" + ` for the whole look, warnings included.
 
+On SIGHUP it reads the configuration anew. What can change at run time is taken
+over at once; every other change is named in the log, and waits for a restart. A
+file with an error in it changes nothing.
+
 It ends on SIGTERM and SIGINT: a primary first gives its role up, and everything
 that Baton put on the host is removed.`,
 		Example: "  baton run\n  baton run --config ./baton.yaml",

@@ -111,7 +111,6 @@ type Server struct {
 	Probe        Account     `key:"probe"`
 	Writer       Account     `key:"writer"`
 	Start        []string    `key:"start"`
-	Stop         []string    `key:"stop"`
 	KillHung     bool        `key:"kill_hung"`
 	Business     Business    `key:"business"`
 }

@@ -69,20 +69,14 @@ func (c *Config) checkCommands() Findings {
 	if c.Witness() {
 		return nil
 	}
-	var found Findings
 	block, s := c.ownBlock()
-	for _, cmd := range []struct {
-		key   string
-		words []string
-	}{{"start", s.Start}, {"stop", s.Stop}} {
-		if len(cmd.words) == 0 {
-			continue
-		}
-		if _, err := exec.LookPath(cmd.words[0]); err != nil {
-			found = append(found, c.finding(block+"."+cmd.key, fmt.Sprintf("there is no command %s", cmd.words[0]), "install it, or give its path"))
-		}
+	if len(s.Start) == 0 {
+		return nil
 	}
-	return found
+	if _, err := exec.LookPath(s.Start[0]); err != nil {
+		return Findings{c.finding(block+".start", fmt.Sprintf("there is no command %s", s.Start[0]), "install it, or give its path")}
+	}
+	return nil
 }
 
 // expiresSoon is how long before its end a certificate is warned of.

@@ -168,7 +168,7 @@ func TestCheckFiles(t *testing.T) {
 			c.Server.User, c.Server.PasswordFile = me(t), ""
 		}, nil},
 		"a command is missing": {func(_ *testing.T, c *Config, _ authority) {
-			c.Server.Start, c.Server.Stop = []string{"no-such-command", "start"}, []string{"true"}
+			c.Server.Start = []string{"no-such-command", "start"}
 		}, []string{"server.start: there is no command no-such-command; install it, or give its path"}},
 		"a directory is a file": {func(t *testing.T, c *Config, _ authority) {
 			put(t, c.DataDir, "x", 0o600)

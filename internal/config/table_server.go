@@ -14,7 +14,7 @@ func serverKeys() []Key {
 			doc("The server's unix socket. The agent uses nothing else: it works behind a closed gate. The process at its other end is the server that is watched."),
 		key("server.user", Text).byDefault("baton").
 			doc("The agent's own account, over the unix socket."),
-		key("server.password_file", File).like("agent.password").reload().
+		key("server.password_file", File).like("agent.password").
 			doc("File with its password. Empty: unix_socket authentication; server.user must then be the system user that the agent runs as, mostly root."),
 		key("server.replication.user", Text).byDefault("baton_repl").
 			doc("The account that replicas connect with."),
@@ -30,17 +30,15 @@ func serverKeys() []Key {
 			doc("File with its password. A witness needs this one only."),
 		key("server.writer.user", Text).follows("server.probe.user", func(c *Config) string { return c.Server.Probe.User }).
 			doc("The local account of the write probe and of the marker of each reign. read_only must bind it: it must not have READ_ONLY ADMIN."),
-		key("server.writer.password_file", File).follows("server.probe.password_file", func(c *Config) string { return c.Server.Probe.PasswordFile }).reload().
+		key("server.writer.password_file", File).follows("server.probe.password_file", func(c *Config) string { return c.Server.Probe.PasswordFile }).
 			doc("File with its password."),
 		key("server.start", Words).like("[systemctl, start, mariadb]").reload().
 			doc("Command that starts the server, as a list of words; no shell. Empty: Baton never starts it."),
-		key("server.stop", Words).like("[systemctl, stop, mariadb]").reload().
-			doc("Command that stops the server in good order. Empty: Baton never stops it so."),
 		key("server.kill_hung", YesNo).byDefault("true").reload().
 			doc("Kill a server whose fencing statements miss their deadline. Without it such a server is held back by the gate alone."),
 		key("server.business.read", Text).like("SELECT 1 FROM shop.orders LIMIT 1").reload().
 			doc("Your own statement that must be answered within detection.timeout.business, on every data node. Empty: none."),
 		key("server.business.write", Text).like("REPLACE INTO shop.health VALUES (1, NOW())").reload().
-			doc("Your own statement that must succeed on the primary. It is logged and replicated. Empty: Baton's own write probe alone."),
+			doc("Your own statement that must succeed on the primary within detection.timeout.business, by the writer's account; it waits for no lock, is logged and replicated. Once it has succeeded in a reign, its failing for timing.hang is a reason to fail over. Empty: Baton's own write probe alone."),
 	}
 }

@@ -81,6 +81,10 @@ type Prober interface {
 	// is for the primary only: the row is replicated. It runs under an account
 	// that read_only binds, so that it cannot write where nobody may.
 	WriteProbe(ctx context.Context) Answer
+	// BusinessProbe has the server carry out the user's own statement that
+	// writes, under the same account and never waiting for a lock. An earlier
+	// one that is still under way is waited for, and the statement made anew.
+	BusinessProbe(ctx context.Context, statement string) Answer
 }
 
 // A Session takes the steps of a switch, on one connection. Once that breaks,

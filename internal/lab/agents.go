@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
 
 	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/lab/process"
@@ -57,7 +58,6 @@ func (l *Lab) agentConfig(node string) section {
 			"replication": section{"user": replicationUser, "password_file": password("repl")},
 			"probe":       section{"user": probeUser, "password_file": password("probe")},
 			"start":       []string{l.Binary, "lab", "server", "start", node, "--dir", l.Dir, "--name", l.Name},
-			"stop":        []string{l.Binary, "lab", "server", "stop", node, "--dir", l.Dir, "--name", l.Name},
 		},
 		// A bench breaks things again and again.
 		"automation": section{"cool_down": "0s", "max_per_hour": 0},
@@ -119,6 +119,23 @@ func (l *Lab) agent(node string) (process.Process, error) {
 		return p, fmt.Errorf("no agent runs on %s", node)
 	}
 	return p, nil
+}
+
+// Reconfigure edits every node's configuration file and has the agents read it.
+func (l *Lab) Reconfigure(edit func(text string) string) error {
+	for _, n := range l.Nodes() {
+		b, err := os.ReadFile(l.ConfigFile(n))
+		if err != nil {
+			return fmt.Errorf("edit the configuration of %s: %w", n, err)
+		}
+		if err := writeFile(l.ConfigFile(n), []byte(edit(string(b))), 0o640); err != nil {
+			return err
+		}
+		if err := l.signalAgent(n, unix.SIGHUP); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // askAgent is how long an agent may take to answer the lab.

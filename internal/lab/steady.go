@@ -109,6 +109,25 @@ func (l *Lab) WaitCondition(ctx context.Context, node string, reason cluster.Rea
 	return detail, err
 }
 
+// WaitChoice waits until a switchover for which nobody is named would go to a
+// node, in the eyes of another.
+func (l *Lab) WaitChoice(ctx context.Context, asked, want string) error {
+	ctx, cancel := context.WithTimeout(ctx, steadyLimit)
+	defer cancel()
+	return until(ctx, "a switchover would go to "+want, func(ctx context.Context) error {
+		st, err := l.ClusterStatus(ctx, asked)
+		switch {
+		case err != nil:
+			return err
+		case st.Preview == nil:
+			return errors.New("it has not thought about a switch yet")
+		case string(st.Preview.Switchover.Candidate) != want:
+			return fmt.Errorf("it would go to %s (%s)", st.Preview.Switchover.Candidate, st.Preview.Switchover.By)
+		}
+		return nil
+	})
+}
+
 // addressAt reports whether a host, and no other, holds all virtual addresses.
 func (l *Lab) addressAt(ctx context.Context, node string) error {
 	for _, a := range l.Addresses() {

@@ -104,6 +104,7 @@ const (
 	RenewalLate       Reason = "renewal-late"         //
 	NotRealtime       Reason = "not-realtime"         //
 	MisconfiguredNode Reason = "server-misconfigured" // could start writable, no binary log …
+	BusinessWrong     Reason = "business-write-wrong" // the user's own statement has never succeeded in this reign
 	EndpointWrong     Reason = "endpoint-wrong"       //
 	StoreDegraded     Reason = "store-degraded"       // a member of the store is missing
 	EventsUnknown     Reason = "events-unknown"       // scheduled events of which nobody knows whether they ran

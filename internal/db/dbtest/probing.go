@@ -52,6 +52,7 @@ func probing(t *testing.T, d Driver) {
 	db1.promote()
 	db1.wantAnswer("writing", db1.probe(db1.db.WriteProbe), db.Done)
 	db1.wantAnswer("writing again", db1.probe(db1.db.WriteProbe), db.Done)
+	businessProbe(db1)
 
 	// What a read-only server refuses must leave no trace, or it would be errant.
 	db1.do(func(ctx context.Context, s db.Session) error { return s.SetReadOnly(ctx, true, time.Second) })
@@ -201,4 +202,32 @@ func usedUp(t *testing.T, db1 *node) {
 		return got.Verdict != db.Done
 	}, func() string { return "the probe always finds a slot" })
 	db1.wantAnswer("writing without a slot", got, db.TooManyConnections)
+}
+
+// businessProbe holds the answers to the user's own statement.
+func businessProbe(db1 *node) {
+	t := db1.t
+	db1.Exec(t, "CREATE TABLE app.health (id INT PRIMARY KEY, at TIMESTAMP(6))")
+	says := func(statement string) func(context.Context) db.Answer {
+		return func(ctx context.Context) db.Answer { return db1.db.BusinessProbe(ctx, statement) }
+	}
+	const beat = "REPLACE INTO app.health VALUES (1, NOW(6))"
+	db1.wantAnswer("a business write without the privilege", db1.probe(says(beat)), db.Denied)
+	db1.Unlogged(t, "GRANT INSERT, DELETE ON app.health TO baton_probe@localhost")
+	db1.wantAnswer("a business write", db1.probe(says(beat)), db.Done)
+	db1.wantAnswer("a business write of a table that is not there", db1.probe(says("REPLACE INTO app.nowhere VALUES (1)")), db.Denied)
+	db1.wantAnswer("a business write that is no SQL", db1.probe(says("REPLACE HERE")), db.Failed)
+
+	holder, err := db1.Client(t, "app", "app").BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.ExecContext(t.Context(), "SELECT * FROM app.health FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	db1.wantAnswer("a business write of a row that somebody has locked", db1.probe(says(beat)), db.LockWait)
+	if err := holder.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	db1.wantAnswer("a business write once it is free", db1.probe(says(beat)), db.Done)
 }

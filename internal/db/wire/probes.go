@@ -50,6 +50,28 @@ type pendingWrite struct {
 
 // WriteProbe implements db.Prober.
 func (s *Server) WriteProbe(ctx context.Context) db.Answer {
+	return s.probeWriting(ctx, &s.write, func(ctx context.Context, l *Link) error {
+		// Each connection has a row of its own, so that a write that hangs, of an
+		// earlier agent too, is not taken for a lock that somebody else holds;
+		// should two have the same one, the next is tried.
+		row := l.ID % probeRows
+		err := writeRow(ctx, l, row)
+		if Verdict(err) == db.LockWait {
+			err = writeRow(ctx, l, (row+1)%probeRows)
+		}
+		return err
+	})
+}
+
+// BusinessProbe implements db.Prober.
+func (s *Server) BusinessProbe(ctx context.Context, statement string) db.Answer {
+	return s.probeWriting(ctx, &s.business, func(ctx context.Context, l *Link) error {
+		return l.Exec(ctx, statement)
+	})
+}
+
+// probeWriting has the server write, and says how far it came in the time.
+func (s *Server) probeWriting(ctx context.Context, w *writeProbe, write func(context.Context, *Link) error) db.Answer {
 	began := time.Now()
 	// A part of the time is kept for asking where a write is stuck.
 	writing := ctx
@@ -59,15 +81,15 @@ func (s *Server) WriteProbe(ctx context.Context) db.Answer {
 		defer cancel()
 	}
 	for {
-		p, fresh := s.write.start()
+		p, fresh := w.start(write)
 		if p == nil {
 			return answer(began, errClosed)
 		}
 		err := p.wait(writing)
 		if !p.ended() {
-			return s.whyStuck(ctx, began, p)
+			return s.whyStuck(ctx, began, w, p)
 		}
-		s.write.forget(p)
+		w.forget(p)
 		if fresh {
 			return answer(began, err)
 		}
@@ -76,7 +98,7 @@ func (s *Server) WriteProbe(ctx context.Context) db.Answer {
 }
 
 // start returns the write under way, or a fresh one.
-func (w *writeProbe) start() (p *pendingWrite, fresh bool) {
+func (w *writeProbe) start(write func(context.Context, *Link) error) (p *pendingWrite, fresh bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -88,28 +110,20 @@ func (w *writeProbe) start() (p *pendingWrite, fresh bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p = &pendingWrite{cancel: cancel, done: make(chan struct{})}
 	w.pending = p
-	w.running.Go(func() { w.run(ctx, p) })
+	w.running.Go(func() { w.run(ctx, p, write) })
 	return p, true
 }
 
 // run writes. Its context ends with the server's Close, or when connecting
 // takes too long; a write is never given up by itself.
-func (w *writeProbe) run(ctx context.Context, p *pendingWrite) {
+func (w *writeProbe) run(ctx context.Context, p *pendingWrite, write func(context.Context, *Link) error) {
 	defer close(p.done)
 	defer p.cancel()
 	p.err = w.held.Use(ctx, func(l *Link) error {
 		w.mu.Lock()
 		p.thread = l.ID
 		w.mu.Unlock()
-		// Each connection has a row of its own, so that a write that hangs, of an
-		// earlier agent too, is not taken for a lock that somebody else holds;
-		// should two have the same one, the next is tried.
-		row := l.ID % probeRows
-		err := writeRow(ctx, l, row)
-		if Verdict(err) == db.LockWait {
-			err = writeRow(ctx, l, (row+1)%probeRows)
-		}
-		return err
+		return write(ctx, l)
 	})
 }
 
@@ -169,12 +183,12 @@ func (p *pendingWrite) ended() bool {
 
 // whyStuck tells a commit that waits for an acknowledgement from a server that
 // does not write.
-func (s *Server) whyStuck(ctx context.Context, began time.Time, p *pendingWrite) db.Answer {
-	thread := s.write.threadOf(p)
+func (s *Server) whyStuck(ctx context.Context, began time.Time, w *writeProbe, p *pendingWrite) db.Answer {
+	thread := w.threadOf(p)
 	if thread == 0 {
 		// It does not even connect: give it up, so that the next one begins anew.
 		p.cancel()
-		s.write.forget(p)
+		w.forget(p)
 		return answer(began, fmt.Errorf("connect for the write: %w", context.DeadlineExceeded))
 	}
 	var state string
@@ -198,7 +212,7 @@ func (s *Server) whyStuck(ctx context.Context, began time.Time, p *pendingWrite)
 		a.Verdict, a.Detail = db.NoAnswer, "neither the write nor the question where it is stuck was answered: "+a.Detail
 		return a
 	case p.ended():
-		s.write.forget(p)
+		w.forget(p)
 		return answer(began, p.err)
 	case waiters > 0:
 		// Commits go through the binary log one after the other, so that one

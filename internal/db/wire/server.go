@@ -49,8 +49,9 @@ type Server struct {
 	Look *Held // observation, and questions about the other connections
 	Read *Held // the read probe
 
-	dialect Dialect
-	write   writeProbe
+	dialect  Dialect
+	write    writeProbe // Baton's own
+	business writeProbe // the user's statement
 
 	mu       sync.Mutex // guards what follows
 	link     *Link      // of which connection identity is
@@ -66,12 +67,14 @@ func Open(c db.Config, d Dialect) (*Server, error) {
 	s.Look = newHeld(s.dialer(c.Agent, true, nil))
 	s.Read = newHeld(s.dialer(c.Agent, false, nil))
 	s.write.held = newHeld(s.dialer(c.Writer, false, d.ProbeSettings))
+	s.business.held = newHeld(s.dialer(c.Writer, false, d.ProbeSettings))
 	return s, nil
 }
 
 // Close ends all connections.
 func (s *Server) Close() error {
 	s.write.close()
+	s.business.close()
 	return errors.Join(s.Look.close(), s.Read.close())
 }
 

@@ -146,6 +146,33 @@ func TestAFaultOfAReplicaMovesNothing(t *testing.T) {
 	}
 }
 
+// TestAPreferenceChangesAtRunTime: an edited file and a SIGHUP, and the cluster
+// would choose another node.
+func TestAPreferenceChangesAtRunTime(t *testing.T) {
+	l, ctx := shared(t), inTime(t)
+	if err := l.WaitSteady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	primary := primaryOf(t, l)
+	reconfigure := func(edit func(string) string) {
+		t.Helper()
+		if err := l.Reconfigure(edit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range l.DataNodes() {
+		if n == primary {
+			continue
+		}
+		line := "      name: " + n + "\n"
+		reconfigure(func(s string) string { return strings.Replace(s, line, line+"      prefer: 9\n", 1) })
+		if err := l.WaitChoice(ctx, primary, n); err != nil {
+			t.Fatal(err)
+		}
+		reconfigure(func(s string) string { return strings.Replace(s, line+"      prefer: 9\n", line, 1) })
+	}
+}
+
 // TestASecondOwnerOfTheAddressesIsNamed: somebody gives the virtual addresses to
 // a replica's host by hand. The primary keeps them and the role, says whose the
 // other claim is, and forgets it once it is gone.
