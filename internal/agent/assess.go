@@ -21,6 +21,7 @@ func (l *loop) assess(f cluster.Fact) {
 		l.conditions.put(reason, detail)
 	}
 	up := srv.State == cluster.ServerUp
+	say(cluster.NetworkLost, f.Network.State == cluster.Down, "%s", f.Network.Evidence)
 	say(cluster.ServerDown, srv.State != cluster.ServerUnknown && !up, "the server is %s", srv.State)
 	say(cluster.ReplicaBroken, up && srv.Replica.Error != "", "%s", srv.Replica.Error)
 	say(cluster.Diverged, !f.Errant.IsZero(), "%s", f.Errant)

@@ -244,6 +244,7 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	a.spawn(func() { h.lookAround(ctx, a) })
 	if !h.observes { // the probe writes
 		a.spawn(func() { h.proveWriting(ctx, a) })
+		a.spawn(func() { trackNetworks(ctx, a) })
 	}
 	if h.set != nil {
 		a.spawn(func() {

@@ -73,6 +73,7 @@ type loop struct {
 	// cannotWrite says how writes have been failing for the hang limit.
 	cannotWrite string
 	progress    string
+	network     cluster.LayerView // the clients', as it is tracked here
 
 	divergence reconcile.Divergence
 	ackSilent  map[cluster.NodeName]cluster.Instant
@@ -232,6 +233,7 @@ func (l *loop) compose(in reconcile.Input) cluster.Fact {
 	f := l.own()
 	f.Serving = reconcile.Serving(in)
 	f.Server.CannotWrite = l.cannotWrite
+	f.Network = l.network
 	f.Progress = l.progress + "|" + f.Server.Executed.String()
 	if f.Serving == 0 && l.board.record.Primary == l.self && l.board.record.Phase == cluster.PhaseSteady {
 		f.Progress = l.plan.Waits

@@ -96,7 +96,7 @@ func planOf(c candidate.Choice) api.Plan {
 // for by name.
 func possible(why cluster.Reason) bool {
 	switch why {
-	case cluster.PassedSite, cluster.PassedPreference, cluster.PassedBehind, cluster.PassedName, cluster.PassedFailed:
+	case cluster.PassedSite, cluster.PassedPreference, cluster.PassedBehind, cluster.PassedName, cluster.PassedFailed, cluster.PassedNetwork:
 		return true
 	}
 	return false

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baton-db/baton/internal/api"
+	"github.com/baton-db/baton/internal/lab/network"
 	"github.com/baton-db/baton/internal/lab/process"
 )
 
@@ -39,12 +40,16 @@ func (l *Lab) agentConfig(node string) section {
 		nodes = append(nodes, section{"name": witnessName, "role": "witness", "address": l.address(witnessName)})
 	}
 	for _, a := range l.Addresses() {
-		addresses = append(addresses, section{"address": a.String(), "interface": "eth0"})
+		addresses = append(addresses, section{"address": a.String(), "interface": network.Card(a)})
 	}
 	password := func(name string) string { return l.path("secrets", name+".password") }
 	keeper := section{"peer_port": PeerPort}
 	if l.Store == StoreExternal {
 		keeper = section{"endpoints": l.storeEndpoints(), "tls": l.storeTLS()}
+	}
+	detection := section{}
+	if l.ClientNet {
+		detection["track"] = []section{{"interface": "eth1", "gateway": "10.77.2.1"}}
 	}
 	return section{
 		"node": node, "cluster": clusterName, "profile": l.Profile,
@@ -60,6 +65,7 @@ func (l *Lab) agentConfig(node string) section {
 			"start":       []string{l.Binary, "lab", "server", "start", node, "--dir", l.Dir, "--name", l.Name},
 		},
 		// A bench breaks things again and again.
+		"detection":  detection,
 		"automation": section{"cool_down": "0s", "max_per_hour": 0},
 		"log":        section{"level": "debug"},
 	}

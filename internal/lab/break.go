@@ -69,6 +69,11 @@ func (l *Lab) cutPower(ctx context.Context, host string) error {
 	if err := l.net.SetPort(ctx, host, false); err != nil {
 		return err
 	}
+	if l.ClientNet {
+		if err := l.net.SetClientPort(ctx, host, false); err != nil {
+			return err
+		}
+	}
 	if err := process.KillMarked(ctx, l.Dir, l.net.Namespace(host)); err != nil {
 		return err
 	}
@@ -131,6 +136,14 @@ func (l *Lab) split(host string) network.Cut {
 		rest = append(rest, routerName)
 	}
 	return network.Between([]string{host, "cl2"}, rest)
+}
+
+// SetGateway plugs the gateway of the clients' own network in, or out.
+func (l *Lab) SetGateway(ctx context.Context, up bool) error {
+	if !l.ClientNet {
+		return errors.New("this lab has no gateway of a network of the clients' own")
+	}
+	return l.net.SetPort(ctx, gatewayName, up)
 }
 
 func (l *Lab) giveAddresses(ctx context.Context, host string) error {

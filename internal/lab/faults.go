@@ -21,6 +21,9 @@ type Fault struct {
 	Moves bool
 	// Stops says that nobody may write while it lasts.
 	Stops bool
+	// ClientNet says that it takes a lab in which the clients have a network of
+	// their own.
+	ClientNet bool
 
 	inject func(*Lab, context.Context, string) error
 	heal   func(*Lab, context.Context, string) error
@@ -41,6 +44,11 @@ func Faults() []Fault {
 			inject: (*Lab).killAgent, heal: (*Lab).StartAgent},
 		{Name: "agent-freeze", Moves: true, Help: "the agent hangs (SIGSTOP)",
 			inject: (*Lab).freezeAgent, heal: (*Lab).thawAgent},
+		{Name: "clients-link", Moves: true, ClientNet: true, Help: "the port of the clients' own network goes down; all else works",
+			inject: func(l *Lab, ctx context.Context, h string) error { return l.net.SetClientPort(ctx, h, false) },
+			heal:   func(l *Lab, ctx context.Context, h string) error { return l.net.SetClientPort(ctx, h, true) }},
+		{Name: "clients-cut", Moves: true, ClientNet: true, Help: "the clients' own network loses the host in silence; all else works",
+			inject: cut(func(_ *Lab, h string) network.Cut { return network.Clients(h) }), heal: (*Lab).mend},
 		{Name: "partition", Moves: true, Help: "the host is cut off in silence, in both directions",
 			inject: cut(func(_ *Lab, h string) network.Cut { return network.From(h).And(network.To(h)) }), heal: (*Lab).mend},
 		{Name: "partition-in", Moves: true, Help: "nothing reaches the host; what it sends arrives",
@@ -125,6 +133,9 @@ func (l *Lab) Target(ctx context.Context, f Fault) (string, error) {
 func (l *Lab) Fits(f Fault, target string) error {
 	if all := append(l.Nodes(), l.StoreHosts()...); !slices.Contains(all, target) {
 		return fmt.Errorf("%s hits a node, and %q is none; there are %s", f.Name, target, strings.Join(all, ", "))
+	}
+	if f.ClientNet && !l.ClientNet {
+		return fmt.Errorf("%s needs a network of the clients' own: `baton lab up --client-net`", f.Name)
 	}
 	broken, err := l.Broken()
 	if err != nil {

@@ -45,7 +45,10 @@ type Options struct {
 	Witness bool   `json:"witness"` // with w1
 	Store   string `json:"store"`   // StoreEmbedded
 	Routed  bool   `json:"routed"`  // with a client rc behind a router rt
-	Adopt   bool   `json:"adopt"`   // set replication up by hand first, and let Baton take it over
+	// ClientNet gives the clients a network of their own, which neither the store
+	// nor replication uses, behind eth1 of the nodes. They track it.
+	ClientNet bool `json:"client_net"`
+	Adopt     bool `json:"adopt"` // set replication up by hand first, and let Baton take it over
 }
 
 // Where the record of a lab is kept.
@@ -103,6 +106,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Manager == ByBaton && o.Servers == 2 && !o.Witness {
 		return o, errors.New("two nodes have no majority when one is lost: add the witness")
 	}
+	if o.ClientNet && (o.Routed || o.Manager == ByKeepalived) {
+		return o, errors.New("a network of the clients' own goes neither with a router nor with keepalived")
+	}
 	var err error
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return o, fmt.Errorf("lab directory %s: %w", o.Dir, err)
@@ -136,6 +142,9 @@ type Secrets struct {
 // dataNodes are as many as a lab can have.
 var dataNodes = [...]string{"db1", "db2", "db3"}
 
+// gatewayName is the host that is the gateway of the clients' own network.
+const gatewayName = "gw"
+
 // witnessName is the host of the witness, if there is one.
 const witnessName = "w1"
 
@@ -149,6 +158,9 @@ const (
 
 // Addresses are the virtual addresses that clients connect to.
 func (l *Lab) Addresses() []netip.Addr {
+	if l.ClientNet {
+		return []netip.Addr{netip.MustParseAddr("10.77.2.50"), netip.MustParseAddr("fd77:2::50")}
+	}
 	return []netip.Addr{netip.MustParseAddr("10.77.0.50"), netip.MustParseAddr("fd77::50")}
 }
 
@@ -182,9 +194,16 @@ func (l *Lab) Clients() []string {
 
 // hosts are all machines in the order in which they are plugged in.
 func (l *Lab) hosts() []network.Host {
-	hosts := []network.Host{{Name: "cl", Number: 100}, {Name: "cl2", Number: 101}}
+	clients := 0
+	if l.ClientNet {
+		clients = network.ClientNet
+	}
+	hosts := []network.Host{{Name: "cl", Number: 100, Network: clients}, {Name: "cl2", Number: 101, Network: clients}}
+	if l.ClientNet {
+		hosts = append(hosts, network.Host{Name: gatewayName, Number: 1, Network: clients})
+	}
 	for i, n := range l.DataNodes() {
-		hosts = append(hosts, network.Host{Name: n, Number: 11 + i})
+		hosts = append(hosts, network.Host{Name: n, Number: 11 + i, Second: l.ClientNet})
 	}
 	for i, n := range l.StoreHosts() {
 		hosts = append(hosts, network.Host{Name: n, Number: 31 + i})

@@ -44,6 +44,7 @@ func never(r *Replica)        { r.Node.Never = true }
 func observes(r *Replica)     { r.Observes, r.Promise = true, nil }
 func silent(r *Replica)       { r.Promise = nil }
 func failed(r *Replica)       { r.Failed = true }
+func cutOff(r *Replica)       { r.Network = "eth1 has no carrier" }
 func down(r *Replica)         { r.Server.State = cluster.ServerStopped }
 func unheard(r *Replica)      { r.Unheard = true }
 func noBinLog(r *Replica)     { r.Server.BinLog = false }

@@ -23,6 +23,7 @@ type Replica struct {
 	// carry nothing out.
 	Observes bool
 	Held     string // why it waits for a person; empty if it does not
+	Network  string // what is wrong with the clients' network there; empty if nothing is
 	Failed   bool   // failed as primary or candidate in the switch that is going on
 	// Unheard says that its agent has not been heard of lately: what its fact
 	// says of the server may be over, so it counts as down.
@@ -33,6 +34,9 @@ type Replica struct {
 // election at that epoch. A promise for another epoch does not count.
 func Of(node cluster.Node, fact cluster.Fact, election cluster.Epoch) Replica {
 	r := Replica{Node: node, Server: fact.Server, Errant: fact.Errant, Held: fact.Held, Observes: fact.Mode == cluster.Observe}
+	if fact.Network.State == cluster.Down || fact.Network.State == cluster.Suspect {
+		r.Network = fact.Network.Evidence
+	}
 	if fact.Promise != nil && fact.Promise.Epoch == election {
 		r.Promise = fact.Promise
 	}

@@ -59,6 +59,7 @@ func TestWhoMayServe(t *testing.T) {
 		"a node that does not log what it replicates":     {node("db2", "0-1-100", noLogUpdates), cluster.PassedNoBinLog},
 		"a node whose data ends in an earlier reign":      {node("db2", "0-1-90", marked(reign-1)), cluster.PassedOldEpoch},
 		"a node that nobody else could replicate from":    {node("db2", "0-1-100", version("11.4.2-MariaDB")), cluster.PassedNewerServer},
+		"a node that has lost the clients' network":       {node("db2", "0-1-100", cutOff), cluster.PassedNetwork},
 		"a node that failed in this switch":               {node("db2", "0-1-100", failed), cluster.PassedFailed},
 		"a node whose server stopped after it promised":   {node("db2", "0-1-100", down), cluster.PassedServerDown},
 		"a node whose server restarted since it promised": {node("db2", "0-1-100", restarted("0-1-100")), cluster.PassedRestarted},

@@ -46,6 +46,9 @@ type Fact struct {
 	Marked Epoch `json:"marked,omitempty"`
 	// Endpoints is the epoch for which all endpoints were seen to lead here.
 	Endpoints Epoch `json:"endpoints,omitempty"`
+	// Network is the clients' network as this host tracks it; zero if it tracks
+	// none. Suspect is after a first bad look, and down what has lasted.
+	Network LayerView `json:"network,omitzero"`
 	// Progress changes whenever a promotion gets on. Others only compare it.
 	Progress string `json:"progress,omitempty"`
 	// Gate is for whom the gate of this host is open (package reconcile).

@@ -70,6 +70,7 @@ const (
 	PassedNoBinLog    Reason = "no-binary-log" // could not be anybody's source
 	PassedOldEpoch    Reason = "older-epoch"   // its data is of an earlier reign
 	PassedNewerServer Reason = "newer-server"  // others could not replicate from it
+	PassedNetwork     Reason = "network-lost"  // it has lost the clients' network itself
 	PassedFailed      Reason = "failed-before" // failed already in this switch
 	PassedServerDown  Reason = "server-down"   // its server does not answer
 	PassedIncomplete  Reason = "lacks-transactions"

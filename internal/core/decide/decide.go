@@ -122,6 +122,11 @@ func electing(w World, now cluster.Instant) Outcome {
 		o.Choice = &choice
 		return o
 	}
+	if until := w.PhaseAt.Add(w.Settings.Lease); now < until && !w.Record.Force && w.lastResort(choice.Winner) {
+		if n := w.betterStillSilent(promised, now); n != "" {
+			return stay(cluster.AwaitingPromises, fmt.Sprintf("%s could serve but is not well placed to, and %s may promise, too", choice.Winner, n)).wake(until)
+		}
+	}
 	next := begin(w, choice)
 	detail := fmt.Sprintf("%s chosen (%s)", choice.Winner, choice.Decided)
 	if w.Record.Force {
@@ -141,6 +146,24 @@ func (w World) blamelessStillSilent(promised []cluster.NodeName, now cluster.Ins
 	f := w.fact(p)
 	return p != "" && !slices.Contains(w.Record.Failed, p) && !slices.Contains(promised, p) &&
 		w.alive(p, now) && f.Fenced+1 >= w.Record.Epoch && f.Fenced > 0 && f.Held == ""
+}
+
+// lastResort reports a node that should serve only if nobody else can: it failed
+// in this switch, or clients do not reach it.
+func (w World) lastResort(n cluster.NodeName) bool {
+	return slices.Contains(w.Record.Failed, n) || notUp(w.fact(n).Network)
+}
+
+// betterStillSilent returns a living node that is no last resort and has not
+// promised yet. Where one promise is enough to know every acknowledged write,
+// the old primary's own comes first, and it must not be elected for that.
+func (w World) betterStillSilent(promised []cluster.NodeName, now cluster.Instant) cluster.NodeName {
+	for _, n := range w.Settings.Nodes {
+		if w.couldServe(n, w.Record.Previous, now) && !slices.Contains(promised, n.Name) && !w.lastResort(n.Name) {
+			return n.Name
+		}
+	}
+	return ""
 }
 
 // morePromises reports, for an asynchronous cluster, whether a living replica

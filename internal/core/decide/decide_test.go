@@ -79,10 +79,11 @@ func TestNext(t *testing.T) {
 		"it is unreachable, but nobody else could serve": {
 			newWorld(sees("db2", cluster.Down, "db1"), sees("db3", cluster.Down, "db1"), receivesNothing("db2", "db3"),
 				fact("db2", func(f *cluster.Fact) { f.Server.State = cluster.ServerStopped }), fact("db3", func(f *cluster.Fact) { f.Held = "diverged" })), want{why: cluster.Nothing}},
-		"the clients' network is dead on the primary": {
-			newWorld(fact("db1", func(f *cluster.Fact) {
-				f.Conditions = []cluster.Condition{{Reason: cluster.NetworkLost, Detail: "eth1 has no carrier"}}
-			})), want{cluster.PhaseFencing, 6, "", cluster.NetworkLost}},
+		"the clients' network is dead on the primary":        {newWorld(network("db1", cluster.Down)), want{cluster.PhaseFencing, 6, "", cluster.NetworkLost}},
+		"the clients' network looks bad on the primary":      {newWorld(network("db1", cluster.Suspect)), want{why: cluster.Nothing}},
+		"the clients' network is dead on a replica":          {newWorld(network("db2", cluster.Down)), want{why: cluster.Nothing}},
+		"it is dead on the primary and on one replica":       {newWorld(network("db1", cluster.Down), network("db2", cluster.Down)), want{cluster.PhaseFencing, 6, "", cluster.NetworkLost}},
+		"it is dead or bad everywhere: nobody is better off": {newWorld(network("db1", cluster.Down), network("db2", cluster.Down), network("db3", cluster.Suspect)), want{why: cluster.Nothing}},
 
 		// Limits on automation.
 		"paused, nothing automatic happens": {
@@ -107,6 +108,16 @@ func TestNext(t *testing.T) {
 			newWorld(electingAfterDb1, phase(cluster.PhaseFencing, 0), leaseSeen(2*time.Second)), want{cluster.PhaseElecting, 6, "", cluster.LeaseExpired}},
 
 		// Elections.
+		"the old primary, whose disk is full, has promised first: the others are waited for": {
+			newWorld(electingAfterDb1, promise("db1", "0-1-100")), want{why: cluster.AwaitingPromises}},
+		"the others do not promise: it is better than nobody": {
+			newWorld(electingAfterDb1, promise("db1", "0-1-100"), phase(cluster.PhaseElecting, time.Second)), want{cluster.PhasePromoting, 6, "db1", cluster.PromisesIn}},
+		"it has promised first, and nobody else is alive": {
+			newWorld(electingAfterDb1, promise("db1", "0-1-100"), fact("db2", serverDown), fact("db3", serverDown)), want{cluster.PhasePromoting, 6, "db1", cluster.PromisesIn}},
+		"clients do not reach the first that promised": {
+			newWorld(electingAfterDb1, promise("db1", "0-1-100"), promise("db2", "0-1-100"), network("db2", cluster.Down)), want{why: cluster.AwaitingPromises}},
+		"clients reach the second": {
+			newWorld(electingAfterDb1, promise("db1", "0-1-100"), promise("db2", "0-1-100"), promise("db3", "0-1-100"), network("db2", cluster.Down)), want{cluster.PhasePromoting, 6, "db3", cluster.PromisesIn}},
 		"one of two promises is not enough": {
 			newWorld(electingAfterDb1, promise("db2", "0-1-100")), want{why: cluster.AwaitingPromises}},
 		"both promises are in and equal, the name decides": {

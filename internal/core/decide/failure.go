@@ -66,8 +66,8 @@ func confirmed(w World, now cluster.Instant) failed {
 	if down := w.seenDown(p, now, unreachable); len(down) >= w.Settings.Majority() && len(w.receivingFrom(p, now)) == 0 && w.someoneAlive(p, now) {
 		return failed{why: cluster.PrimaryUnreachable, detail: fmt.Sprintf("%s cannot reach the server of %s, and no replica receives from it", list(down), p)}
 	}
-	if i := slices.IndexFunc(f.Conditions, func(c cluster.Condition) bool { return c.Reason == cluster.NetworkLost }); i >= 0 && w.someoneAlive(p, now) {
-		return failed{why: cluster.NetworkLost, detail: f.Conditions[i].Detail}
+	if f.Network.State == cluster.Down && w.someoneReachable(p, now) {
+		return failed{why: cluster.NetworkLost, detail: fmt.Sprintf("%s: %s", p, f.Network.Evidence)}
 	}
 	return failed{}
 }
@@ -204,7 +204,18 @@ func (w World) receivingFrom(p cluster.NodeName, now cluster.Instant) []cluster.
 
 // someoneAlive reports whether another data node could take over.
 func (w World) someoneAlive(p cluster.NodeName, now cluster.Instant) bool {
+	return slices.ContainsFunc(w.Settings.Nodes, func(n cluster.Node) bool { return w.couldServe(n, p, now) })
+}
+
+// someoneReachable reports whether another data node could take over to which
+// the clients' network looks well. If it does to none, the gateway is what is
+// broken.
+func (w World) someoneReachable(p cluster.NodeName, now cluster.Instant) bool {
 	return slices.ContainsFunc(w.Settings.Nodes, func(n cluster.Node) bool {
-		return n.Name != p && n.Role == cluster.Data && !n.Never && w.alive(n.Name, now) && !w.observes(n.Name) && w.fact(n.Name).Held == "" && w.fact(n.Name).Errant.IsZero()
+		return !notUp(w.fact(n.Name).Network) && w.couldServe(n, p, now)
 	})
+}
+
+func (w World) couldServe(n cluster.Node, p cluster.NodeName, now cluster.Instant) bool {
+	return n.Name != p && n.Role == cluster.Data && !n.Never && w.alive(n.Name, now) && !w.observes(n.Name) && w.fact(n.Name).Held == "" && w.fact(n.Name).Errant.IsZero()
 }

@@ -68,6 +68,13 @@ func newWorld(changes ...change) World {
 
 func from(self cluster.NodeName) change { return func(w *World) { w.Self = self } }
 
+// network has a node say how the clients' network looks there.
+func network(n cluster.NodeName, state cluster.LayerState) change {
+	return fact(n, func(f *cluster.Fact) { f.Network = cluster.LayerView{State: state, Evidence: "eth1 has no carrier"} })
+}
+
+func serverDown(f *cluster.Fact) { f.Server.State = cluster.ServerStopped }
+
 func fact(n cluster.NodeName, edit func(*cluster.Fact)) change {
 	return func(w *World) {
 		s := w.Facts[n]

@@ -84,18 +84,25 @@ func New(cfg Config, log *slog.Logger) (*Set, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
+	s, err := open(cfg.withDefaults(), log)
+	if err != nil {
+		return nil, fmt.Errorf("open the sockets for virtual addresses: %w", err)
+	}
+	return s, nil
+}
+
+func open(cfg Config, log *slog.Logger) (*Set, error) {
 	s := &Set{
 		cfg: cfg, log: log, ns: cfg.namespace(),
 		held: map[netip.Addr]*holding{}, wake: make(chan struct{}, 1), events: make(chan Event, 64),
 	}
 	var err error
 	if s.kernel, err = openKernel(s.ns, markOf(cfg.Cluster)); err != nil {
-		return nil, fmt.Errorf("open the sockets for virtual addresses: %w", err)
+		return nil, err
 	}
 	if s.sender, err = openSender(s.ns); err != nil {
 		s.kernel.close()
-		return nil, fmt.Errorf("open the sockets for virtual addresses: %w", err)
+		return nil, err
 	}
 	return s, nil
 }

@@ -3,7 +3,9 @@ package e2e_test
 import (
 	"os/exec"
 	"testing"
+	"time"
 
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab"
 	"github.com/baton-db/baton/internal/lab/load"
 )
@@ -76,4 +78,33 @@ func TestAnExternalStore(t *testing.T) {
 	moved(t, drill(t, l, "crash", ""))
 	stayed(t, primaryOf(t, l), drill(t, l, "store-leader", ""))
 	drill(t, l, "store-loss", "") // once the store is back, whoever finds it first may take the role
+}
+
+// TestTheClientsNetworkIsLost: replication and the store still work, yet no
+// client reaches the primary. The role moves; but not when no node is better off.
+func TestTheClientsNetworkIsLost(t *testing.T) {
+	l := up(t, lab.Options{ClientNet: true})
+	moved(t, drill(t, l, "clients-link", ""))
+	moved(t, drill(t, l, "clients-cut", ""))
+	primary := primaryOf(t, l)
+	if err := l.SetGateway(inTime(t), false); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range l.DataNodes() {
+		if _, err := l.WaitCondition(inTime(t), n, cluster.NetworkLost, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := l.Watch(inTime(t), load.Options{}, time.Second, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound(t, v)
+	stayed(t, primary, v)
+	if err := l.SetGateway(inTime(t), true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.WaitCondition(inTime(t), primary, cluster.NetworkLost, false); err != nil {
+		t.Fatal(err)
+	}
 }

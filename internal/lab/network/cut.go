@@ -24,6 +24,11 @@ func To(host string) Cut {
 	return Cut{[]string{fmt.Sprintf("oifname %q drop", port(host))}}
 }
 
+// Clients loses everything on the host's second card, in ClientNet.
+func Clients(host string) Cut {
+	return Cut{[]string{fmt.Sprintf("iifname %q drop", clientPort(host)), fmt.Sprintf("oifname %q drop", clientPort(host))}}
+}
+
 // Between loses everything between two groups of hosts, in both directions.
 func Between(a, b []string) Cut {
 	return Cut{[]string{

@@ -20,9 +20,17 @@ import (
 type Host struct {
 	Name    string
 	Number  int  // last part of its addresses, 1 to 254
-	Network int  // 0: on the switch; n: network n, behind the router
+	Network int  // 0: on the switch; 1: behind the router; ClientNet: on the clients' own switch
 	Router  bool // forwards between the switch and network 1
+	// Second says that the host has another card, eth1, in ClientNet.
+	Second bool
 }
+
+// ClientNet is the network that the clients have to themselves, if they do.
+const ClientNet = 2
+
+// Second is the host's other card, as a host of its own.
+func (h Host) second() Host { return Host{Name: h.Name, Number: h.Number, Network: ClientNet} }
 
 // IPv4 is the host's address.
 func (h Host) IPv4() netip.Addr {
@@ -54,7 +62,13 @@ func (n Network) switchNamespace() string { return n.Prefix + switchName }
 // port is the name of a host's port on the switch.
 func port(host string) string { return "p-" + host }
 
-// Build makes the switch.
+// clientPort is the name of the port of a host's second card.
+func clientPort(host string) string { return "c-" + host }
+
+// bridge is the switch of a network.
+func bridge(number int) string { return fmt.Sprintf("br%d", number) }
+
+// Build makes the switches.
 func (n Network) Build(ctx context.Context) error {
 	sw := n.switchNamespace()
 	if err := exec1(ctx, "ip", "netns", "add", sw); err != nil {
@@ -64,6 +78,8 @@ func (n Network) Build(ctx context.Context) error {
 		"link set lo up",
 		"link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
 		"link set br0 up",
+		"link add br2 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+		"link set br2 up",
 	})
 }
 
@@ -72,7 +88,7 @@ func (n Network) Build(ctx context.Context) error {
 func (n Network) AddHost(ctx context.Context, h Host) error {
 	ns := n.Namespace(h.Name)
 	far, farPort := n.switchNamespace(), port(h.Name)
-	if h.Network != 0 {
+	if h.Network == 1 {
 		far, farPort = n.Namespace("rt"), "eth1"
 	}
 	if err := exec1(ctx, "ip", "netns", "add", ns); err != nil {
@@ -89,14 +105,28 @@ func (n Network) AddHost(ctx context.Context, h Host) error {
 	if err := batch(ctx, ns, hostLinks(h)); err != nil {
 		return err
 	}
-	if h.Network != 0 {
+	if h.Network == 1 {
 		return batch(ctx, far, []string{
 			"link set eth1 up",
 			"addr add 10.77.1.1/24 dev eth1",
 			"addr add fd77:1::1/64 dev eth1 nodad",
 		})
 	}
-	return batch(ctx, far, []string{fmt.Sprintf("link set %s master br0 up", farPort)})
+	if err := batch(ctx, far, []string{fmt.Sprintf("link set %s master %s up", farPort, bridge(h.Network))}); err != nil || !h.Second {
+		return err
+	}
+	other, otherPort := h.second(), clientPort(h.Name)
+	if err := exec1(ctx, "ip", "link", "add", otherPort, "netns", far, "type", "veth", "peer", "name", "eth1", "netns", ns); err != nil {
+		return err
+	}
+	if err := batch(ctx, ns, []string{
+		fmt.Sprintf("link set eth1 address %s up", other.MAC()),
+		fmt.Sprintf("addr add %s/24 dev eth1", other.IPv4()),
+		fmt.Sprintf("addr add %s/64 dev eth1 nodad", other.IPv6()),
+	}); err != nil {
+		return err
+	}
+	return batch(ctx, far, []string{fmt.Sprintf("link set %s master %s up", otherPort, bridge(ClientNet))})
 }
 
 // forward makes a router of a host that has no links yet. Without duplicate
@@ -115,7 +145,7 @@ func hostLinks(h Host) []string {
 		fmt.Sprintf("addr add %s/64 dev eth0 nodad", h.IPv6()),
 	}
 	switch {
-	case h.Router:
+	case h.Router, h.Network == ClientNet:
 	case h.Network != 0:
 		cmds = append(cmds, "route add default via 10.77.1.1", "route add ::/0 via fd77:1::1")
 	default:
@@ -136,16 +166,27 @@ func (n Network) RemoveHost(ctx context.Context, host string) error {
 	}
 	// The cable first: as long as somebody is inside, the namespace stays and
 	// would keep it plugged in.
-	cable := exec.CommandContext(ctx, "ip", "-n", n.switchNamespace(), "link", "del", port(host))
-	if out, err := cable.CombinedOutput(); err != nil && !bytes.Contains(out, []byte("Cannot find device")) {
-		return fmt.Errorf("pull the cable of %s: %w: %s", host, err, bytes.TrimSpace(out))
+	for _, p := range []string{port(host), clientPort(host)} {
+		cable := exec.CommandContext(ctx, "ip", "-n", n.switchNamespace(), "link", "del", p)
+		if out, err := cable.CombinedOutput(); err != nil && !bytes.Contains(out, []byte("Cannot find device")) {
+			return fmt.Errorf("pull the cable of %s: %w: %s", host, err, bytes.TrimSpace(out))
+		}
 	}
 	return exec1(ctx, "ip", "netns", "del", n.Namespace(host))
 }
 
+// Card is the card of a node on whose network an address is.
+func Card(a netip.Addr) string {
+	b := a.AsSlice()
+	if len(b) == 4 && b[2] == ClientNet || len(b) == 16 && b[3] == ClientNet {
+		return "eth1"
+	}
+	return "eth0"
+}
+
 // Bind gives a host one more address.
 func (n Network) Bind(ctx context.Context, host string, a netip.Addr) error {
-	args := []string{"-n", n.Namespace(host), "addr", "add", netip.PrefixFrom(a, a.BitLen()).String(), "dev", "eth0"}
+	args := []string{"-n", n.Namespace(host), "addr", "add", netip.PrefixFrom(a, a.BitLen()).String(), "dev", Card(a)}
 	if a.Is6() {
 		args = append(args, "nodad")
 	}
@@ -154,7 +195,7 @@ func (n Network) Bind(ctx context.Context, host string, a netip.Addr) error {
 
 // Unbind takes such an address away again.
 func (n Network) Unbind(ctx context.Context, host string, a netip.Addr) error {
-	return exec1(ctx, "ip", "-n", n.Namespace(host), "addr", "del", netip.PrefixFrom(a, a.BitLen()).String(), "dev", "eth0")
+	return exec1(ctx, "ip", "-n", n.Namespace(host), "addr", "del", netip.PrefixFrom(a, a.BitLen()).String(), "dev", Card(a))
 }
 
 // Holds reports whether a host has an address. One that is gone has none.
@@ -178,6 +219,15 @@ func (n Network) SetPort(ctx context.Context, host string, up bool) error {
 		state = "up"
 	}
 	return exec1(ctx, "ip", "-n", n.switchNamespace(), "link", "set", port(host), state)
+}
+
+// SetClientPort does that with its second card, in ClientNet.
+func (n Network) SetClientPort(ctx context.Context, host string, up bool) error {
+	state := "down"
+	if up {
+		state = "up"
+	}
+	return exec1(ctx, "ip", "-n", n.switchNamespace(), "link", "set", clientPort(host), state)
 }
 
 // Namespaces lists what exists of the lab's namespaces.
