@@ -23,6 +23,7 @@ import (
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/node"
 	"github.com/baton-db/baton/internal/core/reconcile"
 	"github.com/baton-db/baton/internal/timeline"
 )
@@ -108,26 +109,27 @@ func start(ctx context.Context, o Options) (a *Agent, err error) {
 func (a *Agent) newLoop(m memory) *loop {
 	c := a.Config
 	l := &loop{
-		self: c.Node, agent: a.id, mode: c.Mode, build: a.Build, settings: a.settings, sites: c.Sites, config: c.Hash(), log: a.Log,
-		board: newBoard(), hearing: a.hearing, timeline: a.recorder, conditions: conditions{}, live: a.live, view: map[cluster.NodeName]cluster.NodeView{},
-		kick: func() {}, wantRealtime: c.Realtime, memory: m, remember: func(m memory) error { return m.keep(c.StateDir()) },
+		Node: node.Node{Self: c.Node, Agent: a.id, Mode: c.Mode, Build: a.Build, Settings: a.settings, Sites: c.Sites, Config: c.Hash(),
+			Board: node.NewBoard(), Conditions: node.Conditions{}, WantRealtime: c.Realtime},
+		log: a.Log, hearing: a.hearing, timeline: a.recorder, live: a.live,
+		kick: func() {}, memory: m, remember: func(m memory) error { return m.keep(c.StateDir()) },
 	}
-	l.board.newest = m.Epoch
-	l.host.Addresses = len(c.Addresses)
+	l.Board.Newest = m.Epoch
+	l.Host.Addresses = len(c.Addresses)
 	l.keeper = &keeper{
-		settings: a.settings, self: c.Node, agent: a.id, renew: a.store.renewLease, extend: a.host.extend, log: a.Log,
+		keeps: node.Keeper{Settings: a.settings, Self: c.Node, Agent: a.id}, renew: a.store.renewLease, extend: a.host.extend, log: a.Log,
 		changed: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		onTick: func(now cluster.Instant) { a.hearing.heard(now, l.silenceLimit()) },
 	}
 	l.swapper = &swapper{self: c.Node, call: a.settings.Lease / 2, swap: a.store.swap, refuse: a.store.refuse, ended: a.swapEnded}
 	l.facts = newPublisher(2*a.settings.Call, a.store.PutFact, func(f cluster.Fact, rev cluster.Revision) {
-		a.post(func(l *loop) { l.board.sawFact(f.Node, f, rev, clock.Now()) })
+		a.post(func(l *loop) { l.Board.SawFact(f.Node, f, rev, clock.Now()) })
 	})
 	l.views = newPublisher(2*a.settings.Call, a.store.PutView, func(v cluster.View, rev cluster.Revision) {})
 	l.lanes = &lanes{perform: func(context.Context, reconcile.Step) (deed, error) {
 		return nil, errors.New("a witness has nothing to do")
 	},
-		results: make(chan finished, 16), timeline: a.recorder, log: a.Log, running: map[reconcile.Lane]*run{}, retries: map[string]retry{}}
+		results: make(chan finished, 16), timeline: a.recorder, log: a.Log, cancels: map[reconcile.Lane]context.CancelFunc{}}
 	a.host.join(a, l)
 	return l
 }
@@ -217,7 +219,7 @@ func (a *Agent) leave(ctx context.Context) {
 	left := make(chan struct{})
 	var once sync.Once
 	a.post(func(l *loop) {
-		l.leaving = true
+		l.Leaving = true
 		l.left = func() { once.Do(func() { close(left) }) }
 	})
 	limit := time.NewTimer(2*a.settings.Lease + time.Second)

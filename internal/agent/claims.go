@@ -75,13 +75,13 @@ func (h *hostParts) watchAddresses(ctx context.Context, a *Agent) {
 			}
 			if c, ours := h.claimed(ctx, a, e); ours {
 				last[c.reason()] = clock.Now()
-				a.post(func(l *loop) { l.conditions.put(c.reason(), c.String()) })
+				a.post(func(l *loop) { l.Conditions.Put(c.reason(), c.String()) })
 			}
 		case <-look.C:
 			for reason, at := range last {
 				if clock.Now().Sub(at) >= claimLasts {
 					delete(last, reason)
-					a.post(func(l *loop) { l.conditions.put(reason, "") })
+					a.post(func(l *loop) { l.Conditions.Put(reason, "") })
 				}
 			}
 		}

@@ -31,7 +31,7 @@ func (h *hands) drain(ctx context.Context, session db.Session, epoch cluster.Epo
 	if !server.ReadOnly {
 		return nil, errors.New("the server is not read-only although it said so")
 	}
-	return func(l *loop) { l.drained = &cluster.Position{Epoch: epoch, At: server.Executed} }, nil
+	return func(l *loop) { l.Drained = &cluster.Position{Epoch: epoch, At: server.Executed} }, nil
 }
 
 // awaitTransactions returns once no transaction is open that a drain waits for,

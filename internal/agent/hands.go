@@ -99,7 +99,7 @@ func (h *hands) cut(ctx context.Context, nodes []cluster.NodeName) (deed, error)
 	}
 	return func(l *loop) {
 		l.sawGate(state)
-		l.cutAt, l.cutFor = server.Executed, state.Cut
+		l.HasCut(state.Cut, server.Executed)
 	}, nil
 }
 
@@ -136,9 +136,8 @@ func (h *hands) fence(ctx context.Context, epoch cluster.Epoch) (deed, error) {
 	// is still announced is an error all the same, so that it is tried again.
 	return func(l *loop) {
 		l.sawGate(state)
-		l.sawAddresses(bound, muted)
-		l.fenced = max(l.fenced, epoch)
-		l.promise, l.drained = nil, nil
+		l.SawAddresses(bound, muted)
+		l.HasFenced(epoch)
 		l.kick()
 	}, withdrawal
 }

@@ -17,7 +17,7 @@ func (h *hands) onAddresses(ctx context.Context, s reconcile.Step) (deed, error)
 		if err := h.vip.Probe(ctx); err != nil {
 			h.log.Warn("probe for an owner of the addresses", "err", err)
 		}
-		return func(l *loop) { l.done(s.Kind, s.Epoch) }, nil
+		return func(l *loop) { l.HasDone(s.Kind, s.Epoch) }, nil
 	case reconcile.BindAddresses:
 		return h.bind(ctx, s)
 	case reconcile.Mute:
@@ -42,9 +42,9 @@ func (h *hands) onAddresses(ctx context.Context, s reconcile.Step) (deed, error)
 	}
 	bound, muted := h.lookAtAddresses(ctx)
 	return func(l *loop) {
-		l.sawAddresses(bound, muted)
+		l.SawAddresses(bound, muted)
 		if s.Kind == reconcile.Mute {
-			l.muted = s.Epoch
+			l.Muted = s.Epoch
 		}
 	}, nil
 }
@@ -64,7 +64,7 @@ func (h *hands) bind(ctx context.Context, s reconcile.Step) (deed, error) {
 	}
 	err := h.vip.Bind(ctx, held.Until, members)
 	bound, muted := h.lookAtAddresses(ctx)
-	done := func(l *loop) { l.sawAddresses(bound, muted) }
+	done := func(l *loop) { l.SawAddresses(bound, muted) }
 	if err != nil {
 		return done, fmt.Errorf("bind the addresses: %w", err)
 	}
@@ -87,9 +87,9 @@ func (h *hands) verify(ctx context.Context, s reconcile.Step) (deed, error) {
 		return nil, fmt.Errorf("look at the addresses: %w", err)
 	}
 	return func(l *loop) {
-		l.sawAddresses(bound, muted)
-		if len(bound) >= l.host.Addresses && !muted {
-			l.endpoints = s.Epoch
+		l.SawAddresses(bound, muted)
+		if len(bound) >= l.Host.Addresses && !muted {
+			l.Endpoints = s.Epoch
 		}
 	}, nil
 }

@@ -57,7 +57,7 @@ func (h *hands) inSession(ctx context.Context, session db.Session, s reconcile.S
 		if err := session.AcknowledgeAgain(ctx); err != nil {
 			return nil, err
 		}
-		return func(l *loop) { l.done(s.Kind, s.Epoch) }, nil
+		return func(l *loop) { l.HasDone(s.Kind, s.Epoch) }, nil
 	case reconcile.SetWritable:
 		return nil, h.setWritable(ctx, session, s.Epoch)
 	case reconcile.SetReadOnly:
@@ -133,7 +133,7 @@ func (h *hands) promise(ctx context.Context, session db.Session, epoch cluster.E
 	}
 	return func(l *loop) {
 		l.sawGate(state)
-		l.promise = &p
+		l.Promise = &p
 	}, nil
 }
 
@@ -219,7 +219,7 @@ func (h *hands) writeMarker(ctx context.Context, epoch cluster.Epoch) (deed, err
 	if err != nil {
 		return nil, fmt.Errorf("write the marker of epoch %d: %w", epoch, err)
 	}
-	return func(l *loop) { l.marked = epoch }, nil
+	return func(l *loop) { l.Marked = epoch }, nil
 }
 
 // ensureSchema makes Baton's schema on the primary, beside the server lane: the
@@ -245,7 +245,7 @@ func (h *hands) carryEvents(ctx context.Context, session db.Session, s reconcile
 		h.log.Info("scheduled events carried over", "events", enabled)
 	}
 	return func(l *loop) {
-		l.done(s.Kind, s.Epoch)
-		l.conditions.put(cluster.EventsUnknown, strings.Join(unknown, ", "))
+		l.HasDone(s.Kind, s.Epoch)
+		l.Conditions.Put(cluster.EventsUnknown, strings.Join(unknown, ", "))
 	}, nil
 }

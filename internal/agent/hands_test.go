@@ -12,6 +12,7 @@ import (
 
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/node"
 	"github.com/baton-db/baton/internal/core/reconcile"
 	"github.com/baton-db/baton/internal/db"
 	"github.com/baton-db/baton/internal/timeline"
@@ -40,7 +41,7 @@ func (s *stage) ask(what string) error {
 
 func (s *stage) hands() *hands {
 	log := slog.New(slog.DiscardHandler)
-	h := &hands{self: "db1", log: log, keeper: &keeper{self: "db1"}, gate: stageGate{weakGate: &weakGate{}, stage: s}, sockets: stageSockets{s}, vip: stageAddresses{noAddresses{}, s},
+	h := &hands{self: "db1", log: log, keeper: &keeper{keeps: node.Keeper{Self: "db1"}}, gate: stageGate{weakGate: &weakGate{}, stage: s}, sockets: stageSockets{s}, vip: stageAddresses{noAddresses{}, s},
 		process: stageProcess{s}, hung: func() bool { return false }, timeline: timeline.NewRecorder(timeline.Options{Node: "db1", Clock: "boot", Now: clock.Now})}
 	h.observe = func(context.Context) (cluster.ServerFact, error) { return cluster.ServerFact{}, s.ask("observe") }
 	return h
@@ -126,8 +127,8 @@ func TestFence(t *testing.T) {
 			if got := strings.Join(s.asked, ", "); got != tt.asked {
 				t.Errorf("asked %q, want %q", got, tt.asked)
 			}
-			if l.fenced != tt.fenced || (err != nil) != tt.again {
-				t.Errorf("fenced %d, error %v; want %d and an error: %t", l.fenced, err, tt.fenced, tt.again)
+			if l.Fenced != tt.fenced || (err != nil) != tt.again {
+				t.Errorf("fenced %d, error %v; want %d and an error: %t", l.Fenced, err, tt.fenced, tt.again)
 			}
 		})
 	}
@@ -254,7 +255,7 @@ func TestAFenceIsNotHeldUpByACut(t *testing.T) {
 		close(waits)
 		return o.observe(ctx)
 	}
-	l := &lanes{perform: h.perform, results: make(chan finished, 2), timeline: h.timeline, log: h.log, running: map[reconcile.Lane]*run{}, retries: map[string]retry{}}
+	l := &lanes{perform: h.perform, results: make(chan finished, 2), timeline: h.timeline, log: h.log, cancels: map[reconcile.Lane]context.CancelFunc{}}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	next := func() finished {

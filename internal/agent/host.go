@@ -15,6 +15,7 @@ import (
 
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/node"
 	"github.com/baton-db/baton/internal/db"
 	"github.com/baton-db/baton/internal/db/flavor"
 	"github.com/baton-db/baton/internal/endpoint/vip"
@@ -143,7 +144,7 @@ func (h *hostParts) openAddresses(a *Agent) error {
 	}
 	h.set = set
 	h.vip = &vipOf{Set: set, log: a.Log, blame: func(why cluster.Reason, detail string) {
-		a.post(func(l *loop) { l.conditions.put(why, detail) })
+		a.post(func(l *loop) { l.Conditions.Put(why, detail) })
 	}}
 	return nil
 }
@@ -179,7 +180,7 @@ func (h *hostParts) openServer(a *Agent) error {
 		noticed: func(k proc.Kind) { a.post(func(l *loop) { l.sawProcess(k) }) }, appeared: func() { h.observer.kick() }}
 	h.observer = &observer{read: h.read, process: h.process, every: a.settings.Renew, hang: func() time.Duration { return a.inForce().settings.Hang }, log: a.Log,
 		report: func(s cluster.ServerFact) { a.post(func(l *loop) { l.observed(s) }) }, kicks: make(chan struct{}, 1), turn: make(chan struct{}, 1),
-		window: 3*a.settings.Renew + a.settings.Renew/2}
+		judge: node.Judge{Window: node.ReceivingWindow(a.settings)}}
 	h.hands = &hands{self: c.Node, settings: func() cluster.Settings { return a.inForce().settings }, log: a.Log, timeline: a.recorder,
 		database: server, process: h.process, observe: h.observer.observe, hung: h.observer.hung,
 		source: func(n cluster.NodeName) db.Source {
@@ -187,7 +188,7 @@ func (h *hostParts) openServer(a *Agent) error {
 			return db.Source{Node: n, Host: at.Addr().String(), Port: int(at.Port()), Heartbeat: a.settings.Renew,
 				Account: db.Account{User: own.Replication.User, Password: a.inForce().passwords.Replication.Reveal()}}
 		},
-		progressed: func(p string) { a.post(func(l *loop) { l.progress = p }) },
+		progressed: func(p string) { a.post(func(l *loop) { l.Progress = p }) },
 	}
 	return nil
 }
@@ -203,23 +204,23 @@ func (h *hostParts) read(ctx context.Context) (cluster.ServerFact, string, error
 
 // join ties the host's parts to the loop.
 func (h *hostParts) join(a *Agent, l *loop) {
-	l.realtime = a.Config.Realtime && h.realtime.Scheduling == nil
+	l.Realtime = a.Config.Realtime && h.realtime.Scheduling == nil
 	if h.witness {
 		return
 	}
 	h.hands.gate, h.hands.vip, h.hands.keeper = h.gate, h.vip, l.keeper
 	h.hands.sockets = socketsOf{scopeOf(a.Config)}
 	h.hands.situation = l.situation.get
-	_, l.host.NoCut = h.gate.(*weakGate)
+	_, l.Host.NoCut = h.gate.(*weakGate)
 	l.lanes.perform = h.hands.perform
 	l.kick = h.observer.kick
-	l.host.Startable = len(a.Config.ServerOf(a.Config.Node).Start) > 0
+	l.Host.Startable = len(a.Config.ServerOf(a.Config.Node).Start) > 0
 	if h.set != nil {
 		macs, err := h.set.MACs()
 		if err != nil {
 			a.Log.Warn("read the link-layer addresses", "err", err)
 		}
-		l.macs = macs
+		l.MACs = macs
 	}
 }
 
@@ -267,7 +268,7 @@ func (h *hostParts) lookAround(ctx context.Context, a *Agent) {
 			a.post(func(l *loop) { l.sawGate(gate) })
 		}
 		if bound, muted, err := h.vip.Observe(ctx); err == nil {
-			a.post(func(l *loop) { l.sawAddresses(bound, muted) })
+			a.post(func(l *loop) { l.SawAddresses(bound, muted) })
 		}
 		select {
 		case <-ctx.Done():
@@ -291,7 +292,7 @@ func (h *hostParts) watchGate(ctx context.Context, a *Agent) {
 			return
 		case <-look.C:
 		case t := <-tampered:
-			a.post(func(l *loop) { l.conditions.put(cluster.GateFlushed, fmt.Sprintf("%+v", t)) })
+			a.post(func(l *loop) { l.Conditions.Put(cluster.GateFlushed, fmt.Sprintf("%+v", t)) })
 		}
 	}
 }

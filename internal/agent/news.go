@@ -28,9 +28,9 @@ func (l *loop) sawBatch(b store.Batch, now cluster.Instant) {
 // sawSnapshot takes in everything that there is, and drops what is not there
 // any more.
 func (l *loop) sawSnapshot(s store.Snapshot, now cluster.Instant) {
-	l.board.unreadable, l.board.wentBack = map[string]string{}, ""
+	l.Board.Unreadable, l.Board.WentBack = map[string]string{}, ""
 	for key, err := range s.Unreadable() {
-		l.unreadable(key, err)
+		l.cannotRead(key, err)
 	}
 	if s.Record.Rev != 0 && s.Record.Err == nil {
 		l.sawRecord(s.Record.Value, s.Record.Rev)
@@ -40,66 +40,66 @@ func (l *loop) sawSnapshot(s store.Snapshot, now cluster.Instant) {
 	}
 	for n, e := range s.Facts {
 		if e.Err == nil {
-			l.board.sawFact(n, e.Value, e.Rev, now)
+			l.Board.SawFact(n, e.Value, e.Rev, now)
 		}
 	}
 	for n, e := range s.Views {
 		if e.Err == nil {
-			l.board.sawView(n, e.Value, e.Rev, now)
+			l.Board.SawView(n, e.Value, e.Rev, now)
 		}
 	}
 	for _, e := range s.Requests {
 		if e.Err == nil {
-			l.board.sawRequest(e.Value, e.Rev, now)
+			l.Board.SawRequest(e.Value, e.Rev, now)
 		}
 	}
-	maps.DeleteFunc(l.board.facts, func(n cluster.NodeName, _ decide.Seen[cluster.Fact]) bool { return s.Facts[n].Rev == 0 })
-	maps.DeleteFunc(l.board.views, func(n cluster.NodeName, _ decide.Seen[cluster.View]) bool { return s.Views[n].Rev == 0 })
-	maps.DeleteFunc(l.board.requests, func(id string, _ decide.Seen[cluster.Request]) bool { return s.Requests[id].Rev == 0 })
+	maps.DeleteFunc(l.Board.Facts, func(n cluster.NodeName, _ decide.Seen[cluster.Fact]) bool { return s.Facts[n].Rev == 0 })
+	maps.DeleteFunc(l.Board.Views, func(n cluster.NodeName, _ decide.Seen[cluster.View]) bool { return s.Views[n].Rev == 0 })
+	maps.DeleteFunc(l.Board.Requests, func(id string, _ decide.Seen[cluster.Request]) bool { return s.Requests[id].Rev == 0 })
 }
 
-// unreadable notes a value that this build cannot read. What this node holds it
+// cannotRead notes a value that this build cannot read. What this node holds it
 // keeps; it decides nothing on what it cannot read.
-func (l *loop) unreadable(key string, err error) {
-	if _, known := l.board.unreadable[key]; !known {
+func (l *loop) cannotRead(key string, err error) {
+	if _, known := l.Board.Unreadable[key]; !known {
 		l.log.Error("a shared value cannot be read", "key", key, "err", err)
 	}
-	l.board.unreadable[key] = err.Error()
+	l.Board.Unreadable[key] = err.Error()
 }
 
 func (l *loop) sawChange(c store.Change, now cluster.Instant) {
 	if c.Err != nil {
-		l.unreadable(c.Key, c.Err)
+		l.cannotRead(c.Key, c.Err)
 		return
 	}
-	delete(l.board.unreadable, c.Key)
+	delete(l.Board.Unreadable, c.Key)
 	name := cluster.NodeName(c.Name)
 	switch {
 	case c.Kind == store.KindRecord && c.Deleted:
-		l.log.Error("the record was deleted from the store; this node goes by the last one it has seen", "epoch", l.board.record.Epoch)
+		l.log.Error("the record was deleted from the store; this node goes by the last one it has seen", "epoch", l.Board.Record.Epoch)
 	case c.Kind == store.KindFact && c.Deleted:
-		delete(l.board.facts, name)
+		delete(l.Board.Facts, name)
 	case c.Kind == store.KindView && c.Deleted:
-		delete(l.board.views, name)
+		delete(l.Board.Views, name)
 	case c.Kind == store.KindRequest && c.Deleted:
-		delete(l.board.requests, c.Name)
+		delete(l.Board.Requests, c.Name)
 	case c.Deleted:
 	case c.Kind == store.KindRecord:
 		l.sawRecord(c.Record, c.Rev)
 	case c.Kind == store.KindLease:
 		l.sawLease(c.Lease, c.Rev, now)
 	case c.Kind == store.KindFact:
-		l.board.sawFact(name, c.Fact, c.Rev, now)
+		l.Board.SawFact(name, c.Fact, c.Rev, now)
 	case c.Kind == store.KindView:
-		l.board.sawView(name, c.View, c.Rev, now)
+		l.Board.SawView(name, c.View, c.Rev, now)
 	case c.Kind == store.KindRequest:
-		l.board.sawRequest(c.Request, c.Rev, now)
+		l.Board.SawRequest(c.Request, c.Rev, now)
 	}
 }
 
 // sawLease takes in a version of the lease key.
 func (l *loop) sawLease(lease cluster.Lease, rev cluster.Revision, now cluster.Instant) {
-	if l.board.sawLease(lease, rev, now) {
+	if l.Board.SawLease(lease, rev, now) {
 		l.timeline.Beacon(rev, false)
 		if l.suspected != nil {
 			l.suspected.End(timeline.Cleared, "it renewed")
@@ -111,11 +111,11 @@ func (l *loop) sawLease(lease cluster.Lease, rev cluster.Revision, now cluster.I
 // suspect notes on the timeline since when the primary's renewals are missing.
 func (l *loop) suspect() {
 	now := clock.Now()
-	r := l.board.record
-	if r.Primary == "" || r.Primary == l.self || l.suspected != nil || l.board.lease.Rev == 0 {
+	r := l.Board.Record
+	if r.Primary == "" || r.Primary == l.Self || l.suspected != nil || l.Board.Lease.Rev == 0 {
 		return
 	}
-	if now.Sub(l.board.lease.SeenAt) > l.settings.Renew+2*l.settings.Call {
+	if now.Sub(l.Board.Lease.SeenAt) > l.Settings.Renew+2*l.Settings.Call {
 		l.suspected = l.timeline.Begin(timeline.StepDetect, string(r.Primary)+" does not renew its lease")
 	}
 }

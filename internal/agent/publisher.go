@@ -15,11 +15,9 @@ type publisher[T any] struct {
 	wrote func(v T, rev cluster.Revision) // called after each success
 	call  time.Duration                   // deadline of one write
 
-	mu    sync.Mutex
-	next  *T
-	value T // last put
-	at    cluster.Instant
-	wake  chan struct{}
+	mu   sync.Mutex
+	next *T
+	wake chan struct{}
 }
 
 func newPublisher[T any](call time.Duration, write func(context.Context, T) (cluster.Revision, error), wrote func(T, cluster.Revision)) *publisher[T] {
@@ -27,18 +25,11 @@ func newPublisher[T any](call time.Duration, write func(context.Context, T) (clu
 }
 
 // put has v written as soon as a write under way is over.
-func (p *publisher[T]) put(v T, now cluster.Instant) {
+func (p *publisher[T]) put(v T) {
 	p.mu.Lock()
-	p.next, p.value, p.at = &v, v, now
+	p.next = &v
 	p.mu.Unlock()
 	signal(p.wake)
-}
-
-// last returns the value put last, and when.
-func (p *publisher[T]) last() (T, cluster.Instant) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.value, p.at
 }
 
 func (p *publisher[T]) run(ctx context.Context) {

@@ -78,8 +78,8 @@ func (a *Agent) reload() error {
 	}
 	a.rewatch <- watchers
 	a.post(func(l *loop) {
-		l.settings, l.sites, l.config = next.Settings(), next.Sites, next.Hash()
-		l.host.Startable = len(next.ServerOf(next.Node).Start) > 0
+		l.Settings, l.Sites, l.Config = next.Settings(), next.Sites, next.Hash()
+		l.Host.Startable = len(next.ServerOf(next.Node).Start) > 0
 	})
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/node"
 )
 
 const reloadFile = `node: db1
@@ -87,10 +88,10 @@ func TestReload(t *testing.T) {
 					t.Errorf("the log does not say %q:\n%s", w, &log)
 				}
 			}
-			l := &loop{settings: c.Settings()}
+			l := &loop{Node: node.Node{Settings: c.Settings()}}
 			(<-a.events)(l)
-			if !tt.check(a.inForce().settings) || !tt.check(l.settings) {
-				t.Errorf("in force is %+v, and the loop has %+v", a.inForce().settings, l.settings)
+			if !tt.check(a.inForce().settings) || !tt.check(l.Settings) {
+				t.Errorf("in force is %+v, and the loop has %+v", a.inForce().settings, l.Settings)
 			}
 			if len(<-a.rewatch) != 1 || reloaded != a.inForce().config {
 				t.Error("the other node is not watched anew, or nobody was told")

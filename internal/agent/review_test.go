@@ -14,6 +14,7 @@ import (
 	"github.com/baton-db/baton/internal/core/decide"
 	"github.com/baton-db/baton/internal/core/gtid"
 	"github.com/baton-db/baton/internal/core/lease"
+	"github.com/baton-db/baton/internal/core/node"
 	"github.com/baton-db/baton/internal/core/reconcile"
 )
 
@@ -23,11 +24,11 @@ func reviewed() *loop {
 		Nodes: []cluster.Node{{Name: "db1", Role: cluster.Data}, {Name: "db2", Role: cluster.Data}, {Name: "db3", Role: cluster.Data}},
 		Lease: time.Second, Renew: 250 * time.Millisecond, Call: 125 * time.Millisecond, Durability: cluster.Lossless, Acks: 1,
 	}
-	l := &loop{self: "db1", settings: s, log: slog.New(slog.DiscardHandler), board: newBoard(), conditions: conditions{},
-		keeper: &keeper{settings: s, self: "db1"}, lanes: &lanes{running: map[reconcile.Lane]*run{}}}
-	l.board.record = cluster.Record{Schema: cluster.Schema, Epoch: 5, Phase: cluster.PhaseSteady, Primary: "db1",
+	l := &loop{Node: node.Node{Self: "db1", Settings: s, Board: node.NewBoard(), Conditions: node.Conditions{}}, log: slog.New(slog.DiscardHandler),
+		keeper: &keeper{keeps: node.Keeper{Settings: s, Self: "db1"}}, hearing: &hearing{}, lanes: &lanes{}}
+	l.Board.Record = cluster.Record{Schema: cluster.Schema, Epoch: 5, Phase: cluster.PhaseSteady, Primary: "db1",
 		Quorums: []cluster.AckQuorum{{Epoch: 5, Primary: "db1", Members: []cluster.NodeName{"db2", "db3"}, K: 1}}}
-	l.board.recordRev = 51
+	l.Board.RecordRev = 51
 	return l
 }
 
@@ -37,9 +38,9 @@ func reviewed() *loop {
 // db3 acknowledged between 50 and now may be nowhere else.
 func TestACutCountsOnlyWithThePositionReadAfterIt(t *testing.T) {
 	l := reviewed()
-	l.cutAt = gtid.MustParse("0-1-50")
+	l.CutAt = gtid.MustParse("0-1-50")
 	l.sawGate(GateState{Mode: reconcile.GateOpenLeased, Cut: []cluster.NodeName{"db3"}})
-	if f := l.own(); slices.Contains(f.AckCut, "db3") && !f.CutAt.IsZero() {
+	if f := l.Own(); slices.Contains(f.AckCut, "db3") && !f.CutAt.IsZero() {
 		t.Errorf("the fact says that db3 is cut at %s, which is the position of an earlier cut", f.CutAt)
 	}
 }
@@ -49,10 +50,10 @@ func TestACutCountsOnlyWithThePositionReadAfterIt(t *testing.T) {
 // step of an earlier record is still on its way to switch that on.
 func TestAFactSpeaksOfARecordOnlyOnceItIsActedOn(t *testing.T) {
 	l := reviewed()
-	l.self = "db3"
-	l.board.record.Quorums[0].Members = []cluster.NodeName{"db2"}
-	l.lanes.running[reconcile.LaneServer] = &run{step: reconcile.Step{Kind: reconcile.Follow, Lane: reconcile.LaneServer, Epoch: 5, Node: "db1", On: true}, cancel: func() {}}
-	if f := l.own(); f.RecordRev == 51 {
+	l.Self = "db3"
+	l.Board.Record.Quorums[0].Members = []cluster.NodeName{"db2"}
+	l.lanes.Begun(reconcile.Step{Kind: reconcile.Follow, Lane: reconcile.LaneServer, Epoch: 5, Node: "db1", On: true})
+	if f := l.Own(); f.RecordRev == 51 {
 		t.Error("the fact claims that this node has acted on revision 51 while `follow db1 on` of an earlier one runs")
 	}
 }
@@ -63,10 +64,10 @@ func TestAFactSpeaksOfARecordOnlyOnceItIsActedOn(t *testing.T) {
 func TestANewAgentExtendsAGateThatItFindsOpen(t *testing.T) {
 	l := reviewed()
 	now := clock.Now()
-	l.keeper.held = lease.Held{Epoch: 5, Until: now.Add(time.Minute)}
-	l.server = cluster.ServerFact{State: cluster.ServerUp, SemiSrc: cluster.SemiSyncFact{Enabled: true}}
+	l.keeper.keeps.Held = lease.Held{Epoch: 5, Until: now.Add(time.Minute)}
+	l.Server = cluster.ServerFact{State: cluster.ServerUp, SemiSrc: cluster.SemiSyncFact{Enabled: true}}
 	l.sawGate(GateState{Mode: reconcile.GateOpenLeased})
-	if plan := reconcile.Next(l.input(now)); !plan.Has(reconcile.GateLease) {
+	if plan := reconcile.Next(l.Input(l.senses(now))); !plan.Has(reconcile.GateLease) {
 		t.Errorf("nobody extends the gate: %v", plan.Steps)
 	}
 }
@@ -74,12 +75,12 @@ func TestANewAgentExtendsAGateThatItFindsOpen(t *testing.T) {
 // TestTheHoldersLeaseIsPassedOn: other nodes wait for no less than it.
 func TestTheHoldersLeaseIsPassedOn(t *testing.T) {
 	l := reviewed()
-	l.keeper.epoch = 5
-	if _, _, sent := l.keeper.next(); sent.Length != time.Second {
+	l.keeper.want(5, 51)
+	if sent := l.keeper.next().Lease; sent.Length != time.Second {
 		t.Errorf("the renewal says that it lasts %s, want 1s", sent.Length)
 	}
-	l.board.sawLease(cluster.Lease{Epoch: 5, Holder: "db2", Length: 10 * time.Second}, 90, clock.Now())
-	if got := l.board.lease.Length; got != 10*time.Second {
+	l.Board.SawLease(cluster.Lease{Epoch: 5, Holder: "db2", Length: 10 * time.Second}, 90, clock.Now())
+	if got := l.Board.Lease.Length; got != 10*time.Second {
 		t.Errorf("a renewal for 10 s was seen, and %s is waited for", got)
 	}
 }
@@ -89,20 +90,20 @@ func TestTheHoldersLeaseIsPassedOn(t *testing.T) {
 func TestWhatAnOldPrimaryCouldNotWriteIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := reviewed()
-		l.cannotWrite = "disk full"
-		l.board.record.Primary = "db2"
-		a := &Agent{Options: Options{Config: &config.Config{Node: "db1"}, Log: l.log}, settings: l.settings, events: make(chan event, 100)}
+		l.CannotWrite = "disk full"
+		l.Board.Record.Primary = "db2"
+		a := &Agent{Options: Options{Config: &config.Config{Node: "db1"}, Log: l.log}, settings: l.Settings, events: make(chan event, 100)}
 		a.Config.Detection.Normal = time.Second
-		a.current.Store(&inForce{config: a.Config, settings: l.settings})
-		h := &hostParts{process: &serverProcess{}, hands: &hands{situation: func() (cluster.Record, map[cluster.NodeName]cluster.Fact) { return l.board.record, nil }}}
+		a.current.Store(&inForce{config: a.Config, settings: l.Settings})
+		h := &hostParts{process: &serverProcess{}, hands: &hands{situation: func() (cluster.Record, map[cluster.NodeName]cluster.Fact) { return l.Board.Record, nil }}}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		h.proveWriting(ctx, a)
 		for len(a.events) > 0 {
 			(<-a.events)(l)
 		}
-		if l.cannotWrite != "" {
-			t.Errorf("it still says %q", l.cannotWrite)
+		if l.CannotWrite != "" {
+			t.Errorf("it still says %q", l.CannotWrite)
 		}
 	})
 }
@@ -114,13 +115,13 @@ func TestAHostWithoutAFirewallCutsNobody(t *testing.T) {
 	c := &config.Config{Node: "db1", Nodes: []config.Node{{Name: "db1"}}}
 	h := &hostParts{gate: &weakGate{}, hands: &hands{}, observer: &observer{}}
 	h.join(&Agent{Options: Options{Config: c, Log: l.log}}, l)
-	if !l.host.NoCut {
+	if !l.Host.NoCut {
 		t.Error("the loop does not know that this host cannot cut anybody off")
 	}
 	l.sawGate(GateState{Mode: reconcile.GateOpenLeased}) // what the stand-in remembers
-	l.assess(l.own())
-	if c, is := l.conditions[cluster.GateMissing]; !is || l.own().Gate != string(reconcile.GateMissing) {
-		t.Errorf("nobody is told that there is no gate: condition %+v, gate %q", c, l.own().Gate)
+	l.Assess(l.Own())
+	if c, is := l.Conditions[cluster.GateMissing]; !is || l.Own().Gate != string(reconcile.GateMissing) {
+		t.Errorf("nobody is told that there is no gate: condition %+v, gate %q", c, l.Own().Gate)
 	}
 }
 
@@ -129,14 +130,14 @@ func TestAHostWithoutAFirewallCutsNobody(t *testing.T) {
 func TestAStoreThatWasWipedIsNotBelieved(t *testing.T) {
 	l := reviewed()
 	l.hearing, l.kick = &hearing{}, func() {}
-	l.board = newBoard()
-	l.board.newest = 7
+	l.Board = node.NewBoard()
+	l.Board.Newest = 7
 	l.sawRecord(cluster.Record{Schema: cluster.Schema, Epoch: 1, Phase: cluster.PhaseSteady, Primary: "db2"}, 3)
-	if l.board.recordRev != 0 || l.board.wentBack == "" {
-		t.Fatalf("the record was taken in (revision %d), or nothing was said: %q", l.board.recordRev, l.board.wentBack)
+	if l.Board.RecordRev != 0 || l.Board.WentBack == "" {
+		t.Fatalf("the record was taken in (revision %d), or nothing was said: %q", l.Board.RecordRev, l.Board.WentBack)
 	}
 	l.hearing.heard(clock.Now(), time.Second)
-	if out := decide.Next(l.world(clock.Now()), clock.Now()); out.Next != nil || out.Why != cluster.StoreWentBack {
+	if out := decide.Next(l.World(l.senses(clock.Now())), clock.Now()); out.Next != nil || out.Why != cluster.StoreWentBack {
 		t.Errorf("something was decided: %+v", out)
 	}
 }
@@ -148,16 +149,16 @@ func TestACutThatIsBeingUndoneTakesNobodyOutOfTheRecord(t *testing.T) {
 	l.hearing = &hearing{}
 	now := clock.Now()
 	l.hearing.heard(now, time.Second)
-	l.cutAt, l.cutFor = gtid.MustParse("0-1-50"), []cluster.NodeName{"db3"}
-	own := l.own()
+	l.CutAt, l.CutFor = gtid.MustParse("0-1-50"), []cluster.NodeName{"db3"}
+	own := l.Own()
 	own.Serving = 5
-	l.board.sawFact("db1", own, 60, now)
-	l.board.sawFact("db2", cluster.Fact{Server: cluster.ServerFact{Executed: gtid.MustParse("0-1-50")}}, 61, now)
-	if out := decide.Next(l.world(now), now); out.Why != cluster.AckLeft || out.Next == nil {
+	l.Board.SawFact("db1", own, 60, now)
+	l.Board.SawFact("db2", cluster.Fact{Server: cluster.ServerFact{Executed: gtid.MustParse("0-1-50")}}, 61, now)
+	if out := decide.Next(l.World(l.senses(now)), now); out.Why != cluster.AckLeft || out.Next == nil {
 		t.Fatalf("a cut that stands: db3 leaves; got %s %q", out.Why, out.Detail)
 	}
-	l.forgetCuts(reconcile.Plan{Steps: []reconcile.Step{{Kind: reconcile.Uncut, Nodes: []cluster.NodeName{"db3"}}}})
-	if out := decide.Next(l.world(now), now); out.Next != nil {
+	l.ForgetCuts(reconcile.Plan{Steps: []reconcile.Step{{Kind: reconcile.Uncut, Nodes: []cluster.NodeName{"db3"}}}})
+	if out := decide.Next(l.World(l.senses(now)), now); out.Next != nil {
 		t.Errorf("db3 leaves the record while the gate lets it in: %s", out.Detail)
 	}
 }

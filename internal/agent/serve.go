@@ -97,7 +97,7 @@ func (a *Agent) watchStore(ctx context.Context) {
 			if last != nil {
 				l.lastSwitch = last
 			}
-			if r := l.board.record; r.Phase == cluster.PhaseSteady && looks.Leader == l.self && r.Primary != l.self {
+			if r := l.Board.Record; r.Phase == cluster.PhaseSteady && looks.Leader == l.Self && r.Primary != l.Self {
 				go a.store.leadWithPrimary(ctx, r.Primary)
 			}
 		})

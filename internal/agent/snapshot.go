@@ -15,32 +15,32 @@ import (
 // snapshot is what this node knows, for people.
 func (l *loop) snapshot(w decide.World, now cluster.Instant) api.Snapshot {
 	s := api.Snapshot{
-		Node: l.self, Build: l.build, Mode: l.mode, Wall: time.Now(), Settings: l.settings,
-		Record: l.board.record, Rev: l.board.recordRev,
-		Lease: api.Aged[cluster.Lease]{Value: cluster.Lease{Epoch: l.board.lease.Epoch, Holder: l.board.lease.Holder, Agent: l.board.lease.Agent}, Age: now.Sub(l.board.lease.SeenAt)},
+		Node: l.Self, Build: l.Build, Mode: l.Mode, Wall: time.Now(), Settings: l.Settings,
+		Record: l.Board.Record, Rev: l.Board.RecordRev,
+		Lease: api.Aged[cluster.Lease]{Value: cluster.Lease{Epoch: l.Board.Lease.Epoch, Holder: l.Board.Lease.Holder, Agent: l.Board.Lease.Agent}, Age: now.Sub(l.Board.Lease.SeenAt)},
 		Facts: map[cluster.NodeName]api.Aged[cluster.Fact]{}, Views: map[cluster.NodeName]api.Aged[cluster.View]{},
-		Verdict: api.Verdict{Reason: l.outcome.Why, Detail: l.outcome.Detail},
+		Verdict: api.Verdict{Reason: l.Outcome.Why, Detail: l.Outcome.Detail},
 		Preview: l.preview(w, now), LastSwitch: l.lastSwitch,
 	}
 	s.Store = l.storeLooks
 	s.Store.Silent = w.StoreSilent
-	for n, seen := range l.board.facts {
+	for n, seen := range l.Board.Facts {
 		s.Facts[n] = api.Aged[cluster.Fact]{Value: seen.Value, Age: now.Sub(seen.At)}
 	}
-	for n, seen := range l.board.views {
+	for n, seen := range l.Board.Views {
 		s.Views[n] = api.Aged[cluster.View]{Value: seen.Value, Age: now.Sub(seen.At)}
 	}
-	for _, q := range l.board.asked() {
+	for _, q := range l.Board.Asked() {
 		s.Requests = append(s.Requests, q.Value)
 	}
-	if l.outcome.Next == nil && waits(l.outcome.Why) {
-		s.Waiting = append(s.Waiting, api.Waiting{For: l.outcome.Why, Node: l.board.record.Primary, Detail: l.outcome.Detail})
+	if l.Outcome.Next == nil && waits(l.Outcome.Why) {
+		s.Waiting = append(s.Waiting, api.Waiting{For: l.Outcome.Why, Node: l.Board.Record.Primary, Detail: l.Outcome.Detail})
 	}
-	if l.plan.Waits != "" {
-		s.Waiting = append(s.Waiting, api.Waiting{Node: l.self, Detail: l.plan.Waits})
+	if l.Plan.Waits != "" {
+		s.Waiting = append(s.Waiting, api.Waiting{Node: l.Self, Detail: l.Plan.Waits})
 	}
-	for _, key := range slices.Sorted(maps.Keys(l.board.unreadable)) {
-		s.Waiting = append(s.Waiting, api.Waiting{For: cluster.NewerSchema, Detail: fmt.Sprintf("%s: %s", key, l.board.unreadable[key])})
+	for _, key := range slices.Sorted(maps.Keys(l.Board.Unreadable)) {
+		s.Waiting = append(s.Waiting, api.Waiting{For: cluster.NewerSchema, Detail: fmt.Sprintf("%s: %s", key, l.Board.Unreadable[key])})
 	}
 	return s
 }
@@ -57,13 +57,13 @@ func waits(why cluster.Reason) bool {
 
 // preview thinks through what a switch asked for now would do.
 func (l *loop) preview(w decide.World, now cluster.Instant) *api.Preview {
-	if l.board.recordRev == 0 {
+	if l.Board.RecordRev == 0 {
 		return nil
 	}
 	p := &api.Preview{}
 	ask := func(kind cluster.RequestKind) api.Plan {
 		asked := w
-		asked.Requests = []decide.Seen[cluster.Request]{{Value: cluster.Request{Schema: cluster.Schema, ID: "preview", Kind: kind, By: string(l.self)}}}
+		asked.Requests = []decide.Seen[cluster.Request]{{Value: cluster.Request{Schema: cluster.Schema, ID: "preview", Kind: kind, By: string(l.Self)}}}
 		out := decide.Next(asked, now)
 		if len(out.Refused) > 0 {
 			return api.Plan{Refused: out.Refused[0].Refused}
@@ -73,13 +73,13 @@ func (l *loop) preview(w decide.World, now cluster.Instant) *api.Preview {
 	}
 	p.Switchover = ask(cluster.RequestSwitchover)
 	p.Switchover.Waits = []api.Waiting{
-		{For: cluster.AwaitingDrain, Node: l.board.record.Primary, Detail: fmt.Sprintf("open transactions, for at most %s", l.settings.Drain)},
+		{For: cluster.AwaitingDrain, Node: l.Board.Record.Primary, Detail: fmt.Sprintf("open transactions, for at most %s", l.Settings.Drain)},
 		{For: cluster.AwaitingCatchUp, Node: p.Switchover.Candidate, Detail: "it has applied the final position"},
 	}
 	p.Failover = ask(cluster.RequestFailover)
 	p.Failover.Waits = []api.Waiting{
-		{For: cluster.AwaitingFence, Node: l.board.record.Primary, Detail: fmt.Sprintf("it says that it is fenced, or its lease of %s runs out", l.settings.Lease)},
-		{For: cluster.AwaitingPromises, Detail: fmt.Sprintf("of %v", l.board.record.Acks().Members)},
+		{For: cluster.AwaitingFence, Node: l.Board.Record.Primary, Detail: fmt.Sprintf("it says that it is fenced, or its lease of %s runs out", l.Settings.Lease)},
+		{For: cluster.AwaitingPromises, Detail: fmt.Sprintf("of %v", l.Board.Record.Acks().Members)},
 	}
 	return p
 }

@@ -72,7 +72,7 @@ func trackNetworks(ctx context.Context, a *Agent) {
 			trackOne(ctx, a, asker, t, func(v cluster.LayerView) {
 				a.post(func(l *loop) {
 					seen[i] = v
-					l.network = worst(seen)
+					l.Network = worst(seen)
 				})
 			})
 		})

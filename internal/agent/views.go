@@ -108,32 +108,16 @@ func (w *watcher) watch(ctx context.Context, layer detect.Layer) {
 
 // sawLayer takes in what a watcher concluded, and has it published.
 func (l *loop) sawLayer(n cluster.NodeName, layer detect.Layer, v cluster.LayerView) {
-	view := l.view[n]
-	switch layer {
-	case detect.Host:
-		view.Host = v
-	case detect.Port:
-		view.Port = v
-	case detect.Server:
-		view.Server = v
-	case detect.Business:
-		view.Business = v
-	}
-	l.view[n] = view
-	l.viewNews = true
-}
-
-// publishView writes this node's view if it has changed, or at the beat.
-func (l *loop) publishView(now cluster.Instant) {
-	_, at := l.views.last()
-	if !l.viewNews && now.Sub(at) < l.settings.Beat {
-		return
-	}
-	l.viewNews = false
-	l.viewSeq++
-	v := cluster.View{Schema: cluster.Schema, Observer: l.self, Agent: l.agent, Seq: l.viewSeq, Of: map[cluster.NodeName]cluster.NodeView{}}
-	for n, seen := range l.view {
-		v.Of[n] = seen
-	}
-	l.views.put(v, now)
+	l.SawLayer(n, func(view *cluster.NodeView) {
+		switch layer {
+		case detect.Host:
+			view.Host = v
+		case detect.Port:
+			view.Port = v
+		case detect.Server:
+			view.Server = v
+		case detect.Business:
+			view.Business = v
+		}
+	})
 }

@@ -104,8 +104,8 @@ func (w *writing) asked(t timedAnswer, works func(db.Answer) bool, limit time.Du
 // statement fails that has never succeeded in this reign. The latter is no
 // reason to move the role: it would fail on the next server just as well.
 func (l *loop) provedWriting(stuck, wrong string) {
-	l.cannotWrite = stuck
-	l.conditions.put(cluster.BusinessWrong, wrong)
+	l.CannotWrite = stuck
+	l.Conditions.Put(cluster.BusinessWrong, wrong)
 }
 
 // recordEvents notes which scheduled events are enabled, for the next primary.

@@ -1,3 +1,0 @@
-package agent
-
-const recordKey = "record"

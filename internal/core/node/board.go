@@ -1,0 +1,116 @@
+package node
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/decide"
+	"github.com/baton-db/baton/internal/core/lease"
+)
+
+// RecordKey is the key of the record, as Board.Unreadable names it.
+const RecordKey = "record"
+
+// Board is what this node has seen of the store, with when it saw it.
+type Board struct {
+	Record    cluster.Record
+	RecordRev cluster.Revision
+	PhaseAt   cluster.Instant
+	Newest    cluster.Epoch // the highest epoch ever seen, over restarts too
+
+	Lease    lease.Watch
+	Facts    map[cluster.NodeName]decide.Seen[cluster.Fact]
+	Views    map[cluster.NodeName]decide.Seen[cluster.View]
+	Requests map[string]decide.Seen[cluster.Request]
+
+	// WentBack says that the store's record is of an older epoch than Newest.
+	WentBack string
+
+	// Unreadable are keys whose value this build cannot read, with why. While
+	// the record is among them nothing is decided.
+	Unreadable map[string]string
+}
+
+// NewBoard returns a board on which nothing has been seen.
+func NewBoard() Board {
+	return Board{
+		Facts:      map[cluster.NodeName]decide.Seen[cluster.Fact]{},
+		Views:      map[cluster.NodeName]decide.Seen[cluster.View]{},
+		Requests:   map[string]decide.Seen[cluster.Request]{},
+		Unreadable: map[string]string{},
+	}
+}
+
+// SawRecord takes in a version of the record. It reports whether it is news;
+// one of an older epoch than has been seen before never is.
+func (b *Board) SawRecord(r cluster.Record, rev cluster.Revision, now cluster.Instant) bool {
+	if rev <= b.RecordRev || r.Epoch < b.Newest {
+		return false
+	}
+	if r.Epoch != b.Record.Epoch || r.Phase != b.Record.Phase {
+		b.PhaseAt = now
+	}
+	b.Record, b.RecordRev, b.Newest = r, rev, r.Epoch
+	delete(b.Unreadable, RecordKey)
+	b.WentBack = ""
+	return true
+}
+
+// SawLease takes in a version of the lease key. It reports whether it is news.
+func (b *Board) SawLease(l cluster.Lease, rev cluster.Revision, now cluster.Instant) bool {
+	if rev <= b.Lease.Rev {
+		return false
+	}
+	heard := b.Lease.HeardAt
+	b.Lease = lease.Watch{Rev: rev, Holder: l.Holder, Epoch: l.Epoch, Agent: l.Agent, Length: l.Length, SeenAt: now, HeardAt: heard}
+	return true
+}
+
+// SawFact takes in a version of n's fact.
+func (b *Board) SawFact(n cluster.NodeName, f cluster.Fact, rev cluster.Revision, now cluster.Instant) {
+	before, known := b.Facts[n]
+	if rev <= before.Rev {
+		return
+	}
+	seen := decide.Seen[cluster.Fact]{Value: f, Rev: rev, At: now, MovedAt: before.MovedAt}
+	if !known || before.Value.Progress != f.Progress || before.Value.Epoch != f.Epoch || before.Value.Agent != f.Agent {
+		seen.MovedAt = now
+	}
+	b.Facts[n] = seen
+}
+
+// SawView takes in a version of n's view.
+func (b *Board) SawView(n cluster.NodeName, v cluster.View, rev cluster.Revision, now cluster.Instant) {
+	if rev > b.Views[n].Rev {
+		b.Views[n] = decide.Seen[cluster.View]{Value: v, Rev: rev, At: now}
+	}
+}
+
+// SawRequest takes in a version of a request.
+func (b *Board) SawRequest(q cluster.Request, rev cluster.Revision, now cluster.Instant) {
+	if rev > b.Requests[q.ID].Rev {
+		b.Requests[q.ID] = decide.Seen[cluster.Request]{Value: q, Rev: rev, At: now}
+	}
+}
+
+// Asked returns the requests, oldest first.
+func (b *Board) Asked() []decide.Seen[cluster.Request] {
+	var all []decide.Seen[cluster.Request]
+	for _, q := range b.Requests {
+		all = append(all, q)
+	}
+	slices.SortFunc(all, func(x, y decide.Seen[cluster.Request]) int {
+		return cmp.Or(cmp.Compare(x.Rev, y.Rev), cmp.Compare(x.Value.ID, y.Value.ID))
+	})
+	return all
+}
+
+// Peers returns the newest fact of every node.
+func (b *Board) Peers() map[cluster.NodeName]cluster.Fact {
+	facts := make(map[cluster.NodeName]cluster.Fact, len(b.Facts))
+	for n, seen := range b.Facts {
+		facts[n] = seen.Value
+	}
+	return facts
+}

@@ -1,0 +1,117 @@
+package node
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
+	"github.com/baton-db/baton/internal/core/reconcile"
+)
+
+// Own is this node's fact but for what depends on the rest of the input.
+func (n *Node) Own() cluster.Fact {
+	return cluster.Fact{
+		Schema: cluster.Schema, Node: n.Self, Agent: n.Agent, Mode: n.Mode, Config: n.Config, Build: n.Build,
+		Epoch: n.Board.Record.Epoch, RecordRev: n.Acted, Seen: n.Board.Newest, Server: n.Server,
+		Promise: n.Promise, Fenced: n.Fenced, Drained: n.Drained, Muted: n.Muted, Marked: n.Marked, Endpoints: n.Endpoints,
+		Gate: n.gateShown(), AckCut: n.CutFor, CutAt: n.CutAt, Addresses: n.Addresses, MACs: n.MACs, Realtime: n.Realtime,
+		Errant: n.Divergence.Errant, Held: n.Divergence.Held(),
+	}
+}
+
+// gateShown is the gate as people see it. One that only remembers what was asked
+// of it is none.
+func (n *Node) gateShown() string {
+	if n.Host.NoCut {
+		return string(reconcile.GateMissing)
+	}
+	return string(n.Host.Gate)
+}
+
+// compose completes the own fact with what follows from the whole input.
+func (n *Node) compose(in reconcile.Input, wall time.Time) cluster.Fact {
+	f := n.Own()
+	f.Serving = reconcile.Serving(in)
+	f.Server.CannotWrite = n.CannotWrite
+	f.Network = n.Network
+	f.Progress = n.Progress + "|" + f.Server.Executed.String()
+	if f.Serving == 0 && n.Board.Record.Primary == n.Self && n.Board.Record.Phase == cluster.PhaseSteady {
+		f.Progress = n.Plan.Waits
+	}
+	n.Assess(f)
+	f.Conditions = n.Conditions.list(wall)
+	return f
+}
+
+// publish returns the own fact to be written if something of it matters now, or
+// if it is time for the beat. Outside of a switch a new position alone waits for
+// the beat.
+func (n *Node) publish(f cluster.Fact, now cluster.Instant) *cluster.Fact {
+	beat := n.Settings.Beat
+	if n.Board.Record.Phase != cluster.PhaseSteady || n.Board.Record.Joining != "" {
+		beat = n.Settings.Renew
+	}
+	calm := n.Board.Record.Phase == cluster.PhaseSteady
+	if now.Sub(n.publishedAt) < beat && reflect.DeepEqual(essence(n.published, calm), essence(f, calm)) {
+		return nil
+	}
+	f.Seq = n.published.Seq + 1
+	n.published, n.publishedAt = f, now
+	return &f
+}
+
+// essence is a fact without what changes all the time.
+func essence(f cluster.Fact, calm bool) cluster.Fact {
+	f.Seq, f.Server.Reading = 0, 0
+	if calm {
+		f.Server.Executed, f.Server.Replica.Received, f.Progress = gtid.Set{}, gtid.Set{}, ""
+		f.Server.SemiSrc.Waiting = 0
+	}
+	return f
+}
+
+// publishView returns this node's view to be written if it has changed, or at
+// the beat.
+func (n *Node) publishView(now cluster.Instant) *cluster.View {
+	if !n.ViewNews && now.Sub(n.viewAt) < n.Settings.Beat {
+		return nil
+	}
+	n.ViewNews = false
+	n.viewSeq++
+	n.viewAt = now
+	v := cluster.View{Schema: cluster.Schema, Observer: n.Self, Agent: n.Agent, Seq: n.viewSeq, Of: map[cluster.NodeName]cluster.NodeView{}}
+	maps.Copy(v.Of, n.View)
+	return &v
+}
+
+// Conditions are what is out of order here, by reason.
+type Conditions map[cluster.Reason]cluster.Condition
+
+// Put sets the condition, or clears it if there is nothing to say.
+func (c Conditions) Put(reason cluster.Reason, detail string) {
+	if detail == "" {
+		delete(c, reason)
+		return
+	}
+	if old, ok := c[reason]; ok && old.Detail == detail {
+		return
+	}
+	c[reason] = cluster.Condition{Reason: reason, Detail: detail}
+}
+
+// list returns all of them, sorted. Those that are new since the last look are
+// dated with this one.
+func (c Conditions) list(wall time.Time) []cluster.Condition {
+	var all []cluster.Condition
+	for _, r := range slices.Sorted(maps.Keys(c)) {
+		if v := c[r]; v.Since == "" {
+			v.Since = wall.UTC().Format(time.RFC3339)
+			c[r] = v
+		}
+		all = append(all, c[r])
+	}
+	return all
+}
