@@ -45,8 +45,23 @@ func run(ctx context.Context, c *config.Config, ready func()) error {
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // no systemd: nothing to tell
 			ready()
 		},
+		Lacks:  lacks(c),
 		Reload: reload, Reloaded: func(c *config.Config) { level.Set(c.Log.Slog()) },
 	})
+}
+
+// lacks says what would keep an agent from starting on this host if it were to
+// act.
+func lacks(c *config.Config) func(context.Context) []string {
+	active := *c
+	active.Mode = cluster.Active
+	return func(ctx context.Context) []string {
+		var all []string
+		for _, f := range doctor.CheckStart(ctx, &active).Errors() {
+			all = append(all, f.String())
+		}
+		return all
+	}
 }
 
 func handler(l config.Log, level slog.Leveler) slog.Handler {

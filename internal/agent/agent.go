@@ -33,6 +33,9 @@ type Options struct {
 	Config *config.Config
 	Build  string // version, for people
 	Log    *slog.Logger
+	// Lacks says what would keep an active agent from starting on this host: asked
+	// again and again in mode observe. It may be nil.
+	Lacks func(context.Context) []string
 	// Ready is called once the agent watches the store and its own server.
 	Ready func()
 	// Reload has the configuration's file read anew, and Reloaded is called with
@@ -177,6 +180,9 @@ func (a *Agent) run(ctx context.Context) error {
 	a.spawn(func() { a.saveHistory(work) })
 	a.spawn(func() { a.watchStore(work) })
 	a.host.spawn(work, a)
+	if a.Config.Mode == cluster.Observe && !a.host.witness {
+		a.spawn(func() { a.lookWhatLacks(work) })
+	}
 	a.spawn(func() { a.watchNodes(work) })
 	a.spawn(func() { a.awaitReload(work) })
 	looped := make(chan struct{})

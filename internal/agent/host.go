@@ -63,6 +63,11 @@ func openHost(ctx context.Context, a *Agent) (h *hostParts, err error) {
 		return nil, err
 	}
 	if h.observes {
+		var wanted []netip.Addr
+		for _, addr := range c.Addresses {
+			wanted = append(wanted, addr.Address)
+		}
+		h.vip = lookedAtAddresses{wanted: wanted}
 		return h, nil
 	}
 	if err := h.openGate(ctx, a); err != nil {

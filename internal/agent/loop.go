@@ -41,6 +41,7 @@ type loop struct {
 	lastSwitch *api.LastSwitch
 	live       *api.Live
 	situation  situation
+	explained  explained
 	saidWhy    cluster.Reason
 }
 
@@ -114,6 +115,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 		}
 	}
 	l.SettledSteps(l.lanes.Settled(look.Plan.Steps))
+	l.explain(look.World, look.Input, now)
 	l.situation.set(l.Board.Record, look.Input.Peers)
 	l.live.Publish(l.snapshot(look.World, now))
 	if l.Leaving && l.Board.Record.Primary != l.Self && !l.lanes.Busy() {

@@ -20,7 +20,7 @@ func (l *loop) snapshot(w decide.World, now cluster.Instant) api.Snapshot {
 		Lease: api.Aged[cluster.Lease]{Value: cluster.Lease{Epoch: l.Board.Lease.Epoch, Holder: l.Board.Lease.Holder, Agent: l.Board.Lease.Agent}, Age: now.Sub(l.Board.Lease.SeenAt)},
 		Facts: map[cluster.NodeName]api.Aged[cluster.Fact]{}, Views: map[cluster.NodeName]api.Aged[cluster.View]{},
 		Verdict: api.Verdict{Reason: l.Outcome.Why, Detail: l.Outcome.Detail},
-		Preview: l.preview(w, now), LastSwitch: l.lastSwitch,
+		Preview: l.preview(w, now), LastSwitch: l.lastSwitch, Would: l.explained.would,
 	}
 	s.Store = l.storeLooks
 	s.Store.Silent = w.StoreSilent

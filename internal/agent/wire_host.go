@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -159,6 +161,29 @@ func (v *vipOf) Bind(ctx context.Context, until cluster.Instant, members map[str
 func (v *vipOf) Observe(ctx context.Context) ([]string, bool, error) {
 	o, err := v.Set.Observe(ctx)
 	return o.Bound(), o.Muted, err
+}
+
+// lookedAtAddresses are the virtual addresses as an agent that only observes
+// sees them: whoever bound them, and it binds none.
+type lookedAtAddresses struct {
+	noAddresses
+	wanted []netip.Addr
+}
+
+func (l lookedAtAddresses) Observe(context.Context) (bound []string, muted bool, err error) {
+	have, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, false, fmt.Errorf("look for the virtual addresses: %w", err)
+	}
+	for _, a := range l.wanted {
+		if slices.ContainsFunc(have, func(h net.Addr) bool {
+			n, err := netip.ParsePrefix(h.String())
+			return err == nil && n.Addr().Unmap() == a
+		}) {
+			bound = append(bound, a.String())
+		}
+	}
+	return bound, false, nil
 }
 
 // noAddresses stands in for a cluster without virtual addresses.

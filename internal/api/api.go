@@ -91,6 +91,8 @@ type Snapshot struct {
 	Preview *Preview
 	// LastSwitch is the newest entry of the history.
 	LastSwitch *LastSwitch
+	// Would is, in mode observe, what would be done.
+	Would *Would
 }
 
 // Store says how the store looks from this node.

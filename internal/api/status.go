@@ -48,6 +48,8 @@ type Status struct {
 	Requests   []cluster.Request `json:"requests,omitempty"`
 	Preview    *Preview          `json:"preview,omitempty"`
 	LastSwitch *LastSwitch       `json:"last_switch,omitempty"`
+	// Would is, in mode observe, what would be done.
+	Would *Would `json:"would,omitempty"`
 }
 
 // LeaseStatus is the lease as this node sees it.
@@ -115,6 +117,10 @@ type Row struct {
 	Held       string              `json:"held,omitempty"`
 	Errant     string              `json:"errant,omitempty"`
 	Conditions []cluster.Condition `json:"conditions,omitempty"`
+	// Would and Lacks are, of a node that only observes, what its host would do
+	// if it acted, and what is in the way of that.
+	Would []string `json:"would,omitempty"`
+	Lacks []string `json:"lacks,omitempty"`
 	// Unreachable are the observers that say this node's server is down.
 	Unreachable []cluster.NodeName `json:"unreachable_from,omitempty"`
 }
@@ -129,7 +135,7 @@ func StatusOf(s Snapshot) Status {
 		Since: r.Since, Reason: r.Reason, Detail: r.Detail, Paused: r.Paused,
 		Lease: leaseStatus(s), Store: s.Store,
 		Acks:    AckStatus{Durability: s.Settings.Durability, K: r.Acks().K, Members: r.Acks().Members, Joining: r.Joining},
-		Waiting: s.Waiting, Requests: s.Requests, Preview: s.Preview, LastSwitch: s.LastSwitch,
+		Waiting: s.Waiting, Requests: s.Requests, Preview: s.Preview, LastSwitch: s.LastSwitch, Would: s.Would,
 	}
 	if s.Verdict.Reason != cluster.Nothing {
 		st.Verdict = &s.Verdict
@@ -168,6 +174,7 @@ func rowOf(s Snapshot, n cluster.Node) Row {
 	row.Acks = slices.Contains(s.Record.Acks().Members, n.Name)
 	row.Gate, row.Serving, row.Fenced, row.Addresses = f.Gate, f.Serving, f.Fenced, f.Addresses
 	row.Held, row.Errant, row.Conditions = f.Held, f.Errant.String(), f.Conditions
+	row.Would, row.Lacks = f.Would, f.Lacks
 	row.Behind = behind(s, f)
 	row.Part = partOf(s, n, seen)
 	for _, o := range slices.Sorted(maps.Keys(s.Views)) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab"
 	"github.com/baton-db/baton/internal/lab/load"
 )
@@ -36,7 +37,7 @@ the programs that scripts/setup.sh installs.`,
 	cmd.AddCommand(
 		newLabUpCommand(e, &o), newLabStatusCommand(e, &o), newLabFaultCommand(e, &o), newLabHealCommand(e, &o),
 		newLabClientCommand(e, &o), newLabBenchCommand(e, &o), newLabDemoCommand(e, &o), newLabDownCommand(e, &o),
-		newLabServerCommand(&o),
+		newLabServerCommand(&o), newLabModeCommand(e, &o),
 	)
 	return cmd
 }
@@ -66,7 +67,7 @@ func (e *env) progress() io.Writer {
 func newLabUpCommand(e *env, o *lab.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Build a lab and leave it running",
-		Example: "  baton lab up\n  baton lab up --witness --profile balanced\n  baton lab up --routed\n  baton lab up --store external\n  baton lab up --adopt",
+		Example: "  baton lab up\n  baton lab up --witness --profile balanced\n  baton lab up --routed\n  baton lab up --store external\n  baton lab up --adopt\n  baton lab up --mode observe",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := lab.Up(cmd.Context(), *o, e.progress())
@@ -93,6 +94,12 @@ func newLabUpCommand(e *env, o *lab.Options) *cobra.Command {
 	}
 	shapeFlags(cmd, o)
 	withFlag(cmd, o)
+	mode := cmd.Flags().String("mode", "active", "observe: set replication up by hand first, and let Baton only watch; `baton lab mode active` then takes the cluster over")
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		m, err := labMode(*mode)
+		o.Observe = m == cluster.Observe
+		return err
+	}
 	cmd.Flags().BoolVar(&o.Adopt, "adopt", false, "set replication up by hand first, and let Baton take the running cluster over")
 	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,7 @@ func (e *env) printStatus(w io.Writer, st api.Status) error {
 	var b strings.Builder
 	e.head(&b, st)
 	nodeTable(&b, st)
+	e.wouldDo(&b, st)
 	e.attention(&b, st)
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -78,6 +80,11 @@ func (e *env) head(b *strings.Builder, st api.Status) {
 	}
 	if st.Mode == cluster.Observe {
 		line("mode", e.paint(yellow, "observe: nothing is done, only explained"))
+	}
+	if w := st.Would; w != nil {
+		for _, said := range wouldText(*w) {
+			line(said.about, said.text)
+		}
 	}
 	for _, waiting := range st.Waiting {
 		line("waits for", waitText(waiting))
@@ -224,6 +231,12 @@ func (e *env) attention(b *strings.Builder, st api.Status) {
 	for _, r := range st.Nodes {
 		if r.Part == api.IsSilent {
 			say(r.Name, "its agent is not to be heard of")
+		}
+		if r.Mode == cluster.Observe && slices.ContainsFunc(st.Nodes, func(o api.Row) bool { return o.Mode == cluster.Active && o.Part != api.IsSilent }) {
+			say(r.Name, "its agent only observes (mode: observe): it is never promoted, and its acknowledgement is not counted on")
+		}
+		for _, lack := range r.Lacks {
+			say(r.Name, "in the way of mode: active: "+lack)
 		}
 		if r.Held != "" {
 			say(r.Name, "held, does not follow: "+r.Held)

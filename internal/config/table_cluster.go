@@ -12,7 +12,7 @@ func identityKeys() []Key {
 			doc("The set of defaults: fast for one quiet LAN, balanced for one LAN, wan for nodes in several sites.",
 				"It sets the lease, the timing of the embedded store, the probes and the hang limit; any of them can be set beside it."),
 		choice("mode", "mode", "active", "observe").byDefault("active").
-			doc("observe: watch, explain what would be done, and change nothing. It is the way to adopt a running cluster: look first, act later. May differ between nodes."),
+			doc("observe: watch, explain what would be done, and change nothing. It is the way to adopt a running cluster: look first, act later. May differ between nodes: one that observes among active ones is never promoted and acknowledges for nobody."),
 		key("data_dir", File).byDefault("/var/lib/baton").
 			doc("Where this node keeps its state, and the data of its member of the embedded store. Put it on a disk that the database does not use."),
 		key("run_dir", File).byDefault("/run/baton").

@@ -28,7 +28,7 @@ func conditions() []Row {
 			"Find out who switched it off: an option file, a script, a person (SHOW GLOBAL VARIABLES LIKE 'rpl_semi_sync%'). Transactions committed meanwhile may be lost in a failover."},
 		{cluster.SemiSyncStranger, Critical,
 			"Somebody who does not count acknowledges commits.",
-			"More replicas acknowledge on the primary than the record's ack set has: a server outside of the cluster, or one that was taken out of the set.",
+			"More replicas acknowledge on the primary than the record's ack set has: a server outside of the cluster, or one that was taken out of the set. Said of itself by a node that only observes: its server acknowledges as it was last told.",
 			"Says so. An election does not ask that server, so a commit that it alone acknowledged could be lost.",
 			"Find it with SHOW SLAVE HOSTS and SHOW PROCESSLIST on the primary, and on it: SET GLOBAL rpl_semi_sync_slave_enabled = OFF, then restart its replication."},
 		{cluster.AckSetEmpty, Critical,

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
 
 	"github.com/baton-db/baton/internal/api"
@@ -52,7 +51,7 @@ func (l *Lab) agentConfig(node string) section {
 		detection["track"] = []section{{"interface": "eth1", "gateway": "10.77.2.1"}}
 	}
 	return section{
-		"node": node, "cluster": clusterName, "profile": l.Profile,
+		"node": node, "cluster": clusterName, "profile": l.Profile, "mode": string(l.modeOf(node)),
 		"data_dir": l.path(node, "state"), "run_dir": filepath.Dir(l.ControlSocket(node)),
 		"nodes": nodes, "addresses": addresses,
 		"store": keeper,
@@ -84,11 +83,7 @@ func (l *Lab) buildAgents(ctx context.Context) error {
 				return fmt.Errorf("make a directory for the agent of %s: %w", n, err)
 			}
 		}
-		b, err := yaml.Marshal(l.agentConfig(n))
-		if err != nil {
-			return fmt.Errorf("write the configuration of %s: %w", n, err)
-		}
-		if err := writeFile(l.ConfigFile(n), b, 0o640); err != nil {
+		if err := l.writeAgentConfig(n); err != nil {
 			return err
 		}
 		return l.StartAgent(ctx, n)

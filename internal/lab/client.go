@@ -11,10 +11,13 @@ import (
 	"github.com/baton-db/baton/internal/lab/load"
 )
 
-// StartLoad starts clients that write over the virtual addresses. Zero values
-// of what o says about how many and how often mean the defaults.
+// StartLoad starts clients that write over the virtual addresses, unless o names
+// others. Zero values of what o says about how many and how often mean the defaults.
 func (l *Lab) StartLoad(ctx context.Context, o load.Options) (*load.Client, error) {
-	o.Hosts, o.Addresses = l.Clients(), l.clientAddresses()
+	o.Hosts = l.Clients()
+	if len(o.Addresses) == 0 {
+		o.Addresses = l.clientAddresses()
+	}
 	o.User, o.Password = appUser, l.Secrets.App
 	o.Dial = func(ctx context.Context, host, network, address string) (net.Conn, error) {
 		return l.net.DialContext(ctx, host, network, address)

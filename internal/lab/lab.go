@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab/network"
 )
 
@@ -48,7 +49,8 @@ type Options struct {
 	// ClientNet gives the clients a network of their own, which neither the store
 	// nor replication uses, behind eth1 of the nodes. They track it.
 	ClientNet bool `json:"client_net"`
-	Adopt     bool `json:"adopt"` // set replication up by hand first, and let Baton take it over
+	Adopt     bool `json:"adopt"`   // set replication up by hand first, and let Baton take it over
+	Observe   bool `json:"observe"` // the same, with agents that only observe
 }
 
 // Where the record of a lab is kept.
@@ -127,6 +129,8 @@ func (o Options) withDefaults() (Options, error) {
 type Lab struct {
 	Options
 	Secrets Secrets `json:"secrets"`
+	// Modes are those of nodes whose agent was given another one since Up.
+	Modes map[string]cluster.Mode `json:"modes,omitempty"`
 
 	net network.Network
 }

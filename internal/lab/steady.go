@@ -23,7 +23,11 @@ func (l *Lab) WaitSteady(ctx context.Context) error {
 func (l *Lab) Steady(ctx context.Context) error {
 	switch l.Manager {
 	case ByBaton:
-		if err := l.agreed(ctx); err != nil {
+		agree := l.agreed
+		if l.observes() {
+			agree = l.observed
+		}
+		if err := agree(ctx); err != nil {
 			return err
 		}
 	case ByKeepalived:
@@ -168,10 +172,10 @@ func (l *Lab) addressAtPrimary(ctx context.Context) error {
 
 // Primary is the node that clients are led to.
 func (l *Lab) Primary(ctx context.Context) (string, error) {
-	switch l.Manager {
-	case ByNobody:
+	switch {
+	case l.Manager == ByNobody, !slices.ContainsFunc(l.Nodes(), func(n string) bool { return l.modeOf(n) == cluster.Active }):
 		return l.WritablePrimary(ctx)
-	case ByKeepalived:
+	case l.Manager == ByKeepalived:
 		holders, err := l.holders(ctx, l.Addresses()[0])
 		if err != nil {
 			return "", err

@@ -74,7 +74,7 @@ func (l *Lab) build(ctx context.Context, progress io.Writer) error {
 		say("keepalived on %v", l.DataNodes())
 		return l.buildKeepalived(ctx)
 	}
-	if l.Adopt {
+	if l.Adopt || l.Observe {
 		say("replication by hand, for Baton to adopt")
 		if err := l.replicateByHand(ctx); err != nil {
 			return err

@@ -64,6 +64,11 @@ type Fact struct {
 	Held string `json:"held,omitempty"`
 	// Conditions are what a person should know of, by name (package health).
 	Conditions []Condition `json:"conditions,omitempty"`
+	// Would and Lacks are, of an agent that only observes, the steps that its host
+	// would take if it acted, and what is in the way of that. For people only.
+	Would []string `json:"would,omitempty"`
+	Lacks []string `json:"lacks,omitempty"`
+
 	// MACs are this host's link-layer addresses on the interfaces of virtual
 	// addresses, so that others can name the owner of a duplicate.
 	MACs []string `json:"macs,omitempty"`

@@ -31,12 +31,14 @@ func (n *Node) Assess(f cluster.Fact) {
 	say(cluster.SemiSyncOff, serving && wait && !(srv.SemiSrc.Enabled && srv.SemiSrc.Active), "commits do not wait although %v must acknowledge", r.Acks().Members)
 	say(cluster.AckSetEmpty, serving && n.Settings.Durability == cluster.Lossless && len(r.Acks().Members) == 0,
 		"nobody acknowledges: a failure of this host loses what it alone has")
-	say(cluster.SemiSyncStranger, serving && srv.SemiSrc.Clients > n.acknowledging(), "%d replicas acknowledge, the record knows of %d", srv.SemiSrc.Clients, n.acknowledging())
 	if n.Mode == cluster.Observe {
 		say(cluster.TwoWritable, up && !srv.ReadOnly && r.Primary != "" && r.Primary != n.Self,
 			"this server takes writes although %s is the primary, and this node only observes: nothing keeps clients from it", r.Primary)
-		return // what is said below is of a gate and a lease that it does not have
+		say(cluster.SemiSyncStranger, n.Board.RecordRev != 0 && up && srv.Replica.SemiSync && !reconcile.Acknowledges(r, n.Settings, n.Self),
+			"this server acknowledges although nobody counts on it, so the primary keeps it from replicating; this node only observes and does not switch that off (SET GLOBAL rpl_semi_sync_slave_enabled = OFF, then restart the receiver)")
+		return // what is said below is of a reign, a gate and a lease that it does not have
 	}
+	say(cluster.SemiSyncStranger, serving && srv.SemiSrc.Clients > n.acknowledging(), "%d replicas acknowledge, the record knows of %d", srv.SemiSrc.Clients, n.acknowledging())
 	say(cluster.GateMissing, n.Host.NoCut || n.Host.Gate == reconcile.GateMissing && n.Board.RecordRev != 0,
 		"no firewall gate: only read_only and resetting connections hold clients back, and only while this agent lives")
 	say(cluster.NotRealtime, n.WantRealtime && !n.Realtime, "the lease is renewed without real-time priority: under load it may run out although all is well")

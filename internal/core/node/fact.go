@@ -18,7 +18,7 @@ func (n *Node) Own() cluster.Fact {
 		Epoch: n.Board.Record.Epoch, RecordRev: n.Acted, Seen: n.Board.Newest, Server: n.Server,
 		Promise: n.Promise, Fenced: n.Fenced, Drained: n.Drained, Muted: n.Muted, Marked: n.Marked, Endpoints: n.Endpoints,
 		Gate: n.gateShown(), AckCut: n.CutFor, CutAt: n.CutAt, Addresses: n.Addresses, MACs: n.MACs, Realtime: n.Realtime,
-		Errant: n.Divergence.Errant, Held: n.Divergence.Held(),
+		Would: n.Would, Lacks: n.Lacks, Errant: n.Divergence.Errant, Held: n.Divergence.Held(),
 	}
 }
 
@@ -51,10 +51,11 @@ func (n *Node) compose(in reconcile.Input, wall time.Time) cluster.Fact {
 // the beat.
 func (n *Node) publish(f cluster.Fact, now cluster.Instant) *cluster.Fact {
 	beat := n.Settings.Beat
-	if n.Board.Record.Phase != cluster.PhaseSteady || n.Board.Record.Joining != "" {
+	// Without a record nobody waits for an agent that only observes.
+	calm := n.Board.Record.Phase == cluster.PhaseSteady || n.Board.RecordRev == 0 && n.Mode == cluster.Observe
+	if !calm || n.Board.Record.Joining != "" {
 		beat = n.Settings.Renew
 	}
-	calm := n.Board.Record.Phase == cluster.PhaseSteady
 	if now.Sub(n.publishedAt) < beat && reflect.DeepEqual(essence(n.published, calm), essence(f, calm)) {
 		return nil
 	}

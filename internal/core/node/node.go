@@ -60,6 +60,10 @@ type Node struct {
 	Progress    string
 	Network     cluster.LayerView // the clients', as it is tracked here
 
+	// Would and Lacks are what an agent that only observes tells people: the steps
+	// that this host would take, and what is in the way of that.
+	Would, Lacks []string
+
 	Divergence reconcile.Divergence
 	AckSilent  map[cluster.NodeName]cluster.Instant
 	Conditions Conditions
