@@ -74,12 +74,12 @@ func looking(t *testing.T, d Driver) {
 	t.Run("what the server would do when started again is asked of its option files", func(t *testing.T) {
 		before := db1.observe().Server.Start
 		db1.Stop(t)
-		db1.options.Args = []string{"--skip-read-only", "--init-rpl-role=SLAVE"}
+		db1.options.Args = db1.kind.restart
 		db1.Up(t)
-		db1.Exec(t, "SET GLOBAL read_only = 1")
+		db1.Exec(t, db1.kind.readOnly)
 		var id db.Identity
 		Until(t, func() bool { id, err = db1.db.Identify(within(t)); return err == nil }, func() string { return fmt.Sprint(err) })
-		if r := id.Restart; !r.Known || r.ReadOnly || !r.HoldReplication || r.InitRole != "SLAVE" {
+		if r := id.Restart; !r.Known || r.ReadOnly || !r.HoldReplication || r.InitRole != db1.kind.comesUp.InitRole || r.OwnAgain != db1.kind.comesUp.OwnAgain {
 			t.Errorf("got %+v", r)
 		}
 		if id.Start == before {
@@ -93,7 +93,7 @@ func ownWords(t *testing.T, d Driver) {
 	if found, err := n.db.Accounts(within(t)); err != nil || len(found) > 0 {
 		t.Errorf("the accounts that Baton asks for have what it needs and no more; got %+v, %v", found, err)
 	}
-	n.Unlogged(t, "REVOKE RELOAD ON *.* FROM baton@localhost", "GRANT READ_ONLY ADMIN ON *.* TO baton_probe@localhost", "REVOKE INSERT ON baton.* FROM baton_probe@localhost")
+	n.Unlogged(t, "REVOKE RELOAD ON *.* FROM baton@localhost", "GRANT "+n.kind.unbound+" ON *.* TO baton_probe@localhost", "REVOKE INSERT ON baton.* FROM baton_probe@localhost")
 	found, err := n.db.Accounts(within(t))
 	if err != nil || len(found) != 3 {
 		t.Fatalf("three things are wrong; got %+v, %v", found, err)

@@ -16,7 +16,7 @@ import (
 // does not apply, and returns what the source has then.
 func receivedOnly(t *testing.T, source, replica *node, rows ...string) gtid.Set {
 	t.Helper()
-	replica.Exec(t, "STOP SLAVE SQL_THREAD")
+	replica.Exec(t, replica.kind.stopApplier)
 	for _, v := range rows {
 		source.Exec(t, "INSERT INTO app.t VALUES ("+v+")")
 	}
@@ -60,7 +60,7 @@ func nothingLost(t *testing.T, d Driver) {
 	t.Run("with both threads at rest and the source gone", func(t *testing.T) {
 		want := receivedOnly(t, db1, db2, "3", "4")
 		missing := want.Subtract(db2.executed())
-		db2.Exec(t, "STOP SLAVE")
+		db2.Exec(t, db2.kind.stopReplica)
 		db1.Freeze(t)
 		defer db1.Thaw(t)
 		s := db2.session()
@@ -107,6 +107,9 @@ func nothingLost(t *testing.T, d Driver) {
 	db2.has(7)
 
 	t.Run("a position in the relay log that is older than the data does no harm", func(t *testing.T) {
+		if !db2.kind.stalePosition {
+			t.Skip("it is a part of the data")
+		}
 		want := receivedOnly(t, db1, db2, "8", "9")
 		db2.Exec(t, "STOP SLAVE")
 		staleRelayPosition(t, db2)
@@ -128,8 +131,15 @@ func nothingLost(t *testing.T, d Driver) {
 		db1.Exec(t, "CREATE TABLE app.big (v LONGBLOB) ENGINE=InnoDB")
 		before := db1.executed()
 		db2.until("it has the table", func(o db.Observation) bool { return o.Server.Executed.Contains(before) })
-		db2.Exec(t, "SET GLOBAL read_binlog_speed_limit = 500") // kB/s: eight seconds for what follows
-		db1.Exec(t, "INSERT INTO app.big SELECT REPEAT('x', 100000) FROM app.seq_1_to_40")
+		way := pathTo(t, db1)
+		db2.do(func(ctx context.Context, s db.Session) error {
+			source := db1.source(true)
+			source.Port = way.port
+			return s.Follow(ctx, source)
+		})
+		db2.until("it receives over the way", func(o db.Observation) bool { return o.Server.Replica.Receiver })
+		way.allow(1_000_000) // a quarter of what follows
+		db1.Exec(t, "INSERT INTO app.big WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 40) SELECT REPEAT('x', 100000) FROM n")
 		Until(t, func() bool { return relayLogSize(t, db2) > 500_000 }, func() string { return "the transaction does not come in" })
 		s := db2.session()
 		held, err := s.StopReceiver(within(t))

@@ -26,10 +26,12 @@ type Options struct {
 	Netns string   // name of the network namespace to start it in; empty: this one
 	Bind  string   // address to listen on; empty: 127.0.0.1
 	Port  int      // 0: a free one (only in this network namespace)
-	Args  []string // further options for mariadbd
+	Args  []string // further options for the server
+
+	Flavor string // MariaDB or MySQL; empty: MariaDB
 }
 
-// Server is a real MariaDB server that read_only binds, as its own
+// Server is a real server that read_only binds, as its own
 // configuration says. root may log in through its socket without a password.
 type Server struct {
 	ID     uint32
@@ -39,6 +41,8 @@ type Server struct {
 	Port   int
 
 	options Options
+	kind    kind
+	mysqld  string // its program
 	root    *sql.DB
 	process *process // nil while it is stopped
 }
@@ -46,8 +50,11 @@ type Server struct {
 // Start makes a server and starts it. It is killed and removed with the test.
 func Start(t testing.TB, o Options) *Server {
 	t.Helper()
-	needMariaDB(t)
-	from, err := template()
+	if o.Flavor == "" {
+		o.Flavor = MariaDB
+	}
+	mysqld, version := Need(t, o.Flavor)
+	from, err := template.of(o.Flavor, mysqld, version)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +65,7 @@ func Start(t testing.TB, o Options) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &Server{ID: o.ID, Dir: dir, Socket: filepath.Join(dir, "s.sock"), Host: o.Bind, Port: o.Port, options: o}
+	s := &Server{ID: o.ID, Dir: dir, Socket: filepath.Join(dir, "s.sock"), Host: o.Bind, Port: o.Port, options: o, kind: kindOf(o.Flavor), mysqld: mysqld}
 	if s.ID == 0 {
 		s.ID = 1
 	}
@@ -78,6 +85,8 @@ func Start(t testing.TB, o Options) *Server {
 	s.Up(t)
 	return s
 }
+
+func (s *Server) address() string { return net.JoinHostPort(s.Host, fmt.Sprint(s.Port)) }
 
 func (s *Server) data() string { return filepath.Join(s.Dir, "data") }
 
@@ -111,12 +120,12 @@ func (s *Server) optionFile() string { return filepath.Join(s.Dir, "my.cnf") }
 func (s *Server) optionText() []byte {
 	// Each has its own tmpdir: a server that starts removes the temporary
 	// tables that it finds there.
-	return fmt.Appendf([]byte(settings), "server-id=%d\nport=%d\nsocket=%s\ndatadir=%s\npid-file=%s\ntmpdir=%s\n",
+	return fmt.Appendf([]byte(s.kind.settings), "server-id=%d\nport=%d\nsocket=%s\ndatadir=%s\npid-file=%s\ntmpdir=%s\n",
 		s.ID, s.Port, s.Socket, s.data(), filepath.Join(s.Dir, "pid"), s.Dir)
 }
 
 func (s *Server) command() *exec.Cmd {
-	args := []string{"mariadbd", "--defaults-file=" + s.optionFile()}
+	args := []string{s.mysqld, "--defaults-file=" + s.optionFile()}
 	if s.options.Bind != "" {
 		args = append(args, "--bind-address="+s.options.Bind)
 	}
@@ -197,6 +206,10 @@ func (s *Server) Unlogged(t testing.TB, statements ...string) {
 	}
 	defer c.Close()
 	statements = append(append([]string{"SET sql_log_bin=0"}, statements...), "SET sql_log_bin=1")
+	if s.options.Flavor == MySQL && s.Value(t, "SELECT @@global.super_read_only") == "1" {
+		// It binds root too.
+		statements = append(append([]string{"SET GLOBAL super_read_only=OFF"}, statements...), "SET GLOBAL super_read_only=ON")
+	}
 	for _, q := range statements {
 		if _, err := c.ExecContext(ctx, q); err != nil {
 			t.Fatalf("%s: %v", q, err)
@@ -267,7 +280,7 @@ func (s *Server) Client(t testing.TB, user, password string) *sql.DB {
 	t.Helper()
 	c := mysql.NewConfig()
 	c.User, c.Passwd, c.Net = user, password, "tcp"
-	c.Addr = net.JoinHostPort(s.Host, fmt.Sprint(s.Port))
+	c.Addr = s.address()
 	c.Logger = &mysql.NopLogger{}
 	connector, err := mysql.NewConnector(c)
 	if err != nil {

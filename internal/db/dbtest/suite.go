@@ -21,6 +21,7 @@ var (
 
 // Driver is what the suite needs to know of a driver.
 type Driver struct {
+	Flavor string
 	// Open opens a driver for a server; nodeOf names the node that listens on a
 	// port of the loopback address.
 	Open func(s *Server, agent, prober db.Account, nodeOf func(host string, port int) (cluster.NodeName, bool)) (db.Server, error)
@@ -68,7 +69,7 @@ func nodes(t *testing.T, d Driver, n int) []*node {
 		return "", false
 	}
 	for i := range n {
-		one := &node{Server: Start(t, Options{ID: uint32(i + 1)}), name: cluster.NodeName([]string{"db1", "db2", "db3"}[i]), t: t}
+		one := &node{Server: Start(t, Options{ID: uint32(i + 1), Flavor: d.Flavor}), name: cluster.NodeName([]string{"db1", "db2", "db3"}[i]), t: t}
 		one.Unlogged(t, d.Accounts(agent, prober, replication)...)
 		one.Unlogged(t, "CREATE USER app@'127.0.0.1' IDENTIFIED BY 'app'", "GRANT ALL ON app.* TO app@'127.0.0.1'")
 		open, err := d.Open(one.Server, agent, prober, nodeOf)

@@ -13,6 +13,7 @@ import (
 )
 
 var driver = dbtest.Driver{
+	Flavor: dbtest.MariaDB,
 	Open: func(s *dbtest.Server, agent, prober db.Account, nodeOf func(string, int) (cluster.NodeName, bool)) (db.Server, error) {
 		return mariadb.Open(db.Config{Socket: s.Socket, Agent: agent, Writer: prober, NodeOf: nodeOf})
 	},

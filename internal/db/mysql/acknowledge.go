@@ -90,7 +90,7 @@ func (s *session) quiet(ctx context.Context) (replication, error) {
 	if err := s.waitApplied(ctx, held.Received, nil); err != nil {
 		return r, err
 	}
-	return r, s.Exec(ctx, "STOP REPLICA")
+	return r, s.stopApplier(ctx)
 }
 
 // untilConnected returns once the source has taken the connection in.
