@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab"
 	"github.com/baton-db/baton/internal/lab/load"
@@ -20,8 +21,8 @@ func newLabCommand(e *env) *cobra.Command {
 	var o lab.Options
 	cmd := &cobra.Command{
 		Use: "lab", Short: "Build a cluster on this machine, break it, and see what clients live through",
-		Long: `Builds hosts from network namespaces, with a real MariaDB server and a real
-baton on each, drives real clients, and breaks things by name. Nothing leads
+		Long: `Builds hosts from network namespaces, with a real MariaDB or MySQL server and
+a real baton on each, drives real clients, and breaks things by name. Nothing leads
 out of a lab, and ` + "`baton lab down`" + ` leaves nothing of it behind. It needs root and
 the programs that scripts/setup.sh installs.`,
 		Example: `  baton lab up
@@ -45,11 +46,16 @@ the programs that scripts/setup.sh installs.`,
 // shapeFlags are those that say what to build.
 func shapeFlags(cmd *cobra.Command, o *lab.Options) {
 	cmd.Flags().StringVar(&o.Profile, "profile", "fast", "fast, balanced or wan")
+	flavorFlag(cmd, o)
 	cmd.Flags().BoolVar(&o.Witness, "witness", false, "two servers and a witness, w1")
 	cmd.Flags().IntVar(&o.Servers, "servers", 0, "`number` of servers, 2 or 3 (default: 3, with a witness 2)")
 	cmd.Flags().BoolVar(&o.ClientNet, "client-net", false, "the clients have a network of their own, which the nodes track")
 	cmd.Flags().BoolVar(&o.Routed, "routed", false, "with a client, rc, behind a router, rt")
 	cmd.Flags().StringVar(&o.Store, "store", lab.StoreEmbedded, "embedded, or external: etcd on three hosts of its own, et1 to et3")
+}
+
+func flavorFlag(cmd *cobra.Command, o *lab.Options) {
+	cmd.Flags().StringVar(&o.Flavor, "flavor", config.MariaDB, "`flavor` of the servers: mariadb or mysql")
 }
 
 func withFlag(cmd *cobra.Command, o *lab.Options) {
@@ -67,7 +73,7 @@ func (e *env) progress() io.Writer {
 func newLabUpCommand(e *env, o *lab.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Build a lab and leave it running",
-		Example: "  baton lab up\n  baton lab up --witness --profile balanced\n  baton lab up --routed\n  baton lab up --store external\n  baton lab up --adopt\n  baton lab up --mode observe",
+		Example: "  baton lab up\n  baton lab up --witness --profile balanced\n  baton lab up --routed\n  baton lab up --store external\n  baton lab up --adopt\n  baton lab up --mode observe\n  baton lab up --flavor mysql",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := lab.Up(cmd.Context(), *o, e.progress())

@@ -140,14 +140,16 @@ func (e *env) bench(ctx context.Context, o lab.Options, faults []lab.Fault, runs
 }
 
 func newLabDemoCommand(e *env, o *lab.Options) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "demo", Short: "Show a crash of the primary and a switch back, and clean up",
-		Example: "  baton lab demo",
+		Example: "  baton lab demo\n  baton lab demo --flavor mysql",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return lab.Demo(cmd.Context(), *o, e.out)
 		},
 	}
+	flavorFlag(cmd, o)
+	return cmd
 }
 
 // newLabServerCommand is what a lab's agents have in place of a service

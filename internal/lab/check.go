@@ -5,17 +5,28 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+
+	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/db/program"
 )
 
 // Check says what this machine lacks for a lab, all at once, each with its
 // mend.
 func Check(o Options) error {
+	if o.Flavor == "" {
+		o.Flavor = config.MariaDB
+	}
 	var lacks []error
 	if os.Geteuid() != 0 {
 		lacks = append(lacks, errors.New("a lab makes network namespaces: run it as root"))
 	}
 	programs := []struct{ name, pack string }{
-		{"ip", "iproute2"}, {"nft", "nftables"}, {"mariadbd", "mariadb-server"}, {"mariadb-install-db", "mariadb-server"},
+		{"ip", "iproute2"}, {"nft", "nftables"},
+	}
+	if _, _, err := program.Server(o.Flavor); err != nil {
+		lacks = append(lacks, err)
+	} else if o.Flavor == config.MariaDB {
+		programs = append(programs, struct{ name, pack string }{"mariadb-install-db", "mariadb-server"})
 	}
 	if o.Manager == ByKeepalived {
 		programs = append(programs, struct{ name, pack string }{"keepalived", "keepalived"})

@@ -24,6 +24,7 @@ import (
 
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/db/flavor"
 	"github.com/baton-db/baton/internal/lab/network"
 )
 
@@ -41,6 +42,7 @@ type Options struct {
 	Binary  string `json:"binary"`  // the baton to run; this process's own executable
 	Profile string `json:"profile"` // "fast"
 	Flavor  string `json:"flavor"`  // of the servers; "mariadb"
+	Program string `json:"program"` // the servers'; found on this machine
 	Manager string `json:"manager"` // ByBaton
 	Servers int    `json:"servers"` // data nodes, 2 or 3; 3, with a witness 2
 	Witness bool   `json:"witness"` // with w1
@@ -93,6 +95,9 @@ func (o Options) withDefaults() (Options, error) {
 	if !nameForm.MatchString(o.Name) {
 		return o, fmt.Errorf("lab name %q: use one to twelve of a-z and 0-9, it becomes part of namespace names", o.Name)
 	}
+	if _, err := flavor.Of(o.Flavor); err != nil {
+		return o, err
+	}
 	if !slices.Contains([]string{ByBaton, ByKeepalived, ByNobody}, o.Manager) {
 		return o, fmt.Errorf("manager %q: use %s, %s or %s", o.Manager, ByBaton, ByKeepalived, ByNobody)
 	}
@@ -110,6 +115,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.ClientNet && (o.Routed || o.Manager == ByKeepalived) {
 		return o, errors.New("a network of the clients' own goes neither with a router nor with keepalived")
+	}
+	if o.Manager == ByKeepalived && o.Flavor != config.MariaDB {
+		return o, fmt.Errorf("keepalived, the yardstick, moves servers of flavor %s only, not %s", config.MariaDB, o.Flavor)
 	}
 	var err error
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {

@@ -11,12 +11,11 @@ import (
 
 // follow sets a replica up by hand, as an administrator would.
 func (l *Lab) follow(ctx context.Context, replica, source string) error {
-	return l.do(ctx, replica, "STOP SLAVE",
-		"SET GLOBAL slave_net_timeout=3", // by default a replica waits a minute for a dead host
-		fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', "+
-			"MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=0.5",
-			source, Port, replicationUser, l.Secrets.Replication),
-		"START SLAVE")
+	w := l.words()
+	return l.do(ctx, replica, w.stop,
+		"SET GLOBAL "+w.timeout+"=3", // by default a replica waits a minute for a dead host
+		fmt.Sprintf(w.changeSource, source, Port, replicationUser, l.Secrets.Replication),
+		w.start)
 }
 
 // replicateByHand makes the first data node writable and the others follow it.
@@ -83,7 +82,7 @@ func (l *Lab) Replicating(ctx context.Context) error {
 		return err
 	}
 	var position string
-	if err := l.ask(ctx, primary, "SELECT @@gtid_binlog_pos", &position); err != nil {
+	if err := l.ask(ctx, primary, l.words().position, &position); err != nil {
 		return err
 	}
 	var wrong []error
@@ -96,22 +95,22 @@ func (l *Lab) Replicating(ctx context.Context) error {
 }
 
 func (l *Lab) following(ctx context.Context, replica, primary, position string) error {
-	status, err := l.askColumns(ctx, replica, "SHOW SLAVE STATUS")
+	status, err := l.askColumns(ctx, replica, l.words().status)
 	if err != nil {
 		return err
 	}
-	source := status["Master_Host"]
+	source := status["Source_Host"]
 	switch {
 	case status == nil:
 		return fmt.Errorf("%s follows nobody", replica)
 	case source != l.address(primary) && source != l.Addresses()[0].String():
 		return fmt.Errorf("%s follows %s, the primary is %s", replica, source, primary)
-	case status["Slave_IO_Running"] != "Yes" || status["Slave_SQL_Running"] != "Yes":
-		return fmt.Errorf("%s: receiver %s, applier %s: %s", replica, status["Slave_IO_Running"], status["Slave_SQL_Running"],
+	case status["Replica_IO_Running"] != "Yes" || status["Replica_SQL_Running"] != "Yes":
+		return fmt.Errorf("%s: receiver %s, applier %s: %s", replica, status["Replica_IO_Running"], status["Replica_SQL_Running"],
 			strings.TrimSpace(status["Last_IO_Error"]+" "+status["Last_SQL_Error"]))
 	}
 	var reached int
-	if err := l.ask(ctx, replica, fmt.Sprintf("SELECT MASTER_GTID_WAIT('%s', 1)", position), &reached); err != nil {
+	if err := l.ask(ctx, replica, fmt.Sprintf(l.words().await, position), &reached); err != nil {
 		return err
 	}
 	if reached != 0 {

@@ -73,7 +73,7 @@ func (l *Lab) RenewData(ctx context.Context, node string) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("copy the data of %s to %s: %w: %s", donor, node, err, bytes.TrimSpace(out))
 	}
-	return nil
+	return l.forgetIdentity(node, "data")
 }
 
 func (l *Lab) replicaOtherThan(ctx context.Context, node string) (string, error) {

@@ -16,36 +16,6 @@ import (
 	"github.com/baton-db/baton/internal/lab/process"
 )
 
-// serverSettings are small and quick, and survive a kill: what has been
-// written is in the kernel's cache. They would not survive a real power cut;
-// in a lab even a host without power keeps its kernel.
-const serverSettings = `[mariadbd]
-user=root
-skip_name_resolve=ON
-extra_port=3307
-extra_max_connections=10
-max_connections=200
-read_only=ON
-skip_slave_start=ON
-log_bin=binlog
-log_slave_updates=ON
-binlog_format=ROW
-gtid_strict_mode=ON
-init_rpl_role=SLAVE
-event_scheduler=ON
-sync_binlog=0
-innodb_flush_log_at_trx_commit=2
-innodb_buffer_pool_size=32M
-innodb_buffer_pool_dump_at_shutdown=OFF
-innodb_buffer_pool_load_at_startup=OFF
-innodb_log_file_size=16M
-innodb_fast_shutdown=1
-aria_pagecache_buffer_size=8M
-key_buffer_size=1M
-performance_schema=OFF
-character_set_server=utf8mb4
-`
-
 // serverID is the server_id of a data node.
 func (l *Lab) serverID(node string) uint32 {
 	h, err := l.host(node)
@@ -67,21 +37,16 @@ func (l *Lab) writeServerConfig(node string) error {
 		return fmt.Errorf("make the directory of %s: %w", node, err)
 	}
 	cnf := fmt.Sprintf("%sserver_id=%d\nport=%d\nreport_host=%s\ndatadir=%s\ntmpdir=%s\nsocket=%s\npid_file=%s\nlog_error=%s\n",
-		serverSettings, l.serverID(node), Port, l.address(node),
+		l.words().settings, l.serverID(node), Port, l.address(node),
 		l.path(node, "data"), l.path(node, "tmp"), l.socket(node), l.path(node, "mysqld.pid"), l.path(node, "mysqld.log"))
 	return writeFile(l.path(node, "my.cnf"), []byte(cnf), 0o640)
 }
 
 // makeTemplate initialises one data directory, from which all are copied.
 func (l *Lab) makeTemplate(ctx context.Context) error {
-	cnf, accounts := l.path("template.cnf"), l.path("accounts.sql")
+	accounts := l.path("accounts.sql")
 	if err := os.MkdirAll(l.path("tmp"), 0o750); err != nil {
 		return fmt.Errorf("make a directory for temporary tables: %w", err)
-	}
-	settings := fmt.Sprintf("%sdatadir=%s\ntmpdir=%s\n", serverSettings, l.path("template"), l.path("tmp"))
-	settings = strings.ReplaceAll(settings, "log_bin=binlog\n", "") // what happens here is not history
-	if err := writeFile(cnf, []byte(settings), 0o640); err != nil {
-		return err
 	}
 	sql, err := l.accountsSQL()
 	if err != nil {
@@ -90,13 +55,7 @@ func (l *Lab) makeTemplate(ctx context.Context) error {
 	if err := writeFile(accounts, []byte(sql), 0o600); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "mariadb-install-db", "--defaults-file="+cnf, "--tmpdir="+l.path("tmp"), "--auth-root-authentication-method=socket",
-		"--skip-test-db", "--skip-name-resolve", "--force", // a machine need not know its own name
-		"--extra-file="+accounts)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initialise a data directory: %w: %s", err, bytes.TrimSpace(out))
-	}
-	return nil
+	return l.words().initialise(l, ctx, accounts)
 }
 
 // freshData gives a node, whose server is not running, the data that all nodes
@@ -124,7 +83,7 @@ func (l *Lab) StartServer(ctx context.Context, node string) error {
 	if !ok || !p.Alive() {
 		if p, err = process.Start(process.Spec{
 			Lab: l.Dir, Name: serverName(node), Namespace: l.net.Namespace(node),
-			Args: []string{"mariadbd", "--defaults-file=" + l.path(node, "my.cnf")}, Log: l.path(node, "mysqld.log"),
+			Args: []string{l.Program, "--defaults-file=" + l.path(node, "my.cnf")}, Log: l.path(node, "mysqld.log"),
 		}); err != nil {
 			return err
 		}
@@ -210,7 +169,8 @@ func (l *Lab) ask(ctx context.Context, node, query string, into ...any) error {
 }
 
 // askColumns reads the named columns of a wide one-row answer, such as SHOW
-// SLAVE STATUS. There may be no row.
+// REPLICA STATUS. There may be no row. MySQL's new words stand for MariaDB's old
+// ones in the names.
 func (l *Lab) askColumns(ctx context.Context, node, query string) (map[string]string, error) {
 	db := l.open(node)
 	defer db.Close()
@@ -235,10 +195,12 @@ func (l *Lab) askColumns(ctx context.Context, node, query string) (map[string]st
 	}
 	answer := map[string]string{}
 	for i, n := range names {
-		answer[n] = values[i].String
+		answer[newWords.Replace(n)] = values[i].String
 	}
 	return answer, nil
 }
+
+var newWords = strings.NewReplacer("Master", "Source", "Slave", "Replica")
 
 // tail returns the last bytes of a file, on one line.
 func tail(path string, n int) string {

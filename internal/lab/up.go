@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/baton-db/baton/internal/db/program"
 	"github.com/baton-db/baton/internal/lab/network"
 	"github.com/baton-db/baton/internal/lab/process"
 )
@@ -34,6 +35,9 @@ func Up(ctx context.Context, o Options, progress io.Writer) (*Lab, error) {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
 	if err := Check(o); err != nil {
+		return nil, err
+	}
+	if o.Program, _, err = program.Server(o.Flavor); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(o.Dir); err == nil {
@@ -60,7 +64,7 @@ func (l *Lab) build(ctx context.Context, progress io.Writer) error {
 	if err := l.buildNetwork(ctx); err != nil {
 		return err
 	}
-	say("servers: MariaDB on %s", strings.Join(l.DataNodes(), ", "))
+	say("servers: %s on %s", l.words().called, strings.Join(l.DataNodes(), ", "))
 	if err := l.buildServers(ctx); err != nil {
 		return err
 	}

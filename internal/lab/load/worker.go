@@ -4,13 +4,12 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"fmt"
-	"io"
 	"time"
 )
 
-// insert stores the server that takes the write and returns it.
-const insert = "INSERT INTO writes (run, id, worker, server) VALUES (?, ?, ?, @@server_id) RETURNING server"
+// insert stores the server that takes the write, which comes back in the one
+// packet that says that it is committed.
+const insert = "INSERT INTO writes (run, id, worker, server) VALUES (?, ?, ?, LAST_INSERT_ID(@@server_id))"
 
 // A worker writes again and again over one connection, and after any failure
 // over a new one.
@@ -61,36 +60,22 @@ func (w *worker) write(ctx context.Context) {
 	rec.ack(ack)
 }
 
-// writeOnce returns who acknowledged the write. The row arrives before the
-// commit: only the end of the result is the acknowledgement.
+// writeOnce returns who acknowledged the write.
 func writeOnce(ctx context.Context, c *conn, run uint64, a Ack) (uint32, error) {
-	rows, err := c.Conn.(driver.QueryerContext).QueryContext(ctx, insert, []driver.NamedValue{
+	result, err := c.Conn.(driver.ExecerContext).ExecContext(ctx, insert, []driver.NamedValue{
 		{Ordinal: 1, Value: int64(run)}, {Ordinal: 2, Value: int64(a.ID)}, {Ordinal: 3, Value: int64(a.Worker)},
 	})
 	if err != nil {
 		return 0, err
 	}
-	defer rows.Close()
-	var server uint32
-	row := make([]driver.Value, 1)
-	for {
-		err := rows.Next(row)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return 0, err
-		}
-		n, ok := row[0].(int64)
-		if !ok {
-			return 0, fmt.Errorf("server_id came back as %T", row[0])
-		}
-		server = uint32(n)
+	server, err := result.LastInsertId()
+	if err != nil {
+		return 0, err
 	}
 	if server == 0 {
 		return 0, errors.New("no server_id came back")
 	}
-	return server, nil
+	return uint32(server), nil
 }
 
 // connectAgainAndAgain is a client that sets no time limits, as most do not:
