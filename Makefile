@@ -1,5 +1,5 @@
 # make build      bin/baton
-# make demo       a crash and a switchover, shown on a lab
+# make demo       a crash and a switchover, shown on a lab (FLAVOR=mysql: of MySQL)
 # make test       everything that must pass before a change goes in
 # make test-all   the same again and again, and all faults many times
 # make bench      outages as clients see them, next to keepalived
@@ -18,6 +18,9 @@ RACE := ./internal/agent/... ./internal/api/... ./internal/cli/... ./internal/co
 
 E2E      := ./internal/lab/e2e/
 NOT_E2E   = $$($(GO) list $(PACKAGES) | grep -v /internal/lab/e2e$$)
+
+# What servers the demo and the benchmarks are about: mariadb or mysql.
+FLAVOR ?= mariadb
 
 # How often `make test-all` tries what `make test` tries once.
 REPEAT ?= 10
@@ -40,9 +43,9 @@ arm64:
 	GOOS=linux GOARCH=arm64 $(BUILD) -o /dev/null ./cmd/baton
 
 demo:
-	scripts/setup.sh demo
+	scripts/setup.sh demo $(FLAVOR)
 	$(MAKE) --no-print-directory build
-	$(BIN) lab demo --name demo
+	$(BIN) lab demo --name demo --flavor $(FLAVOR)
 
 lint:
 	@bad=$$(gofmt -l cmd internal client 2>/dev/null); if [ -n "$$bad" ]; then echo "not formatted, run gofmt -w: $$bad"; exit 1; fi
@@ -63,19 +66,21 @@ test:
 	scripts/setup.sh test
 	$(MAKE) --no-print-directory build arm64 lint unit race e2e
 	@echo 'make test passed. Left to make test-all: every package $(REPEAT) times with the race detector,'
-	@echo 'every fault $(REPEAT) times.'
+	@echo 'every fault $(REPEAT) times and all of them on MySQL.'
+	@scripts/mysql-tested.sh
 
 test-all:
 	scripts/setup.sh test
 	$(MAKE) --no-print-directory build-all build lint
 	$(GO) test -p 1 -count $(REPEAT) -timeout 2h $(NOT_E2E)
 	CGO_ENABLED=1 $(GO) test -p 1 -race -count $(REPEAT) -timeout 2h $(NOT_E2E)
-	BATON_BINARY=$(CURDIR)/$(BIN) BATON_E2E_RUNS=$(REPEAT) $(GO) test -v -count 1 -timeout 6h $(E2E)
+	BATON_BINARY=$(CURDIR)/$(BIN) BATON_E2E_RUNS=$(REPEAT) BATON_E2E_MYSQL=all $(GO) test -v -count 1 -timeout 6h $(E2E)
+	@scripts/mysql-tested.sh
 
 bench:
-	scripts/setup.sh bench
+	scripts/setup.sh bench $(FLAVOR)
 	$(MAKE) --no-print-directory build
-	@for fault in $(FAULTS); do $(BIN) lab bench --name bench --runs $(RUNS) --fault $$fault || exit 1; done
+	@for fault in $(FAULTS); do $(BIN) lab bench --name bench --flavor $(FLAVOR) --runs $(RUNS) --fault $$fault || exit 1; done
 
 bench-keepalived:
 	scripts/setup.sh bench

@@ -2,13 +2,17 @@
 # Makes a machine ready for `make demo`, `make test` or `make bench`: installs
 # exactly the packages that are missing and checks what cannot be installed.
 # It changes nothing else: a service that comes with a package installed here is
-# neither started nor enabled, one that was there before is left alone.
+# neither started nor enabled, one that was there before is left alone. MySQL is
+# not installed but unpacked below .cache of this checkout (install-mysql.sh).
 #
-#   scripts/setup.sh build | demo | test | bench
+#   scripts/setup.sh build | test
+#   scripts/setup.sh demo | bench [mariadb | mysql]
+#   scripts/setup.sh mysql     only MySQL
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 purpose=${1:-demo}
+flavor=${2:-mariadb}
 lacking=()
 
 lack() { lacking+=("$1"); }
@@ -48,7 +52,10 @@ check_go() {
 # program:package, for each purpose.
 programs() {
 	[[ $purpose == build ]] && return
-	echo ip:iproute2 ss:iproute2 nft:nftables mariadbd:mariadb-server mariadb-install-db:mariadb-server sysctl:procps flock:util-linux
+	echo ip:iproute2 ss:iproute2 nft:nftables sysctl:procps flock:util-linux
+	if [[ $flavor == mariadb ]]; then
+		echo mariadbd:mariadb-server mariadb-install-db:mariadb-server
+	fi
 	case $purpose in
 	test) echo keepalived:keepalived etcd:etcd-server gcc:gcc perl:perl-base ;;
 	bench) echo keepalived:keepalived ;;
@@ -146,6 +153,21 @@ disable() {
 	echo "setup: $1 came with a package; it is not started here (update-rc.d $1 enable; service $1 start)"
 }
 
+# --- MySQL --------------------------------------------------------------------
+
+# Debian's MySQL, any version of it, where no other is named. `make test` goes on
+# without it, and says so; it does not if BATON_REQUIRE names mysql.
+unpack_mysql() {
+	[[ $purpose == test || $flavor == mysql ]] || return 0
+	[[ -n ${BATON_MYSQLD:-} ]] && return
+	scripts/install-mysql.sh "$PWD/.cache/mysql" && return
+	if [[ $flavor == mysql || " ${BATON_REQUIRE:-} " == *" mysql "* ]]; then
+		lack "no MySQL can be had (see above): BATON_MYSQLD names the mysqld of another one"
+	else
+		echo "setup: NO MYSQL CAN BE HAD (see above): its tests will be skipped" >&2
+	fi
+}
+
 # --- kernel -------------------------------------------------------------------
 
 probe=baton-setup-$$
@@ -207,14 +229,28 @@ trap clean_up EXIT
 
 case $purpose in
 build | demo | test | bench) ;;
+mysql)
+	flavor=mysql
+	unpack_mysql
+	finish
+	exit
+	;;
 *)
-	echo "setup: unknown purpose $purpose; use build, demo, test or bench" >&2
+	echo "setup: unknown purpose $purpose; use build, demo, test, bench or mysql" >&2
+	exit 2
+	;;
+esac
+case $flavor in
+mariadb | mysql) ;;
+*)
+	echo "setup: unknown flavor $flavor; use mariadb or mysql" >&2
 	exit 2
 	;;
 esac
 [[ $(uname -s) == Linux ]] || lack "Baton needs Linux, this is $(uname -s)"
 check_go
 install_missing
+unpack_mysql
 check_kernel
 finish
 echo "setup: ready for make $purpose"

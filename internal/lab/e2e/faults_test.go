@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab"
 	"github.com/baton-db/baton/internal/lab/load"
@@ -34,18 +35,24 @@ func sound(t *testing.T, v lab.Verdict) {
 // TestFaultsAtThePrimary breaks the primary in every way there is. Another node
 // takes over, nothing is lost, nobody writes twice, and after the heal all
 // follow again.
-func TestFaultsAtThePrimary(t *testing.T) {
-	for _, name := range []string{
+func TestFaultsAtThePrimary(t *testing.T) { faultsAtThePrimary(t, config.MariaDB, allFaults()) }
+
+func allFaults() []string {
+	return []string{
 		"crash", "power", "link", "freeze", "agent-kill", "agent-freeze",
 		"partition", "partition-in", "partition-out", "partition-nodes", "partition-split", "replica-restart",
-	} {
+	}
+}
+
+func faultsAtThePrimary(t *testing.T, flavor string, faults []string) {
+	for _, name := range faults {
 		f, err := lab.FaultByName(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i := range runs(t) {
 			t.Run(fmt.Sprintf("%s/%d", name, i+1), func(t *testing.T) {
-				l := shared(t)
+				l := shared(t, flavor)
 				v, err := l.Drill(inTime(t), f, "", load.Options{})
 				if err != nil {
 					t.Fatal(err)
@@ -61,14 +68,16 @@ func TestFaultsAtThePrimary(t *testing.T) {
 }
 
 // TestSwitchoverUnderLoad moves the role as planned: no connect fails.
-func TestSwitchoverUnderLoad(t *testing.T) {
+func TestSwitchoverUnderLoad(t *testing.T) { switchoverUnderLoad(t, config.MariaDB) }
+
+func switchoverUnderLoad(t *testing.T, flavor string) {
 	f, err := lab.FaultByName("switchover")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range runs(t) {
 		t.Run(fmt.Sprint(i+1), func(t *testing.T) {
-			l := shared(t)
+			l := shared(t, flavor)
 			v, err := l.Drill(inTime(t), f, "", load.Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -87,7 +96,9 @@ func TestSwitchoverUnderLoad(t *testing.T) {
 
 // TestFaultsOfTheStoreMoveNothing: the store is in trouble, the database is
 // not, and stays where it is.
-func TestFaultsOfTheStoreMoveNothing(t *testing.T) {
+func TestFaultsOfTheStoreMoveNothing(t *testing.T) { faultsOfTheStore(t, config.MariaDB) }
+
+func faultsOfTheStore(t *testing.T, flavor string) {
 	for _, name := range []string{"store-leader", "store-loss"} {
 		f, err := lab.FaultByName(name)
 		if err != nil {
@@ -95,7 +106,7 @@ func TestFaultsOfTheStoreMoveNothing(t *testing.T) {
 		}
 		for i := range runs(t) {
 			t.Run(fmt.Sprintf("%s/%d", name, i+1), func(t *testing.T) {
-				l := shared(t)
+				l := shared(t, flavor)
 				before, err := l.Primary(inTime(t))
 				if err != nil {
 					t.Fatal(err)
@@ -117,14 +128,16 @@ func TestFaultsOfTheStoreMoveNothing(t *testing.T) {
 }
 
 // TestAFaultOfAReplicaMovesNothing: clients hardly notice.
-func TestAFaultOfAReplicaMovesNothing(t *testing.T) {
+func TestAFaultOfAReplicaMovesNothing(t *testing.T) { faultsOfAReplica(t, config.MariaDB) }
+
+func faultsOfAReplica(t *testing.T, flavor string) {
 	for _, name := range []string{"crash", "power", "freeze", "partition", "agent-kill"} {
 		f, err := lab.FaultByName(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Run(name, func(t *testing.T) {
-			l := shared(t)
+			l := shared(t, flavor)
 			primary, err := l.Primary(inTime(t))
 			if err != nil {
 				t.Fatal(err)
@@ -181,7 +194,7 @@ func TestASecondOwnerOfTheAddressesIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, ctx := shared(t), inTime(t)
+	l, ctx := shared(t, config.MariaDB), inTime(t)
 	if err := l.WaitSteady(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -223,8 +236,10 @@ func primaryOf(t *testing.T, l *lab.Lab) string {
 
 // TestARunningClusterIsAdopted: Baton takes over what was set up by hand and
 // restarts no server for it.
-func TestARunningClusterIsAdopted(t *testing.T) {
-	l := up(t, lab.Options{Adopt: true})
+func TestARunningClusterIsAdopted(t *testing.T) { isAdopted(t, config.MariaDB) }
+
+func isAdopted(t *testing.T, flavor string) {
+	l := up(t, lab.Options{Adopt: true, Flavor: flavor})
 	for _, n := range l.DataNodes() {
 		b, err := os.ReadFile(filepath.Join(l.Dir, n, "mysqld.log"))
 		if err != nil {
@@ -242,4 +257,23 @@ func TestARunningClusterIsAdopted(t *testing.T) {
 		t.Fatal(err)
 	}
 	sound(t, v)
+}
+
+// TestOnMySQL is all of the above on the other flavor, or the faults that matter
+// most where time is short. It comes last: a lab has servers of one flavor.
+func TestOnMySQL(t *testing.T) {
+	needLab(t, config.MySQL)
+	all := os.Getenv(mysqlVar) == "all"
+	faults := []string{"crash", "power", "freeze", "agent-kill", "partition"}
+	if all {
+		faults = allFaults()
+	}
+	t.Run("faults at the primary", func(t *testing.T) { faultsAtThePrimary(t, config.MySQL, faults) })
+	t.Run("switchover under load", func(t *testing.T) { switchoverUnderLoad(t, config.MySQL) })
+	if !all {
+		return
+	}
+	t.Run("faults of the store", func(t *testing.T) { faultsOfTheStore(t, config.MySQL) })
+	t.Run("faults of a replica", func(t *testing.T) { faultsOfAReplica(t, config.MySQL) })
+	t.Run("a running cluster is adopted", func(t *testing.T) { isAdopted(t, config.MySQL) })
 }

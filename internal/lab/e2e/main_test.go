@@ -10,20 +10,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/db/dbtest"
 	"github.com/baton-db/baton/internal/lab"
 )
 
 // The environment that the Makefile sets.
 const (
-	binaryVar = "BATON_BINARY"   // the baton to test; otherwise one is built
-	logsVar   = "BATON_E2E_LOGS" // where logs go after a failure; otherwise a temporary directory
-	runsVar   = "BATON_E2E_RUNS" // how often each fault is tried; otherwise once
+	binaryVar = "BATON_BINARY"    // the baton to test; otherwise one is built
+	logsVar   = "BATON_E2E_LOGS"  // where logs go after a failure; otherwise a temporary directory
+	runsVar   = "BATON_E2E_RUNS"  // how often each fault is tried; otherwise once
+	mysqlVar  = "BATON_E2E_MYSQL" // "all": every test runs on MySQL, too; otherwise the most important faults
 )
 
 var rig struct {
-	skip   string // why nothing can be tested here
 	binary string
-	lab    *lab.Lab // shared by all tests, made when the first one asks
+	lab    *lab.Lab // shared by all tests on one flavor, made when the first one asks
 }
 
 func TestMain(m *testing.M) {
@@ -46,9 +48,6 @@ func run(m *testing.M) int {
 			return 1
 		}
 	}
-	if err := lab.Check(lab.Options{Binary: rig.binary}); err != nil {
-		rig.skip = err.Error()
-	}
 	code := m.Run()
 	if rig.lab != nil {
 		if err := rig.lab.Down(context.Background()); err != nil {
@@ -62,7 +61,7 @@ func run(m *testing.M) int {
 // up builds a lab of its own for one test.
 func up(t *testing.T, o lab.Options) *lab.Lab {
 	t.Helper()
-	needLab(t)
+	needLab(t, o.Flavor)
 	dir, err := os.MkdirTemp("", "be2e")
 	if err != nil {
 		t.Fatal(err)
@@ -84,20 +83,29 @@ func up(t *testing.T, o lab.Options) *lab.Lab {
 	return l
 }
 
-func needLab(t *testing.T) {
+func needLab(t *testing.T, flavor string) {
 	t.Helper()
-	if rig.skip != "" {
-		t.Skipf("END-TO-END TESTS NEED A LAB, and this machine lacks something:\n%s", rig.skip)
+	if flavor == config.MySQL {
+		dbtest.Need(t, flavor) // which may be asked for
+	}
+	if err := lab.Check(lab.Options{Binary: rig.binary, Flavor: flavor}); err != nil {
+		t.Skipf("END-TO-END TESTS NEED A LAB, and this machine lacks something:\n%s", err)
 	}
 }
 
-// shared returns the lab that all tests use one after the other, steady. When
-// the test fails, its logs are kept and the next test gets a new lab.
-func shared(t *testing.T) *lab.Lab {
+// shared returns the lab that all tests on a flavor use one after the other,
+// steady. When the test fails, its logs are kept and the next test gets a new lab.
+func shared(t *testing.T, flavor string) *lab.Lab {
 	t.Helper()
-	needLab(t)
+	needLab(t, flavor)
 	if err := inTime(t).Err(); err != nil {
 		t.Fatalf("the time of the whole test run is used up, so this was not tried: %v", err)
+	}
+	if rig.lab != nil && rig.lab.Flavor != flavor {
+		if err := rig.lab.Down(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		rig.lab = nil
 	}
 	if rig.lab == nil {
 		dir, err := os.MkdirTemp("", "be2e")
@@ -107,7 +115,7 @@ func shared(t *testing.T) *lab.Lab {
 		if err := os.Remove(dir); err != nil { // only its name is wanted
 			t.Fatal(err)
 		}
-		rig.lab, err = lab.Up(inTime(t), lab.Options{Name: fmt.Sprintf("e%d", os.Getpid()), Dir: dir, Binary: rig.binary}, t.Output())
+		rig.lab, err = lab.Up(inTime(t), lab.Options{Name: fmt.Sprintf("e%d", os.Getpid()), Dir: dir, Binary: rig.binary, Flavor: flavor}, t.Output())
 		if err != nil {
 			t.Fatal(err)
 		}
