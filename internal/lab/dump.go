@@ -51,12 +51,13 @@ func (l *Lab) dump(ctx context.Context, node, file string) error {
 		"WHERE schema_name NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')", &names); err != nil {
 		return err
 	}
-	args := []string{"--no-defaults", "--socket=" + l.socket(node), "--user=root", "--single-transaction", "--gtid", "--master-data=1",
-		"--events", "--routines", "--result-file=" + file, "--databases"}
+	args := []string{"--no-defaults", "--socket=" + l.socket(node), "--user=root", "--single-transaction",
+		"--events", "--routines", "--result-file=" + file}
+	args = append(append(args, l.words().dumpArgs...), "--databases")
 	for _, n := range bytes.Split([]byte(names), []byte("/")) {
 		args = append(args, string(n))
 	}
-	if out, err := exec.CommandContext(ctx, "mariadb-dump", args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, l.client(l.words().dump), args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("dump the server of %s: %w: %s", node, err, bytes.TrimSpace(out))
 	}
 	return nil
@@ -67,13 +68,14 @@ func (l *Lab) load(ctx context.Context, node, file string) error {
 	socket := l.path(node, "load.sock")
 	p, err := process.Start(process.Spec{
 		Lab: l.Dir, Name: node + "-loader", Namespace: l.net.Namespace(node), Log: l.path(node, "mysqld.log"),
-		Args: []string{"mariadbd", "--defaults-file=" + l.path(node, "my.cnf"), "--socket=" + socket, "--skip-networking", "--event-scheduler=OFF"},
+		Args: append([]string{l.Program, "--defaults-file=" + l.path(node, "my.cnf"), "--socket=" + socket, "--skip-networking", "--event-scheduler=OFF"},
+			l.words().loaderArgs...),
 	})
 	if err != nil {
 		return err
 	}
 	run := func(ctx context.Context, stdin *os.File, args ...string) error {
-		cmd := exec.CommandContext(ctx, "mariadb", append([]string{"--no-defaults", "--socket=" + socket, "--user=root"}, args...)...)
+		cmd := exec.CommandContext(ctx, l.client(l.words().client), append([]string{"--no-defaults", "--socket=" + socket, "--user=root"}, args...)...)
 		cmd.Stdin = stdin
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("load a dump into the server of %s: %w: %s", node, err, bytes.TrimSpace(out))

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/baton-db/baton/internal/config"
 )
@@ -24,6 +25,9 @@ type words struct {
 	changeSource        string // with source, port, user and password to fill in
 	position            string // query: what the server has
 	await               string // query: 0 once the server has a position, to fill in
+
+	client, dump         string // programs
+	dumpArgs, loaderArgs []string
 }
 
 // words are those of the lab's flavor.
@@ -35,6 +39,9 @@ func (l *Lab) words() words {
 			changeSource: "CHANGE REPLICATION SOURCE TO SOURCE_HOST='%s', SOURCE_PORT=%d, SOURCE_USER='%s', SOURCE_PASSWORD='%s', " +
 				"SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, SOURCE_HEARTBEAT_PERIOD=0.5",
 			position: "SELECT @@gtid_executed", await: "SELECT WAIT_FOR_EXECUTED_GTID_SET('%s', 1)",
+			client: "mysql", dump: "mysqldump", dumpArgs: []string{"--set-gtid-purged=ON"},
+			// A dump says SET GTID_PURGED, which super_read_only does not let in.
+			loaderArgs: []string{"--skip-super-read-only"},
 		}
 	}
 	return words{
@@ -43,6 +50,7 @@ func (l *Lab) words() words {
 		changeSource: "CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', " +
 			"MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=0.5",
 		position: "SELECT @@gtid_binlog_pos", await: "SELECT MASTER_GTID_WAIT('%s', 1)",
+		client: "mariadb", dump: "mariadb-dump", dumpArgs: []string{"--gtid", "--master-data=1"},
 	}
 }
 
@@ -114,6 +122,16 @@ func (l *Lab) initialiseMySQL(ctx context.Context, accounts string) error {
 		"--innodb-redo-log-capacity=32M", "--innodb-doublewrite=OFF", "--innodb-flush-log-at-trx-commit=2",
 		"--init-file="+accounts))
 	return errors.Join(err, l.forgetIdentity("template"))
+}
+
+// client is a program that comes with the servers'; MySQL's may be unpacked
+// beside it.
+func (l *Lab) client(name string) string {
+	beside := filepath.Join(filepath.Dir(l.Program), name)
+	if _, err := os.Stat(beside); err == nil && filepath.IsAbs(beside) {
+		return beside
+	}
+	return name
 }
 
 // forgetIdentity lets the server of some data give itself a new UUID, which

@@ -19,9 +19,9 @@ const MySQLVar = "BATON_MYSQLD"
 // unpacked is where scripts/setup.sh puts MySQL, below the checkout.
 const unpacked = ".cache/mysql/bin/mysqld"
 
-// Server returns the program that is a server of a flavor, and what it says of
-// its version.
-func Server(flavor string) (path, version string, err error) {
+// Server returns the program that is a server of a flavor, by its path or by a
+// name on the PATH, and what it says of its version.
+func Server(flavor string) (program, version string, err error) {
 	if flavor != "mysql" {
 		return ask("mariadbd", flavor)
 	}
@@ -64,19 +64,19 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-func ask(name, flavor string) (path, version string, err error) {
-	if path, err = exec.LookPath(name); err != nil {
+func ask(name, flavor string) (program, version string, err error) {
+	if _, err := exec.LookPath(name); err != nil {
 		return "", "", fmt.Errorf("no server of flavor %s on this machine (%s): %w", flavor, mend(flavor), err)
 	}
-	said, err := exec.Command(path, "--no-defaults", "--version").CombinedOutput()
+	said, err := exec.Command(name, "--no-defaults", "--version").CombinedOutput()
 	if err != nil {
-		return "", "", fmt.Errorf("ask %s for its version: %w: %s", path, err, strings.TrimSpace(string(said)))
+		return "", "", fmt.Errorf("ask %s for its version: %w: %s", name, err, strings.TrimSpace(string(said)))
 	}
 	version = strings.TrimSpace(string(said))
 	if is := strings.Contains(version, "MariaDB"); is != (flavor == "mariadb") {
-		return "", "", fmt.Errorf("no server of flavor %s on this machine (%s): %s says that it is %s", flavor, mend(flavor), path, version)
+		return "", "", fmt.Errorf("no server of flavor %s on this machine (%s): %s says that it is %s", flavor, mend(flavor), name, version)
 	}
-	return path, version, nil
+	return name, version, nil
 }
 
 func mend(flavor string) string {

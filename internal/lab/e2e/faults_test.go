@@ -162,7 +162,7 @@ func faultsOfAReplica(t *testing.T, flavor string) {
 // TestAPreferenceChangesAtRunTime: an edited file and a SIGHUP, and the cluster
 // would choose another node.
 func TestAPreferenceChangesAtRunTime(t *testing.T) {
-	l, ctx := shared(t), inTime(t)
+	l, ctx := shared(t, config.MariaDB), inTime(t)
 	if err := l.WaitSteady(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 // agent does not start on that; it does once the member is replaced, and then the
 // loss of the third node's leaves a majority.
 func TestALostMemberOfTheStoreIsReplaced(t *testing.T) {
-	l := shared(t)
+	l := shared(t, config.MariaDB)
 	primary := primaryOf(t, l)
 	rest := replicas(l, primary)
 	lost, third := rest[0], rest[1]
