@@ -66,7 +66,7 @@ func issue(name string, nodes []config.Node) (initcmd.Certificates, error) {
 
 // Every script has a healthy cluster shop behind $SOCKET, and may say
 //
-//	cluster healthy|broken|obeys|refuses|rolls-back|ignores|store-gone
+//	cluster healthy|broken|observed|watched|obeys|refuses|rolls-back|ignores|store-gone
 //	code N command…    the command ends with exactly that code
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -89,6 +89,10 @@ func TestScripts(t *testing.T) {
 					c.Set(apitest.Shop())
 				case "broken":
 					c.Set(apitest.Broken())
+				case "observed":
+					c.Set(apitest.Observed())
+				case "watched":
+					c.Set(apitest.Watched())
 				default:
 					c.Behave(apitest.Behaviour(args[0]))
 				}

@@ -89,7 +89,7 @@ func (e *env) head(b *strings.Builder, st api.Status) {
 	for _, waiting := range st.Waiting {
 		line("waits for", waitText(waiting))
 	}
-	if st.Verdict != nil {
+	if st.Verdict != nil && (st.Known || st.Would == nil) { // Would says the same, and more
 		line("no action", because(st.Verdict.Reason, st.Verdict.Detail))
 	}
 	for _, q := range st.Requests {

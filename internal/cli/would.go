@@ -37,6 +37,7 @@ func wouldText(w api.Would) []said {
 	switch {
 	case w.Failover != nil:
 		say("would", "%s: %s", promotes("fail over", *w.Failover), because(w.Reason, w.Detail))
+		lines = append(lines, passed(*w.Failover)...)
 	case w.Changes:
 		say("would", "change the record: %s", because(w.Reason, w.Detail))
 	case w.Reason != cluster.Nothing && w.Primary != "":
@@ -46,6 +47,7 @@ func wouldText(w api.Would) []said {
 	}
 	if p := w.IfLost; p != nil {
 		say("if lost", "were %s lost now, it would %s", w.Primary, promotes("fail over", *p))
+		lines = append(lines, passed(*p)...)
 	}
 	if w.Lossy != "" && (w.Failover != nil || w.IfLost != nil) {
 		say("but", "%s", w.Lossy)
@@ -53,20 +55,21 @@ func wouldText(w api.Would) []said {
 	return lines
 }
 
-// promotes says who would take over, and why not the others.
+// promotes says who would take over.
 func promotes(verb string, p api.Plan) string {
-	text := fmt.Sprintf("%s to %s (%s)", verb, p.Candidate, p.By)
 	if p.Refused != "" {
-		text = fmt.Sprintf("begin to %s and promote nobody yet (%s)", verb, p.Refused)
+		return fmt.Sprintf("begin to %s and promote nobody yet (%s)", verb, p.Refused)
 	}
-	var others []string
+	return fmt.Sprintf("%s to %s (%s)", verb, p.Candidate, p.By)
+}
+
+// passed says why the others would not.
+func passed(p api.Plan) []said {
+	var lines []said
 	for _, a := range p.Passed {
-		others = append(others, fmt.Sprintf("%s, %s", a.Node, because(a.Reason, a.Detail)))
+		lines = append(lines, said{"not to", printable(fmt.Sprintf("%s: %s", a.Node, because(a.Reason, a.Detail)))})
 	}
-	if len(others) > 0 {
-		text += ", not to " + strings.Join(others, "; nor to ")
-	}
-	return text
+	return lines
 }
 
 // wouldDo lists, node by node, the steps that would be taken.

@@ -227,10 +227,7 @@ func (l *Lab) AgentStatements(ctx context.Context, node string) (all int, more [
 	var b strings.Builder
 	err = l.listPairs(ctx, node, "SELECT DISTINCT CONVERT(argument USING utf8mb4), '' "+ours+
 		" AND CONVERT(argument USING utf8mb4) NOT RLIKE '^[[:space:]]*(SELECT|SHOW|SET +(SESSION|STATEMENT|NAMES|@@session|@@SESSION|[a-z_]+ *=))'", &b)
-	for _, line := range strings.Split(strings.TrimSpace(b.String()), "\n")[1:] {
-		more = append(more, line)
-	}
-	return all, more, err
+	return all, strings.Split(strings.TrimSpace(b.String()), "\n")[1:], err
 }
 
 // DirectAddress is where clients reach a node's server under its host's own

@@ -103,6 +103,47 @@ func Broken() api.Snapshot {
 	return s
 }
 
+// Observed is the same cluster before anybody manages it: every agent observes,
+// and the server of db1 has just died.
+func Observed() api.Snapshot {
+	s := Shop()
+	s.Mode, s.Rev, s.Record, s.Lease, s.Preview, s.LastSwitch = cluster.Observe, 0, cluster.Record{}, api.Aged[cluster.Lease]{}, nil, nil
+	s.Verdict = api.Verdict{Reason: cluster.AwaitingNodes, Detail: "not heard of, or without an answering server: db1"}
+	s.Would = &api.Would{
+		Supposed: true, Primary: "db1", Followers: []cluster.NodeName{"db2", "db3"},
+		Begin:   &api.Begin{Reason: cluster.AwaitingNodes, Detail: s.Verdict.Detail},
+		Changes: true, Reason: cluster.PrimaryResigned, Detail: "the server of db1 is stopped, and its agent would give the role up at once",
+		Failover: &api.Plan{Candidate: "db2", By: cluster.PassedSite, Passed: []api.Alternative{
+			{Node: "db1", Reason: cluster.PassedNoPromise, Detail: "it has not promised"}, {Node: "db3", Reason: cluster.PassedSite, Detail: "b, not a"}}},
+		Lossy: "commits on db1 wait for no acknowledgement",
+	}
+	for n, f := range s.Facts {
+		f.Value.Mode, f.Value.Gate, f.Value.Serving, f.Value.Addresses = cluster.Observe, "missing", 0, nil
+		switch n {
+		case "db1":
+			f.Value.Server.State = cluster.ServerStopped
+		case "db2":
+			f.Value.Would = []string{"stop receiving, and promise the other nodes so", "read_only off"}
+		case "db3":
+			f.Value.Lacks = []string{"server of db3: baton@localhost lacks RELOAD; GRANT RELOAD\x1b[2J"}
+		}
+		s.Facts[n] = f
+	}
+	return s
+}
+
+// Watched is the same cluster in good order.
+func Watched() api.Snapshot {
+	s := Observed()
+	s.Would.Begin = &api.Begin{Primary: "db1", Reason: cluster.Bootstrapped, Detail: "db1 is writable and the others replicate from it"}
+	s.Would.Changes, s.Would.Reason, s.Would.Detail = false, cluster.Nothing, ""
+	s.Would.Failover, s.Would.IfLost = nil, s.Would.Failover
+	f := s.Facts["db1"]
+	f.Value.Server.State = cluster.ServerUp
+	s.Facts["db1"] = f
+	return s
+}
+
 func aged(f cluster.Fact, age time.Duration) api.Aged[cluster.Fact] {
 	return api.Aged[cluster.Fact]{Value: f, Age: age}
 }
