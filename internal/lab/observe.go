@@ -144,7 +144,7 @@ var moves = []string{"gtid_binlog_pos", "gtid_binlog_state", "gtid_current_pos",
 
 // Footprint is everything of a host and its server that an agent could change:
 // firewall, addresses, neighbours' rules, routes, the server's variables, its
-// source, schemas and accounts. It is text, to be compared.
+// source, schemas and accounts. It is text, to be compared. MariaDB only.
 func (l *Lab) Footprint(ctx context.Context, node string) (string, error) {
 	var b strings.Builder
 	for _, args := range [][]string{
@@ -205,7 +205,7 @@ func text(s *string) string {
 }
 
 // LetAgentReadOnly takes from a node's agent every privilege with which it could
-// change its server.
+// change its server. MariaDB only.
 func (l *Lab) LetAgentReadOnly(ctx context.Context, node string) error {
 	account := agentUser + "@localhost"
 	return l.do(ctx, node, "SET sql_log_bin=0", "REVOKE ALL PRIVILEGES, GRANT OPTION FROM "+account,

@@ -35,7 +35,7 @@ func (n *Node) Assess(f cluster.Fact) {
 		say(cluster.TwoWritable, up && !srv.ReadOnly && r.Primary != "" && r.Primary != n.Self,
 			"this server takes writes although %s is the primary, and this node only observes: nothing keeps clients from it", r.Primary)
 		say(cluster.SemiSyncStranger, n.Board.RecordRev != 0 && up && srv.Replica.SemiSync && !reconcile.Acknowledges(r, n.Settings, n.Self),
-			"this server acknowledges although nobody counts on it, so the primary keeps it from replicating; this node only observes and does not switch that off (SET GLOBAL rpl_semi_sync_slave_enabled = OFF, then restart the receiver)")
+			"this server acknowledges although nobody counts on it, so the primary keeps it from replicating; this node only observes and does not switch that off (SET GLOBAL rpl_semi_sync_slave_enabled = OFF, on MySQL rpl_semi_sync_replica_enabled, then restart the receiver)")
 		return // what is said below is of a reign, a gate and a lease that it does not have
 	}
 	say(cluster.SemiSyncStranger, serving && srv.SemiSrc.Clients > n.acknowledging(), "%d replicas acknowledge, the record knows of %d", srv.SemiSrc.Clients, n.acknowledging())

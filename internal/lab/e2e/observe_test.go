@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/baton-db/baton/internal/api"
+	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab"
 	"github.com/baton-db/baton/internal/lab/load"
@@ -40,10 +41,10 @@ func wellObserved(st api.Status, lack ...cluster.NodeName) error {
 // TestObservingDoesNothing: agents watch a running cluster, then the death of its
 // primary. They say what they would do, and neither a host nor a server is touched:
 // what an agent could change is compared with what it was before any ran, and every
-// statement that they sent was one that reads. The agent of db3 may not even write,
+// statement that they sent was one that reads (MariaDB says so). The agent of db3 may not even write,
 // and says what it lacks.
 func TestObservingDoesNothing(t *testing.T) {
-	l := up(t, lab.Options{Observe: true})
+	l := up(t, lab.Options{Flavor: config.MariaDB, Observe: true})
 	ctx := inTime(t)
 	before := map[string]string{}
 	for _, n := range l.DataNodes() {
@@ -136,7 +137,7 @@ func footprint(t *testing.T, l *lab.Lab, node string) string {
 // server is restarted and no write fails. Then one agent goes back to observing:
 // it is counted on for nothing, and the others fail over without it.
 func TestAClusterIsTakenOverUnderLoad(t *testing.T) {
-	l := up(t, lab.Options{Observe: true, Profile: "balanced"})
+	l := up(t, lab.Options{Flavor: config.MariaDB, Observe: true, Profile: "balanced"})
 	ctx := inTime(t)
 	err := l.WaitStatus(ctx, "all say what they would do", l.Nodes(), func(st api.Status) error { return wellObserved(st) })
 	if err != nil {
