@@ -84,7 +84,7 @@ func foreseen(o *decide.Outcome) *api.Plan {
 	}
 	var p api.Plan
 	if o.Choice != nil {
-		p = planOf(*o.Choice)
+		p = api.PlanOf(*o.Choice)
 	}
 	if o.Next == nil {
 		p.Candidate, p.Refused = "", fmt.Sprintf("%s: %s", o.Why, o.Detail)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/baton-db/baton/internal/api"
-	"github.com/baton-db/baton/internal/core/candidate"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/decide"
 )
@@ -21,7 +20,10 @@ func (l *loop) snapshot(w decide.World, now cluster.Instant) api.Snapshot {
 		Facts: map[cluster.NodeName]api.Aged[cluster.Fact]{}, Views: map[cluster.NodeName]api.Aged[cluster.View]{},
 		Verdict: api.Verdict{Reason: l.Outcome.Why, Detail: l.Outcome.Detail},
 		Preview: l.preview(w, now), LastSwitch: l.lastSwitch, Would: l.explained.would,
+		World: &w, WorldAt: now, Pace: maps.Clone(l.Board.Pace),
 	}
+	// The board goes on changing; what was handed out does not.
+	w.Facts, w.Views = maps.Clone(w.Facts), maps.Clone(w.Views)
 	s.Store = l.storeLooks
 	s.Store.Silent = w.StoreSilent
 	for n, seen := range l.Board.Facts {
@@ -69,7 +71,7 @@ func (l *loop) preview(w decide.World, now cluster.Instant) *api.Preview {
 			return api.Plan{Refused: out.Refused[0].Refused}
 		}
 		choice, _ := decide.Preview(w, "", now)
-		return planOf(choice)
+		return api.PlanOf(choice)
 	}
 	p.Switchover = ask(cluster.RequestSwitchover)
 	p.Switchover.Waits = []api.Waiting{
@@ -82,22 +84,4 @@ func (l *loop) preview(w decide.World, now cluster.Instant) *api.Preview {
 		{For: cluster.AwaitingPromises, Detail: fmt.Sprintf("of %v", l.Board.Record.Acks().Members)},
 	}
 	return p
-}
-
-func planOf(c candidate.Choice) api.Plan {
-	plan := api.Plan{Candidate: c.Winner, By: c.Decided}
-	for _, p := range c.Passed {
-		plan.Passed = append(plan.Passed, api.Alternative{Node: p.Node, Reason: p.Reason, Detail: p.Detail, Possible: possible(p.Reason)})
-	}
-	return plan
-}
-
-// possible reports whether a node passed over for that reason could be asked
-// for by name.
-func possible(why cluster.Reason) bool {
-	switch why {
-	case cluster.PassedSite, cluster.PassedPreference, cluster.PassedBehind, cluster.PassedName, cluster.PassedFailed, cluster.PassedNetwork:
-		return true
-	}
-	return false
 }

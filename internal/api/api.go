@@ -8,6 +8,7 @@
 // agent. The agent publishes and goes on; readers wait for themselves.
 //
 //	GET  /v1/status
+//	GET  /v1/explain                 why it is so, and what would become of it
 //	GET  /v1/facts
 //	GET  /v1/history                 list of switches
 //	GET  /v1/history/{epoch}         one switch, by any epoch of it
@@ -25,7 +26,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/baton-db/baton/internal/core/candidate"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/decide"
 	"github.com/baton-db/baton/internal/timeline"
 )
 
@@ -93,6 +96,13 @@ type Snapshot struct {
 	LastSwitch *LastSwitch
 	// Would is, in mode observe, what would be done.
 	Would *Would
+
+	// World is what the newest decision rested on, at WorldAt by this node's own
+	// clock; nil if nothing can be thought through. Pace is how many transactions
+	// a second each server was last seen to apply.
+	World   *decide.World
+	WorldAt cluster.Instant
+	Pace    map[cluster.NodeName]float64
 }
 
 // Store says how the store looks from this node.
@@ -145,6 +155,25 @@ type Alternative struct {
 	// Possible says that it is only less preferred: named with --to, it would
 	// be promoted.
 	Possible bool `json:"possible,omitempty"`
+}
+
+// PlanOf makes the plan of a choice.
+func PlanOf(c candidate.Choice) Plan {
+	plan := Plan{Candidate: c.Winner, By: c.Decided}
+	for _, p := range c.Passed {
+		plan.Passed = append(plan.Passed, Alternative{Node: p.Node, Reason: p.Reason, Detail: p.Detail, Possible: possible(p.Reason)})
+	}
+	return plan
+}
+
+// possible reports whether a node passed over for that reason could be asked
+// for by name.
+func possible(why cluster.Reason) bool {
+	switch why {
+	case cluster.PassedSite, cluster.PassedPreference, cluster.PassedBehind, cluster.PassedName, cluster.PassedFailed, cluster.PassedNetwork:
+		return true
+	}
+	return false
 }
 
 // LastSwitch is the newest switch in one line.

@@ -66,7 +66,7 @@ func issue(name string, nodes []config.Node) (initcmd.Certificates, error) {
 
 // Every script has a healthy cluster shop behind $SOCKET, and may say
 //
-//	cluster healthy|broken|observed|watched|obeys|refuses|rolls-back|ignores|store-gone
+//	cluster healthy|broken|lagging|observed|watched|obeys|refuses|rolls-back|ignores|store-gone
 //	code N command…    the command ends with exactly that code
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -93,6 +93,8 @@ func TestScripts(t *testing.T) {
 					c.Set(apitest.Observed())
 				case "watched":
 					c.Set(apitest.Watched())
+				case "lagging":
+					c.Set(apitest.Lagging())
 				default:
 					c.Behave(apitest.Behaviour(args[0]))
 				}

@@ -117,8 +117,9 @@ is safe than it should be, look today; **notice**, when there is time; **normal*
 When something is wrong and you do not know where to begin:
 
 1. ` + "`baton status`" + ` on any node: who is primary, in which phase, and which conditions there are.
-2. ` + "`baton history`" + `, then ` + "`baton history EPOCH`" + `: what happened when, on which node.
-3. ` + "`journalctl -u baton`" + ` on the node it is about.
+2. ` + "`baton explain`" + `: why nothing is done, what a failover now would do, and what would be at risk.
+3. ` + "`baton history`" + `, then ` + "`baton history EPOCH`" + `: what happened when, on which node.
+4. ` + "`journalctl -u baton`" + ` on the node it is about.
 
 Never make a server writable by hand, and never open Baton's firewall table by hand: both undo what keeps two
 servers from taking writes. ` + "`baton pause`" + ` stops everything automatic while you look.

@@ -6,7 +6,9 @@ import (
 
 	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/decide"
 	"github.com/baton-db/baton/internal/core/gtid"
+	"github.com/baton-db/baton/internal/core/lease"
 	"github.com/baton-db/baton/internal/timeline"
 )
 
@@ -24,7 +26,7 @@ func Shop() api.Snapshot {
 	s := api.Snapshot{
 		Node: "db1", Build: "v0.1.0", Mode: cluster.Active, Wall: Wall(),
 		Settings: cluster.Settings{
-			Cluster: "shop", Lease: 750 * time.Millisecond, Beat: time.Second, AckLeave: 1500 * time.Millisecond,
+			Cluster: "shop", Lease: 750 * time.Millisecond, Drift: 0.01, Margin: 20 * time.Millisecond, Beat: time.Second, AckLeave: 1500 * time.Millisecond,
 			Durability: cluster.Lossless, Acks: 1,
 			Nodes: []cluster.Node{
 				{Name: "db1", Role: cluster.Data, Site: "a"}, {Name: "db2", Role: cluster.Data, Site: "a"},
@@ -64,6 +66,42 @@ func Shop() api.Snapshot {
 	s.Facts["db2"] = aged(replica("db2", "0-1-4711"), 900*time.Millisecond)
 	s.Facts["db3"] = aged(replica("db3", "0-1-4702"), 350*time.Millisecond)
 	s.Facts["w1"] = aged(cluster.Fact{Schema: 1, Node: "w1", Agent: "a", Mode: cluster.Active, Config: "c0ffee"}, 600*time.Millisecond)
+	s.Pace = map[cluster.NodeName]float64{"db2": 300}
+	return Imagined(s)
+}
+
+// Lagging is the same cluster, asynchronous: nobody waits for its replicas, which
+// have a lot to apply, and one of them is only watched.
+func Lagging() api.Snapshot {
+	s := Shop()
+	s.Settings.Durability = cluster.Async
+	s.Record.Quorums = []cluster.AckQuorum{{Epoch: 7, Primary: "db1"}}
+	for n, executed := range map[cluster.NodeName]string{"db2": "0-1-4111", "db3": "0-1-4702"} {
+		f := replica(n, executed)
+		f.Server.Replica.Received = set("0-1-4702")
+		if n == "db3" {
+			f.Mode = cluster.Observe
+		}
+		s.Facts[n] = aged(f, 100*time.Millisecond)
+	}
+	return Imagined(s)
+}
+
+// Imagined gives a snapshot the world that it would have been made of.
+func Imagined(s api.Snapshot) api.Snapshot {
+	s.WorldAt = cluster.Instant(time.Hour)
+	w := decide.World{
+		Self: s.Node, Config: "c0ffee", Settings: s.Settings, Record: s.Record, RecordRev: s.Rev, Wall: Wall().Unix(),
+		Lease: lease.Watch{Rev: 1, Holder: s.Lease.Value.Holder, Epoch: s.Lease.Value.Epoch, SeenAt: s.WorldAt.Add(-s.Lease.Age)},
+		Facts: map[cluster.NodeName]decide.Seen[cluster.Fact]{}, Views: map[cluster.NodeName]decide.Seen[cluster.View]{},
+	}
+	for n, f := range s.Facts {
+		w.Facts[n] = decide.Seen[cluster.Fact]{Value: f.Value, Rev: 1, At: s.WorldAt.Add(-f.Age)}
+	}
+	for n, v := range s.Views {
+		w.Views[n] = decide.Seen[cluster.View]{Value: v.Value, Rev: 1, At: s.WorldAt.Add(-v.Age)}
+	}
+	s.World = &w
 	return s
 }
 
@@ -100,7 +138,7 @@ func Broken() api.Snapshot {
 		"db1": {Server: cluster.LayerView{State: cluster.Down, Evidence: "i/o timeout"}},
 	}}, Age: time.Second}
 	delete(s.Facts, "w1")
-	return s
+	return Imagined(s)
 }
 
 // Observed is the same cluster before anybody manages it: every agent observes,
@@ -150,7 +188,7 @@ func aged(f cluster.Fact, age time.Duration) api.Aged[cluster.Fact] {
 
 func fact(n cluster.NodeName, state cluster.ServerState, executed string) cluster.Fact {
 	f := cluster.Fact{Schema: 1, Node: n, Agent: "a", Seq: 12, Mode: cluster.Active, Config: "c0ffee", Build: "v0.1.0", Epoch: 7, RecordRev: 101}
-	f.Server = cluster.ServerFact{State: state, Flavor: "mariadb", Version: "10.11.6", BinLog: true}
+	f.Server = cluster.ServerFact{State: state, Flavor: "mariadb", Version: "10.11.6", BinLog: true, LogUpdates: true}
 	if executed != "" {
 		f.Server.Executed = set(executed)
 	}

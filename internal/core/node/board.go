@@ -23,6 +23,9 @@ type Board struct {
 	Facts    map[cluster.NodeName]decide.Seen[cluster.Fact]
 	Views    map[cluster.NodeName]decide.Seen[cluster.View]
 	Requests map[string]decide.Seen[cluster.Request]
+	// Pace is how many transactions a second a server was last seen to apply. It
+	// is for people; nothing is decided on it.
+	Pace map[cluster.NodeName]float64
 
 	// WentBack says that the store's record is of an older epoch than Newest.
 	WentBack string
@@ -39,6 +42,7 @@ func NewBoard() Board {
 		Views:      map[cluster.NodeName]decide.Seen[cluster.View]{},
 		Requests:   map[string]decide.Seen[cluster.Request]{},
 		Unreadable: map[string]string{},
+		Pace:       map[cluster.NodeName]float64{},
 	}
 }
 
@@ -78,6 +82,9 @@ func (b *Board) SawFact(n cluster.NodeName, f cluster.Fact, rev cluster.Revision
 		seen.MovedAt = now
 	}
 	b.Facts[n] = seen
+	if applied := f.Server.Executed.Subtract(before.Value.Server.Executed).Count(); known && applied > 0 && now > before.At {
+		b.Pace[n] = float64(applied) / now.Sub(before.At).Seconds()
+	}
 }
 
 // SawView takes in a version of n's view.
