@@ -134,6 +134,20 @@ func TestCheck(t *testing.T) {
 		"another flavor": {func(w world) {
 			w.own.Flavor, w.own.Version, w.own.StrictGTID = MySQL, "9.7.4", false
 		}, []string{"server.flavor: the server of db1 is mysql 9.7.4, not mariadb; write flavor: mysql, if that is what you run"}},
+		"a MySQL that is not as it should be": {func(w world) {
+			w.cfg.Server.Flavor = MySQL
+			for n := range w.all {
+				w.all[n] = ServerSeen{Flavor: MySQL, Version: "9.7.4", ID: uint32(n[2]), BinLog: true, LogUpdates: true}
+			}
+			*w.own = ServerSeen{Flavor: MySQL, Version: "9.7.4", ID: 1, BinLog: true, LogUpdates: true, Local: true, Port: 3306, RowFormat: "ROW",
+				NoGTID: true, NoHeartbeat: true, DropsUnapplied: true, Restart: Restart{Known: true, Why: "mysqld --print-defaults", ReadOnly: true, HoldReplication: true}}
+		}, []string{
+			"server of db1: it has no semi-synchronous replication, which durability.mode lossless needs (SHOW GLOBAL VARIABLES LIKE 'rpl_semi_sync%'); load both plugins in its option file: plugin_load_add = semisync_source.so and semisync_replica.so",
+			"server of db1: its transactions have no identifiers that all servers know, by which Baton compares servers (SELECT @@global.gtid_mode, @@global.enforce_gtid_consistency); write gtid_mode = ON and enforce_gtid_consistency = ON into its option file and restart it",
+			"server of db1: it does not show when a heartbeat of its source came in, so that a replica of a dead source looks like one of an idle source (SELECT @@global.performance_schema); write performance_schema = ON into its option file and restart it",
+			"warning: server of db1: at every start it throws away what it received and has not applied; if the primary is dead by then, acknowledged transactions are lost (SELECT @@global.relay_log_recovery); write relay_log_recovery = OFF into its option file and restart it",
+			"warning: server of db1: if it loses what it once wrote itself (a power loss, a restored backup), it skips that silently for ever (mysqld --print-defaults); write replicate_same_server_id = ON (with gtid_mode ON that makes no loops) into its option file and restart it",
+		}},
 		"another version": {func(w world) { w.cfg.Server.Version = "10.1" },
 			[]string{
 				"server.version: the server of db1 is of version 10.11.6-MariaDB-log, not 10.1; write the version that you run, or remove the key",

@@ -15,7 +15,7 @@ import (
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/db"
 	"github.com/baton-db/baton/internal/db/dbtest"
-	"github.com/baton-db/baton/internal/db/mariadb"
+	"github.com/baton-db/baton/internal/db/flavor"
 	"github.com/baton-db/baton/internal/pki"
 )
 
@@ -31,7 +31,11 @@ var (
 func settled(t *testing.T, o dbtest.Options) *dbtest.Server {
 	t.Helper()
 	s := dbtest.Start(t, o)
-	accounts := mariadb.LeastPrivilegeSQL(db.Accounts{
+	driver, err := flavor.Of(orMariaDB(o.Flavor))
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts := driver.Accounts(db.Accounts{
 		Agent: agent, Replication: replication, Probe: prober, From: []string{"127.0.0.1", "127.0.0.2", "127.0.0.3"},
 	})
 	s.Unlogged(t, append(accounts, "SET GLOBAL sync_binlog = 1", "SET GLOBAL innodb_flush_log_at_trx_commit = 1")...)
