@@ -15,7 +15,7 @@ func serverKeys() []Key {
 		key("server.user", Text).byDefault("baton").
 			doc("The agent's own account, over the unix socket."),
 		key("server.password_file", File).like("agent.password").
-			doc("File with its password. Empty: unix_socket authentication; server.user must then be the system user that the agent runs as, mostly root."),
+			doc("File with its password. Empty: unix_socket authentication (MySQL: auth_socket); server.user must then be the system user that the agent runs as, mostly root."),
 		key("server.replication.user", Text).byDefault("baton_repl").
 			doc("The account that replicas connect with."),
 		key("server.replication.password_file", File).like("repl.password").reload().
@@ -29,7 +29,7 @@ func serverKeys() []Key {
 		key("server.probe.password_file", File).like("probe.password").reload().
 			doc("File with its password. A witness needs this one only."),
 		key("server.writer.user", Text).follows("server.probe.user", func(c *Config) string { return c.Server.Probe.User }).
-			doc("The local account of the write probe and of the marker of each reign. read_only must bind it: it must not have READ_ONLY ADMIN."),
+			doc("The local account of the write probe and of the marker of each reign. read_only must bind it: it must not have READ_ONLY ADMIN (MySQL: CONNECTION_ADMIN or SUPER)."),
 		key("server.writer.password_file", File).follows("server.probe.password_file", func(c *Config) string { return c.Server.Probe.PasswordFile }).
 			doc("File with its password."),
 		key("server.start", Words).like("[systemctl, start, mariadb]").reload().

@@ -262,7 +262,7 @@ func (p *plan) bundle() Bundle {
 	b.Next = []string{
 		fmt.Sprintf("On the server that clients write to now, run the statements of %s; replicas receive them.", filepath.Join(b.Dir, "accounts.sql")),
 		fmt.Sprintf("Copy the folder of every node to /etc/baton on it, owned by root: %s.", strings.Join(folders(b.Dir, p.opts.Nodes), ", ")),
-		fmt.Sprintf("On %s, write read_only = ON and skip_slave_start = ON into the server's option file; no restart is needed.", strings.Join(data, ", ")),
+		fmt.Sprintf("On %s, write into the server's option file: %s.", strings.Join(data, ", "), optionsOf(p.accounts.Flavor)),
 		"On every node, run `baton config check` and mend what it says.",
 		"On every node, start the agent: systemctl enable --now baton. With mode: observe it only watches; look at `baton status` first.",
 		fmt.Sprintf("Put %s away: it is needed for the certificates of further nodes only.", filepath.Join(b.Dir, "ca", "ca.key")),
@@ -276,4 +276,13 @@ func folders(dir string, nodes []config.Node) []string {
 		all = append(all, filepath.Join(dir, string(n.Name)))
 	}
 	return all
+}
+
+// optionsOf is what a server's option file must say, in the words of its flavor.
+func optionsOf(flavor string) string {
+	if flavor == config.MySQL {
+		return "super_read_only = ON, skip_replica_start = ON (no restart is needed for these), gtid_mode = ON, enforce_gtid_consistency = ON, " +
+			"replicate_same_server_id = ON, relay_log_recovery = OFF, plugin_load_add = semisync_source.so, plugin_load_add = semisync_replica.so"
+	}
+	return "read_only = ON, skip_slave_start = ON (no restart is needed)"
 }
