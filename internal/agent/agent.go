@@ -64,6 +64,7 @@ type Agent struct {
 	watchers []*watcher
 	rewatch  chan []*watcher
 	current  atomic.Pointer[inForce]
+	lates    atomic.Int64 // late renewals
 }
 
 // Run runs the agent until ctx ends, then gives up whatever it holds. Errors
@@ -123,6 +124,7 @@ func (a *Agent) newLoop(m memory) *loop {
 		keeps: node.Keeper{Settings: a.settings, Self: c.Node, Agent: a.id}, renew: a.store.renewLease, extend: a.host.extend, log: a.Log,
 		changed: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		onTick: func(now cluster.Instant) { a.hearing.heard(now, l.silenceLimit()) },
+		late:   a.renewalLate,
 	}
 	l.swapper = &swapper{self: c.Node, call: a.settings.Lease / 2, swap: a.store.swap, refuse: a.store.refuse, ended: a.swapEnded}
 	l.facts = newPublisher(2*a.settings.Call, a.store.PutFact, func(f cluster.Fact, rev cluster.Revision) {

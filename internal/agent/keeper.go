@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ type keeper struct {
 	mu     sync.Mutex
 	keeps  node.Keeper
 	onTick func(now cluster.Instant) // a renewal was accepted: the store is alive
+	late   func(detail string)       // one came late
 }
 
 // want says which epoch's lease is to be held from now on, and under which
@@ -133,6 +135,7 @@ func (k *keeper) once(ctx context.Context, r node.Renewal) {
 	kept := k.keeps.Renewed(r.Epoch, sent, now, rev)
 	if kept.Late > 0 {
 		k.log.Warn("a renewal of the lease was late", "epoch", r.Epoch, "after", kept.Late, "lease", k.keeps.Settings.Lease)
+		go k.late(fmt.Sprintf("%s after the one before, of a lease of %s", kept.Late.Round(time.Millisecond), k.keeps.Settings.Lease))
 	}
 	if kept.Extend {
 		if err := k.extend(ctx, k.keeps.Until()); err != nil {

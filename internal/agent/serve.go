@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/baton-db/baton/internal/api"
@@ -94,6 +96,8 @@ func (a *Agent) watchStore(ctx context.Context) {
 		}
 		a.post(func(l *loop) {
 			l.storeLooks = looks
+			l.Conditions.Put(cluster.StoreDegraded, degraded(looks))
+			l.Conditions.Put(cluster.StoreSlow, a.store.slowDisk())
 			if last != nil {
 				l.lastSwitch = last
 			}
@@ -107,6 +111,30 @@ func (a *Agent) watchStore(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// degraded says that members of the store are missing; nothing if none is, or if
+// nobody knows: then this node's renewals say enough.
+func degraded(looks api.Store) string {
+	if looks.Members == 0 || looks.Healthy >= looks.Members {
+		return ""
+	}
+	return strings.TrimSpace(fmt.Sprintf("%d of %d members of the store are well %s", looks.Healthy, looks.Members, looks.Detail))
+}
+
+// lateLasts is how long a late renewal is shown.
+const lateLasts = time.Minute
+
+// renewalLate shows that a renewal came late, until there has been none for a
+// while.
+func (a *Agent) renewalLate(detail string) {
+	seq := a.lates.Add(1)
+	a.post(func(l *loop) { l.Conditions.Put(cluster.RenewalLate, detail) })
+	time.AfterFunc(lateLasts, func() {
+		if a.lates.Load() == seq {
+			a.post(func(l *loop) { l.Conditions.Put(cluster.RenewalLate, "") })
+		}
+	})
 }
 
 // lastSwitch reads the newest switch of the history; nil if there is none.

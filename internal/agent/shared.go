@@ -160,6 +160,14 @@ func (s *shared) looks(ctx context.Context) api.Store {
 	return looks
 }
 
+// slowDisk says how the disk of this node's own member is slow, or nothing.
+func (s *shared) slowDisk() string {
+	if s.member == nil {
+		return ""
+	}
+	return s.member.SlowDisk()
+}
+
 func (s *shared) renewLease(ctx context.Context, record cluster.Revision, l cluster.Lease) (cluster.Revision, error) {
 	return s.RenewLease(ctx, record, l)
 }

@@ -108,5 +108,6 @@ const (
 	BusinessWrong     Reason = "business-write-wrong" // the user's own statement has never succeeded in this reign
 	EndpointWrong     Reason = "endpoint-wrong"       //
 	StoreDegraded     Reason = "store-degraded"       // a member of the store is missing
+	StoreSlow         Reason = "store-disk-slow"      // the disk of this node's member does not keep up
 	EventsUnknown     Reason = "events-unknown"       // scheduled events of which nobody knows whether they ran
 )

@@ -127,7 +127,7 @@ func electing(w World, now cluster.Instant) Outcome {
 			return stay(cluster.AwaitingPromises, fmt.Sprintf("%s could serve but is not well placed to, and %s may promise, too", choice.Winner, n)).wake(until)
 		}
 	}
-	next := begin(w, choice)
+	next := begin(w, choice, now)
 	detail := fmt.Sprintf("%s chosen (%s)", choice.Winner, choice.Decided)
 	if w.Record.Force {
 		detail = fmt.Sprintf("%s, forced by a person with promises of %s only", detail, list(promised))

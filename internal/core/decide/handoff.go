@@ -94,18 +94,31 @@ func reign(w World, epoch cluster.Epoch, primary cluster.NodeName, members []clu
 }
 
 // begin returns the record by which the winner of an election begins its reign.
-func begin(w World, choice candidate.Choice) cluster.Record {
+func begin(w World, choice candidate.Choice, now cluster.Instant) cluster.Record {
 	next := w.Record
 	next.Phase = cluster.PhasePromoting
 	next.Primary, next.Candidate = choice.Winner, ""
 	next.Planned = false
 	next.Required, next.Source = choice.Required, choice.Source
+	next.Quorums = reign(w, next.Epoch, choice.Winner, w.acknowledging(choice.Winner, now))
+	return next
+}
+
+// acknowledging are the nodes that make up the ack set of a reign that begins:
+// those that promised, and living members of the set before. Where the old
+// primary's own promise decided the election, theirs are still on the way; left
+// out, the new set would be empty, and this primary the only one that could be
+// elected until they had joined again. Whoever does not come after all falls
+// silent and leaves.
+func (w World) acknowledging(winner cluster.NodeName, now cluster.Instant) []cluster.NodeName {
+	promised, before := w.promised(), w.Record.Acks().Members
 	var members []cluster.NodeName
-	for _, n := range w.promised() {
-		if f := w.fact(n); n != choice.Winner && f.Held == "" && f.Errant.IsZero() {
+	for _, n := range w.Settings.DataNodes() {
+		f := w.fact(n)
+		counts := slices.Contains(promised, n) || slices.Contains(before, n) && w.alive(n, now) && !w.observes(n)
+		if counts && n != winner && f.Held == "" && f.Errant.IsZero() {
 			members = append(members, n)
 		}
 	}
-	next.Quorums = reign(w, next.Epoch, choice.Winner, members)
-	return next
+	return members
 }

@@ -22,7 +22,8 @@ func (n *Node) Assess(f cluster.Fact) {
 	}
 	up := srv.State == cluster.ServerUp
 	say(cluster.NetworkLost, f.Network.State == cluster.Down, "%s", f.Network.Evidence)
-	say(cluster.NetworkLost, f.Network.State == cluster.Down, "%s", f.Network.Evidence)
+	wrong := n.misconfigured(srv)
+	say(cluster.MisconfiguredNode, up && wrong != "", "%s", wrong)
 	say(cluster.ServerDown, srv.State != cluster.ServerUnknown && !up, "the server is %s", srv.State)
 	say(cluster.ReplicaBroken, up && srv.Replica.Error != "", "%s", srv.Replica.Error)
 	say(cluster.Diverged, !f.Errant.IsZero(), "%s", f.Errant)
@@ -41,7 +42,33 @@ func (n *Node) Assess(f cluster.Fact) {
 	say(cluster.SemiSyncStranger, serving && srv.SemiSrc.Clients > n.acknowledging(), "%d replicas acknowledge, the record knows of %d", srv.SemiSrc.Clients, n.acknowledging())
 	say(cluster.GateMissing, n.Host.NoCut || n.Host.Gate == reconcile.GateMissing && n.Board.RecordRev != 0,
 		"no firewall gate: only read_only and resetting connections hold clients back, and only while this agent lives")
+	say(cluster.EndpointWrong, serving && r.Phase == cluster.PhaseSteady && (n.Host.Bound < n.Host.Addresses || n.Host.Muted),
+		"%d of %d virtual addresses are bound on the primary and answer", n.answering(), n.Host.Addresses)
 	say(cluster.NotRealtime, n.WantRealtime && !n.Realtime, "the lease is renewed without real-time priority: under load it may run out although all is well")
+}
+
+// answering is how many virtual addresses this host has and answers for.
+func (n *Node) answering() int {
+	if n.Host.Muted {
+		return 0
+	}
+	return n.Host.Bound
+}
+
+// misconfigured says why this server could be no source for the others.
+func (n *Node) misconfigured(srv cluster.ServerFact) string {
+	switch {
+	case !srv.BinLog:
+		return "it writes no binary log"
+	case !srv.LogUpdates:
+		return "it does not log what it replicates"
+	}
+	for _, name := range n.Settings.DataNodes() {
+		if other := n.Board.Facts[name].Value.Server; name != n.Self && srv.ID != 0 && other.ID == srv.ID {
+			return fmt.Sprintf("it has the server id %d, as %s has", srv.ID, name)
+		}
+	}
+	return ""
 }
 
 // acknowledging is how many replicas may acknowledge on this primary: members

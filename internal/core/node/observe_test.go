@@ -19,7 +19,7 @@ func TestConditionsOfANodeThatOnlyObserves(t *testing.T) {
 	n.Host.Gate = "missing"
 	n.Board.RecordRev = 5
 	n.Board.Record = cluster.Record{Epoch: 3, Phase: cluster.PhaseSteady, Primary: "db1", Quorums: []cluster.AckQuorum{{Epoch: 3, Primary: "db1", K: 1}}}
-	n.Server = cluster.ServerFact{State: cluster.ServerUp, Replica: cluster.ReplicaFact{SemiSync: true}}
+	n.Server = cluster.ServerFact{State: cluster.ServerUp, BinLog: true, LogUpdates: true, Replica: cluster.ReplicaFact{SemiSync: true}}
 	look := func(at int64) []cluster.Condition {
 		n.Assess(n.Own())
 		return n.Conditions.list(time.Unix(at, 0))

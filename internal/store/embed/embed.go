@@ -77,6 +77,7 @@ type Member struct {
 	client  *clientv3.Client
 	backend *store.Etcd
 	peers   *peerClient
+	disk    *disk
 
 	closing   atomic.Bool
 	closeOnce sync.Once
@@ -121,6 +122,8 @@ func (m *Member) start(ctx context.Context) error {
 		return err
 	}
 	go m.watchOver()
+	m.disk = newDisk(m.opts.DataDir, m.opts.Election, m.log)
+	go m.disk.watch(m.done)
 	err = writeMarker(m.opts, m.etcd.Server.MemberID())
 	if m.opts.RunDir != "" { // etcd leaves it to the umask; the directory has kept others out so far
 		err = errors.Join(err, os.Chmod(m.opts.Socket(), 0o600))
@@ -190,6 +193,10 @@ func (m *Member) whyStopped() error {
 		return errors.New("etcd stopped by itself")
 	}
 }
+
+// SlowDisk says how the disk of this member's data is slow, or nothing. The
+// others take a member that waits for its disk for one that is away.
+func (m *Member) SlowDisk() string { return m.disk.Slow() }
 
 // Done is closed when the member does not take part any more: by Close, or
 // because something has happened that Err tells. A member does not come back by

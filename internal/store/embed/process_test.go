@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,12 +18,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/store"
 	"github.com/baton-db/baton/internal/store/embed"
 )
 
 // processEnv makes the test binary one node instead: its value are the Options.
 const processEnv = "BATON_TEST_NODE"
+
+// The requests that freeze and thaw a file system, linux/fs.h.
+const (
+	fiFreeze = 0xc0045877
+	fiThaw   = 0xc0045878
+)
 
 func TestMain(m *testing.M) {
 	if conf := os.Getenv(processEnv); conf != "" {
@@ -117,6 +125,34 @@ func (p *process) says(t testing.TB, want string) string {
 	return p.said.Text()
 }
 
+// leads makes a node the leader.
+func (n *nodes) leads(name cluster.NodeName, asked cluster.NodeName) {
+	n.t.Helper()
+	n.eventually(string(name)+" leads", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		lead, _ := n.members[asked].Leader()
+		if lead == name {
+			return nil
+		}
+		return errors.Join(n.members[asked].MoveLeader(ctx, name), errors.New("not yet"))
+	})
+}
+
+// goesOn waits until a node's writes succeed while w1 is not there.
+func (n *nodes) goesOn(name cluster.NodeName) {
+	n.t.Helper()
+	n.eventually("the others go on", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_, err := n.members[name].Backend().Commit(ctx, nil, []store.Op{{Key: "without-w1", Value: []byte("x")}})
+		if err != nil && !errors.Is(err, store.ErrUnknown) {
+			n.t.Errorf("a write while nobody leads: %v", err)
+		}
+		return err
+	})
+}
+
 // A member that gets no processor, or whose disk does not answer, looks like
 // this to the others: its connections stand, and nothing comes.
 func TestAFrozenLeaderIsReplacedAndComesBack(t *testing.T) {
@@ -125,27 +161,11 @@ func TestAFrozenLeaderIsReplacedAndComesBack(t *testing.T) {
 	p := fork(t, n.options("w1"))
 	n.start("db1", "db2")
 	p.says(t, "ready")
-	n.eventually("w1 leads", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-		defer cancel()
-		lead, _ := n.members["db1"].Leader()
-		if lead == "w1" {
-			return nil
-		}
-		return errors.Join(n.members["db1"].MoveLeader(ctx, "w1"), errors.New("not yet"))
-	})
+	n.leads("w1", "db1")
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	n.eventually("the others go on", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		_, err := n.members["db1"].Backend().Commit(ctx, nil, []store.Op{{Key: "without-w1", Value: []byte("x")}})
-		if err != nil && !errors.Is(err, store.ErrUnknown) {
-			t.Errorf("a write while nobody leads: %v", err)
-		}
-		return err
-	})
+	n.goesOn("db1")
 	st, err := n.members["db1"].Backend().Status(within(t, 5*time.Second))
 	if err != nil || st.Healthy() != 2 || st.Leader == "w1" {
 		t.Errorf("status: %+v, %v", st, err)
@@ -167,6 +187,91 @@ func TestAFrozenLeaderIsReplacedAndComesBack(t *testing.T) {
 }
 
 // Its disk is full: the member ends, its process and the other members do not.
+// The leader's disk does not answer for a while. The leadership goes to a member
+// whose disk does, the slow one says what is wrong, and takes part again once it
+// is over.
+func TestASlowDiskCostsTheLeadershipAndIsNamed(t *testing.T) {
+	t.Parallel()
+	n := newNodes(t)
+	o := n.options("w1")
+	freeze := slowDisk(t, o.DataDir)
+	n.start("w1", "db1", "db2")
+	n.leads("w1", "db1")
+	if slow := n.members["w1"].SlowDisk(); slow != "" {
+		t.Errorf("before: %q", slow)
+	}
+	freeze(true)
+	n.goesOn("db1")
+	if lead, _ := n.members["db1"].Leader(); lead == "w1" {
+		t.Error("w1 leads although its disk does not answer")
+	}
+	named := func(want bool) func(context.Context) error {
+		return func(context.Context) error {
+			slow := n.members["w1"].SlowDisk()
+			if (slow != "") != want || want && !strings.Contains(slow, "has not ended for") {
+				return fmt.Errorf("it says %q", slow)
+			}
+			return nil
+		}
+	}
+	n.eventually("w1 names its disk", named(true))
+	if slow := n.members["db1"].SlowDisk(); slow != "" {
+		t.Errorf("db1, whose disk is well: %q", slow)
+	}
+	freeze(false)
+	n.eventually("w1 finds its disk well", named(false))
+	n.stop("db2") // now w1 is needed for every write
+	n.eventually("w1 takes part", func(ctx context.Context) error {
+		_, err := n.members["db1"].Backend().Commit(ctx, nil, []store.Op{{Key: "with-w1", Value: []byte("x")}})
+		return err
+	})
+}
+
+// slowDisk puts a file system of its own at dir. The function stops every write
+// to it, and lets them go on.
+func slowDisk(t *testing.T, dir string) (freeze func(on bool)) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: mounting a file system takes root; run the tests as root")
+	}
+	image := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 256<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][]string{{"mkfs.ext4", "-q", image}, {"mount", "-o", "loop", image, dir}} {
+		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("SKIPPED: this machine does not let us make a disk that can be frozen: %v: %v: %s", c, err, out)
+		}
+	}
+	mount, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	freeze = func(on bool) {
+		t.Helper()
+		request := uint(fiThaw)
+		if on {
+			request = fiFreeze
+		}
+		if err := unix.IoctlSetInt(int(mount.Fd()), request, 0); err != nil {
+			t.Fatalf("freeze the disk: %t: %v", on, err)
+		}
+	}
+	t.Cleanup(func() {
+		_ = unix.IoctlSetInt(int(mount.Fd()), fiThaw, 0) // it may be thawed already
+		if err := errors.Join(mount.Close(), unix.Unmount(dir, unix.MNT_DETACH)); err != nil {
+			t.Error(err)
+		}
+	})
+	return freeze
+}
+
 func TestAFullDiskEndsTheMemberAndNotTheProcess(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
