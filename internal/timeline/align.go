@@ -21,7 +21,8 @@ const unbounded = time.Duration(math.MaxInt64)
 // saw earlier. So each such pair bounds how far the two clocks are apart, from
 // one side; with writes in both directions the bounds close in on the truth,
 // and what is left between them is how exactly the clocks can be placed.
-func align(sources []*source, first cluster.Revision) {
+func align(sources []*source, changes []Change) {
+	first := changes[0].Rev
 	ref := reference(sources, first)
 	for _, src := range sources {
 		if src == ref {
@@ -31,22 +32,53 @@ func align(sources []*source, first cluster.Revision) {
 		src.zero, src.placing.Within, src.placing.Unplaced = cluster.Instant(off), toMillis(within), !ok
 	}
 	ref.zero = 0
-	// So far zero is the start of ref's clock. Move it to the first change:
-	// when the node says that made it, or the first that saw it.
-	at, seen := cluster.Instant(0), false
-	for _, src := range sources {
-		if m, ok := src.marks[first]; ok && !src.placing.Unplaced {
-			if t := m.at - src.zero; !seen || m.mine || t < at {
-				at, seen = t, true
-				if m.mine {
-					break
-				}
-			}
+	// So far zero is the start of ref's clock. Move it to the first change: when
+	// the node says that made it, or the first that saw it. The parts of both may
+	// not have been saved yet: then to the next change of which somebody knows
+	// the time, or to the first thing that anybody did.
+	at, seen := begun(sources, first)
+	for _, c := range changes[1:] {
+		if seen {
+			break
 		}
+		at, seen = begun(sources, c.Rev)
+	}
+	if !seen {
+		at = firstEvent(sources)
 	}
 	for _, src := range sources {
 		src.zero += at
 	}
+}
+
+// begun is when the change was made, by ref's clock.
+func begun(sources []*source, rev cluster.Revision) (at cluster.Instant, seen bool) {
+	for _, src := range sources {
+		m, ok := src.marks[rev]
+		if !ok || src.placing.Unplaced {
+			continue
+		}
+		if t := m.at - src.zero; !seen || m.mine || t < at {
+			at, seen = t, true
+		}
+		if m.mine {
+			break
+		}
+	}
+	return at, seen
+}
+
+func firstEvent(sources []*source) cluster.Instant {
+	var at cluster.Instant
+	seen := false
+	for _, src := range sources {
+		for _, e := range src.events {
+			if t := e.At - src.zero; !src.placing.Unplaced && (!seen || t < at) {
+				at, seen = t, true
+			}
+		}
+	}
+	return at
 }
 
 // reference is the source whose clock the others are placed by: the one that

@@ -41,7 +41,7 @@ func Merge(parts []NodePart) (Switch, bool) {
 		return Switch{}, false
 	}
 	s := Switch{Schema: Schema, Changes: changes, Choice: lastChoice(parts)}
-	align(sources, changes[0].Rev)
+	align(sources, changes)
 	timeChanges(sources, changes)
 	for _, src := range sources {
 		src.judge(changes)

@@ -337,3 +337,33 @@ func FuzzSwitches(f *testing.F) {
 type discard struct{ n int }
 
 func (d *discard) Write(b []byte) (int, error) { d.n += len(b); return len(b), nil }
+
+// TestTheFirstChangeWasOnlyReadLater: the part of the node that made it has not
+// been saved yet, and the others found it when they started. Their clocks have
+// run for hours, which is no part of the switch.
+func TestTheFirstChangeWasOnlyReadLater(t *testing.T) {
+	const up = cluster.Instant(8 * time.Hour)
+	ms := func(n int) cluster.Instant { return up.Add(time.Duration(n) * time.Millisecond) }
+	record := func(p cluster.Phase) RecordSight { return RecordSight{Epoch: 1, Phase: p, Primary: "db1"} }
+	found := Sight{Rev: 10, At: ms(0), Read: true, Record: record(cluster.PhasePromoting)}
+	for name, part := range map[string]NodePart{
+		"the next change was seen": {Sights: []Sight{found, {Rev: 20, At: ms(70), Record: record(cluster.PhaseSteady)}}, Events: []Event{{Step: StepFollow, At: ms(40), Took: time.Millisecond}}},
+		"nothing but a step of it": {Sights: []Sight{found}, Events: []Event{{Step: StepFollow, At: ms(40), Took: time.Millisecond}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			part.Node, part.Epoch, part.Clock = "db2", 1, "boot"
+			s, ok := Merge([]NodePart{part})
+			if !ok || len(s.Spans) != 1 {
+				t.Fatalf("%t, %+v", ok, s)
+			}
+			for _, c := range s.Changes {
+				if c.At > Millis(time.Second) {
+					t.Errorf("change %d at %s", c.Rev, c.At.D())
+				}
+			}
+			if at := s.Spans[0].Start.D().Abs(); at > time.Second {
+				t.Errorf("the step is at %s", at)
+			}
+		})
+	}
+}
