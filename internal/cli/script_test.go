@@ -93,6 +93,8 @@ func TestScripts(t *testing.T) {
 					c.Set(apitest.Observed())
 				case "watched":
 					c.Set(apitest.Watched())
+				case "cutoff":
+					c.Set(apitest.CutOff())
 				case "lagging":
 					c.Set(apitest.Lagging())
 				default:

@@ -66,6 +66,9 @@ func (e *env) head(b *strings.Builder, st api.Status) {
 		fmt.Fprintf(b, " for %s", age)
 	}
 	fmt.Fprintf(b, " (seen from %s)\n", st.Node)
+	if st.Store.Silent && st.Known {
+		fmt.Fprintln(b, e.paint(yellow, "  this is what was so when the store last answered this node; it does not answer now"))
+	}
 	line := func(name, text string) {
 		if text != "" {
 			fmt.Fprintf(b, "  %-10s %s\n", name, text)

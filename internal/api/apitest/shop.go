@@ -70,6 +70,13 @@ func Shop() api.Snapshot {
 	return Imagined(s)
 }
 
+// CutOff is the same cluster as a node sees it that does not reach the store.
+func CutOff() api.Snapshot {
+	s := Shop()
+	s.Store = api.Store{Silent: true, Detail: "no majority of the store answers this node"}
+	return s
+}
+
 // Lagging is the same cluster, asynchronous: nobody waits for its replicas, which
 // have a lot to apply, and one of them is only watched.
 func Lagging() api.Snapshot {
