@@ -28,9 +28,9 @@ func (l *loop) sawBatch(b store.Batch, now cluster.Instant) {
 // sawSnapshot takes in everything that there is, and drops what is not there
 // any more.
 func (l *loop) sawSnapshot(s store.Snapshot, now cluster.Instant) {
-	l.Board.Unreadable, l.Board.WentBack = map[string]string{}, ""
+	l.Board.Unreadable, l.Board.WentBack = map[string]error{}, ""
 	for key, err := range s.Unreadable() {
-		l.cannotRead(key, err)
+		l.cannotRead(key, err, s.Lease.Rev, now)
 	}
 	if s.Record.Rev != 0 && s.Record.Err == nil {
 		l.sawRecord(s.Record.Value, s.Record.Rev)
@@ -60,16 +60,16 @@ func (l *loop) sawSnapshot(s store.Snapshot, now cluster.Instant) {
 
 // cannotRead notes a value that this build cannot read. What this node holds it
 // keeps; it decides nothing on what it cannot read.
-func (l *loop) cannotRead(key string, err error) {
+func (l *loop) cannotRead(key string, err error, rev cluster.Revision, now cluster.Instant) {
 	if _, known := l.Board.Unreadable[key]; !known {
 		l.log.Error("a shared value cannot be read", "key", key, "err", err)
 	}
-	l.Board.Unreadable[key] = err.Error()
+	l.Board.CannotRead(key, err, rev, now)
 }
 
 func (l *loop) sawChange(c store.Change, now cluster.Instant) {
 	if c.Err != nil {
-		l.cannotRead(c.Key, c.Err)
+		l.cannotRead(c.Key, c.Err, c.Rev, now)
 		return
 	}
 	delete(l.Board.Unreadable, c.Key)

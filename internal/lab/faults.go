@@ -65,6 +65,8 @@ func Faults() []Fault {
 			}), heal: (*Lab).mend},
 		{Name: "store-leader", Help: "the host of the store's leader is gone; it is not the primary",
 			inject: (*Lab).cutPowerOfStoreLeader, heal: (*Lab).boot},
+		{Name: "store-garbage", Help: "somebody writes over facts, views and the lease in the store",
+			inject: (*Lab).writeGarbage, heal: (*Lab).takeGarbage},
 		{Name: "replica-restart", Moves: true, Help: "the server is killed, and a replica's server is restarted while it promises",
 			inject: (*Lab).killAndRestartReplica, heal: (*Lab).StartServer},
 		{Name: "duplicate", Help: "somebody gives the virtual addresses to a replica's host too, by hand",

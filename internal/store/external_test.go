@@ -22,7 +22,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 }
 
 func record(epoch cluster.Epoch) cluster.Record {
-	return cluster.Record{Schema: cluster.Schema, Epoch: epoch, Phase: cluster.PhaseSteady}
+	return cluster.Record{Schema: cluster.Schema, Epoch: epoch, Phase: cluster.PhaseSteady, Primary: "db1"}
 }
 
 // steady has the leader be elsewhere, so that the loss of s is none of the

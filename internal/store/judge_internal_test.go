@@ -97,7 +97,7 @@ func (s *shaky) List(context.Context, ...string) ([]KV, cluster.Revision, error)
 	if s.fail--; s.fail >= 0 {
 		return nil, 0, ErrNoQuorum
 	}
-	return []KV{{Key: "/baton/shop/record", Value: []byte(`{"schema":1,"epoch":7}`), Rev: 5}}, 9, nil
+	return []KV{{Key: "/baton/shop/record", Value: []byte(`{"schema":1,"epoch":7,"phase":"steady","primary":"db1"}`), Rev: 5}}, 9, nil
 }
 
 var errBroken = errors.New("broken")

@@ -161,12 +161,15 @@ func (s *Store) change(e Event) (Change, bool) {
 	case nested && dir+"/" == factsDir:
 		c.Kind = KindFact
 		decodeInto(&c, e, &c.Fact, cluster.DecodeFact)
+		isOf(&c, string(c.Fact.Node), &c.Fact)
 	case nested && dir+"/" == viewsDir:
 		c.Kind = KindView
 		decodeInto(&c, e, &c.View, cluster.DecodeView)
+		isOf(&c, string(c.View.Observer), &c.View)
 	case nested && dir+"/" == requestsDir:
 		c.Kind = KindRequest
 		decodeInto(&c, e, &c.Request, cluster.DecodeRequest)
+		isOf(&c, c.Request.ID, &c.Request)
 	default:
 		return Change{}, false
 	}
@@ -179,6 +182,16 @@ func decodeInto[T any](c *Change, e Event, to *T, decode func([]byte) (T, error)
 	}
 	decoded := entry(e.KV, decode)
 	*to, c.Err = decoded.Value, decoded.Err
+}
+
+// isOf refuses a value that names another than its key does: a request would be
+// carried out again and again, for it is deleted by its name.
+func isOf[T any](c *Change, name string, v *T) {
+	if c.Deleted || c.Err != nil || name == c.Name {
+		return
+	}
+	var none T
+	*v, c.Err = none, fmt.Errorf("%s at revision %d names %q: it is damaged, or was written by hand", c.Key, c.Rev, name)
 }
 
 // entry decodes what a key holds. A value that cannot be read is left zero, so

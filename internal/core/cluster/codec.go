@@ -29,7 +29,10 @@ func DecodeRecord(b []byte) (Record, error) {
 	if err != nil {
 		return Record{}, fmt.Errorf("decode record: %w", err)
 	}
-	return r, checkSchema(r.Schema)
+	if err := checkSchema(r.Schema); err != nil {
+		return r, err
+	}
+	return r, r.sound()
 }
 
 // DecodeLease reads a lease as the store holds it.
@@ -47,7 +50,10 @@ func DecodeFact(b []byte) (Fact, error) {
 	if err != nil {
 		return Fact{}, fmt.Errorf("decode fact: %w", err)
 	}
-	return f, checkSchema(f.Schema)
+	if err := checkSchema(f.Schema); err != nil {
+		return f, err
+	}
+	return f, f.sound()
 }
 
 // DecodeView reads a view as the store holds it.

@@ -15,6 +15,8 @@ func Next(w World, now cluster.Instant) Outcome {
 		return stay(cluster.StoreSilent, "no majority of the store answers this node")
 	case w.WentBack != "":
 		return stay(cluster.StoreWentBack, w.WentBack)
+	case w.Unreadable != "":
+		return stay(cluster.NewerSchema, w.Unreadable)
 	case w.RecordRev == 0:
 		return bootstrap(w, now)
 	case w.Record.Schema > cluster.Schema:

@@ -48,7 +48,7 @@ type Outlook struct {
 // where there is none to lose.
 func IfPrimaryWereGone(w World, now cluster.Instant) (Outlook, bool) {
 	p := w.Record.Primary
-	if w.RecordRev == 0 || p == "" || w.Record.Schema > cluster.Schema {
+	if w.RecordRev == 0 || p == "" || w.Unreadable != "" || w.Record.Schema > cluster.Schema {
 		return Outlook{}, false
 	}
 	o := Outlook{Primary: p}

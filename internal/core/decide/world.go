@@ -38,8 +38,11 @@ type World struct {
 	// WentBack, if not empty, says that the store holds a record of an older
 	// epoch than this node has seen. Record is not that one.
 	WentBack string
-	PhaseAt  cluster.Instant // when this node first saw the present epoch and phase
-	Lease    lease.Watch
+	// Unreadable, if not empty, says why this build cannot read the record or the
+	// lease that the store holds. Record and Lease are what it could read last.
+	Unreadable string
+	PhaseAt    cluster.Instant // when this node first saw the present epoch and phase
+	Lease      lease.Watch
 
 	Facts    map[cluster.NodeName]Seen[cluster.Fact]
 	Views    map[cluster.NodeName]Seen[cluster.View]

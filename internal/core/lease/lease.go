@@ -66,6 +66,10 @@ func (h Held) Lost(epoch cluster.Epoch, now cluster.Instant) bool {
 	return h.Epoch == epoch && (epoch <= h.Latched || now >= h.Until)
 }
 
+// longest bounds the length that a lease key is believed: a damaged one must not
+// overflow, and look as if it had run out long ago. Its own next renewal mends it.
+const longest = 24 * time.Hour
+
 // Watch is what a node has seen of the lease key.
 type Watch struct {
 	Rev    cluster.Revision // of the newest version seen; 0: there is none
@@ -92,7 +96,8 @@ type Watch struct {
 // The holder may run with other settings than this node, and its fact may be too
 // old to tell: the longer one of both leases counts.
 func (w Watch) ExpiresAt(s cluster.Settings) cluster.Instant {
-	wait := time.Duration(float64(max(s.Lease, w.Length))*(1+s.Drift)) + s.Margin
+	length := min(max(s.Lease, w.Length), longest)
+	wait := time.Duration(float64(length)*(1+s.Drift)) + s.Margin
 	expires := w.SeenAt.Add(wait)
 	if w.HeardAt != 0 {
 		expires = max(expires, w.HeardAt.Add(s.Renew+2*s.Call+s.Margin))

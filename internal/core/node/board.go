@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -9,8 +10,11 @@ import (
 	"github.com/baton-db/baton/internal/core/lease"
 )
 
-// RecordKey is the key of the record, as Board.Unreadable names it.
-const RecordKey = "record"
+// The keys of the record and of the lease, as Board.Unreadable names them.
+const (
+	RecordKey = "record"
+	LeaseKey  = "lease"
+)
 
 // Board is what this node has seen of the store, with when it saw it.
 type Board struct {
@@ -31,8 +35,8 @@ type Board struct {
 	WentBack string
 
 	// Unreadable are keys whose value this build cannot read, with why. While
-	// the record is among them nothing is decided.
-	Unreadable map[string]string
+	// the record is among them, or a newer version's lease, nothing is decided.
+	Unreadable map[string]error
 }
 
 // NewBoard returns a board on which nothing has been seen.
@@ -41,7 +45,7 @@ func NewBoard() Board {
 		Facts:      map[cluster.NodeName]decide.Seen[cluster.Fact]{},
 		Views:      map[cluster.NodeName]decide.Seen[cluster.View]{},
 		Requests:   map[string]decide.Seen[cluster.Request]{},
-		Unreadable: map[string]string{},
+		Unreadable: map[string]error{},
 		Pace:       map[cluster.NodeName]float64{},
 	}
 }
@@ -69,6 +73,24 @@ func (b *Board) SawLease(l cluster.Lease, rev cluster.Revision, now cluster.Inst
 	heard := b.Lease.HeardAt
 	b.Lease = lease.Watch{Rev: rev, Holder: l.Holder, Epoch: l.Epoch, Agent: l.Agent, Length: l.Length, SeenAt: now, HeardAt: heard}
 	return true
+}
+
+// CannotRead takes in a value that this build cannot read, and keeps what it has
+// read of that key before. A lease that is damaged was written all the same: its
+// end is counted from now, and whoever acts upon it names this version of it.
+func (b *Board) CannotRead(key string, why error, rev cluster.Revision, now cluster.Instant) {
+	b.Unreadable[key] = why
+	if key == LeaseKey && !errors.Is(why, cluster.ErrNewer) && rev > b.Lease.Rev {
+		b.Lease.Rev, b.Lease.SeenAt = rev, now
+	}
+}
+
+// newerLease is why the lease cannot be read, if a newer version wrote it.
+func (b *Board) newerLease() error {
+	if why := b.Unreadable[LeaseKey]; errors.Is(why, cluster.ErrNewer) {
+		return why
+	}
+	return nil
 }
 
 // SawFact takes in a version of n's fact.

@@ -10,6 +10,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -173,8 +174,9 @@ func (n *Node) World(s Senses) decide.World {
 		WentBack: n.Board.WentBack, StoreSilent: s.StoreSilent, HeardAt: s.HeardAt, Wall: s.Wall.Unix(),
 	}
 	w.Lease.HeardAt = s.HeardAt
-	if _, bad := n.Board.Unreadable[RecordKey]; bad {
-		w.Record.Schema, w.RecordRev = cluster.Schema+1, max(w.RecordRev, 1) // there is one: nothing is to be founded
+	if why := cmp.Or(n.Board.Unreadable[RecordKey], n.Board.newerLease()); why != nil {
+		w.Unreadable = why.Error()
+		w.RecordRev = max(w.RecordRev, 1) // there is one: nothing is to be founded
 	}
 	return w
 }

@@ -207,12 +207,12 @@ func unreadable(t *testing.T, r *Rig) {
 
 func unknownFields(t *testing.T, r *Rig) {
 	s := r.stores(t)
-	rev := raw(t, r.Backends[0], "record", `{"schema":1,"epoch":1,"phase":"steady","reason":"","colour":"green"}`)
+	rev := raw(t, r.Backends[0], "record", `{"schema":1,"epoch":1,"phase":"steady","primary":"db1","reason":"","colour":"green"}`)
 	next := snap(t, s[1]).Record.Value
 	next.Epoch = 2
 	must(t)(s[2].SwapRecord(within(t), rev, nil, next))
 	kv, err := r.Backends[0].Get(within(t), "/baton/"+t.Name()+"/record")
-	if want := `{"schema":1,"epoch":2,"phase":"steady","reason":"","colour":"green"}`; err != nil || string(kv.Value) != want {
+	if want := `{"schema":1,"epoch":2,"phase":"steady","primary":"db1","reason":"","colour":"green"}`; err != nil || string(kv.Value) != want {
 		t.Errorf("%s (%v), want %s", kv.Value, err, want)
 	}
 }
