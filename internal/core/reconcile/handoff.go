@@ -55,15 +55,15 @@ func notMoved(in Input) []string {
 // primary, and n acknowledges to the new one from its first commit on.
 //
 // It must not cost an acknowledgement that commits wait for now: with k = 1 the
-// candidate's is enough, if it is in the ack set. An election in this reign
-// needs as many promises as before, so what it finds is no less.
+// candidate's is enough, if it is in the ack set and does acknowledge. An election
+// in this reign needs as many promises as before, so what it finds is no less.
 func movesAhead(in Input, n cluster.NodeName, f cluster.Fact) bool {
 	r := in.Record
 	q := r.Acks()
 	if n == r.Candidate || r.Candidate == "" || f.Server.State != cluster.ServerUp || f.Held != "" || f.Mode == cluster.Observe {
 		return false
 	}
-	if q.K > 1 || slices.Contains(q.Members, n) && !slices.Contains(q.Members, r.Candidate) {
+	if c := in.peer(r.Candidate).Server.Replica; q.K > 1 || slices.Contains(q.Members, n) && !(slices.Contains(q.Members, r.Candidate) && c.SemiSync && c.Receiver) {
 		return false
 	}
 	return f.Server.Replica.Source == r.Primary || f.Server.Replica.Source == r.Candidate
@@ -81,6 +81,7 @@ func handoffSecondary(in Input, plan *Plan) {
 	probeEarly(in, plan)
 	p, srv := in.Peers[r.Primary], in.Own.Server
 	if p.Drained == nil || p.Drained.Epoch != r.Epoch {
+		ackAgain(in, plan) // commits that wait keep the old primary from turning read-only
 		return
 	}
 	if !srv.Executed.Contains(p.Drained.At) {

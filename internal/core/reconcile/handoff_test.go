@@ -53,15 +53,16 @@ func TestHandoff(t *testing.T) {
 		waits string
 	}{
 		// The primary.
-		"writes go on until the other replica has moved":            {handingOver(primaryOf()), "", "db3 move to db2 first"},
-		"the other replica has moved: it drains":                    {handingOver(primaryOf(), moved), "drain", ""},
-		"the other replica does not move: it drains all the same":   {handingOver(primaryOf(), func(in *Input) { in.PhaseAt = noon.Add(-time.Second) }), "drain", ""},
-		"it drains already: it does not go back to waiting":         {handingOver(primaryOf(), server(func(s *cluster.ServerFact) { s.ReadOnly = true })), "drain", ""},
-		"one that only observes is not waited for":                  {handingOver(primaryOf(), peer("db3", func(f *cluster.Fact) { f.Mode = cluster.Observe })), "drain", ""},
-		"one whose server is down is not waited for":                {handingOver(primaryOf(), peer("db3", func(f *cluster.Fact) { f.Server.State = cluster.ServerStopped })), "drain", ""},
-		"one that is held is not waited for":                        {handingOver(primaryOf(), peer("db3", func(f *cluster.Fact) { f.Held = "errant" })), "drain", ""},
-		"one that was never heard is not waited for":                {handingOver(primaryOf(), func(in *Input) { delete(in.Peers, "db3") }), "drain", ""},
-		"one that has moved but does not receive yet is waited for": {handingOver(primaryOf(), moved, peer("db3", func(f *cluster.Fact) { f.Server.Replica.Receiver = false })), "", "db3 move to db2 first"},
+		"writes go on until the other replica has moved":             {handingOver(primaryOf()), "", "db3 move to db2 first"},
+		"the other replica has moved: it drains":                     {handingOver(primaryOf(), moved), "drain", ""},
+		"the other replica does not move: it drains all the same":    {handingOver(primaryOf(), func(in *Input) { in.PhaseAt = noon.Add(-time.Second) }), "drain", ""},
+		"it drains already: it does not go back to waiting":          {handingOver(primaryOf(), server(func(s *cluster.ServerFact) { s.ReadOnly = true })), "drain", ""},
+		"one that only observes is not waited for":                   {handingOver(primaryOf(), peer("db3", func(f *cluster.Fact) { f.Mode = cluster.Observe })), "drain", ""},
+		"one whose server is down is not waited for":                 {handingOver(primaryOf(), peer("db3", func(f *cluster.Fact) { f.Server.State = cluster.ServerStopped })), "drain", ""},
+		"one that is held is not waited for":                         {handingOver(primaryOf(), peer("db3", func(f *cluster.Fact) { f.Held = "errant" })), "drain", ""},
+		"the candidate does not acknowledge, so the other one stays": {handingOver(primaryOf(), peer("db2", func(f *cluster.Fact) { f.Server.Replica.SemiSync = false })), "drain", ""},
+		"one that was never heard is not waited for":                 {handingOver(primaryOf(), func(in *Input) { delete(in.Peers, "db3") }), "drain", ""},
+		"one that has moved but does not receive yet is waited for":  {handingOver(primaryOf(), moved, peer("db3", func(f *cluster.Fact) { f.Server.Replica.Receiver = false })), "", "db3 move to db2 first"},
 
 		// The other replica.
 		"it stops receiving from the old primary":                            {third(), "stop-replication", ""},
@@ -71,11 +72,16 @@ func TestHandoff(t *testing.T) {
 		"it has moved":                                                       {third(server(func(s *cluster.ServerFact) { s.Replica = following("db2") })), "", ""},
 		"two acknowledgements per commit: it stays, for commits wait for it": {third(func(in *Input) { in.Record.Quorums[0].K = 2 }), "", ""},
 		"the candidate's acknowledgement does not count: it stays":           {third(func(in *Input) { in.Record.Quorums[0].Members = []cluster.NodeName{"db3"} }), "", ""},
+		"the candidate does not acknowledge yet: it stays":                   {third(peer("db2", func(f *cluster.Fact) { f.Server.Replica.SemiSync = false })), "", ""},
+		"the candidate is not connected: it stays":                           {third(peer("db2", func(f *cluster.Fact) { f.Server.Replica.Receiver = false })), "", ""},
 		"nobody's acknowledgement counts: it moves":                          {third(func(in *Input) { in.Record.Quorums[0].Members = nil }), "stop-replication", ""},
 		"it follows somebody else: that is not touched now":                  {third(server(func(s *cluster.ServerFact) { s.Replica.Source = "db9" })), "", ""},
 
 		// The candidate.
-		"the candidate follows on until the position is final":     {handingOver(replicaOf()), "probe-addresses", ""},
+		"the candidate follows on until the position is final": {handingOver(replicaOf()), "probe-addresses", ""},
+		"commits wait on the old primary for an acknowledgement that got lost: it is repeated": {handingOver(replicaOf(), peer("db1", func(f *cluster.Fact) {
+			f.Server.SemiSrc.Stuck, f.Server.Reading = true, 77
+		})), "probe-addresses ack-again", ""},
 		"the candidate applies the final position":                 {handingOver(replicaOf(), drained), "probe-addresses apply 0-1-110", ""},
 		"it has the final position: it stops receiving":            {handingOver(replicaOf(), drained, server(func(s *cluster.ServerFact) { s.Executed = position("0-1-110") })), "probe-addresses stop-replication db1", ""},
 		"it has the final position, and has nothing left to stop":  {handingOver(replicaOf(), drained, stopped, server(func(s *cluster.ServerFact) { s.Executed = position("0-1-110") })), "probe-addresses", ""},

@@ -77,6 +77,14 @@ func CommitsWait(r cluster.Record, s cluster.Settings) bool {
 	return len(r.Acks().Members) > 0 || r.Joining != "" || s.Alone == cluster.AloneWait
 }
 
+// peer is what is known of a node, this one included.
+func (in Input) peer(n cluster.NodeName) cluster.Fact {
+	if n == in.Self {
+		return in.Own
+	}
+	return in.Peers[n]
+}
+
 // Acknowledges reports whether node's acknowledgement counts, or is about to.
 func Acknowledges(r cluster.Record, s cluster.Settings, node cluster.NodeName) bool {
 	return s.Durability == cluster.Lossless && (r.Joining == node || slices.Contains(r.Acks().Members, node))
