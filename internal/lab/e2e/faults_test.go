@@ -245,7 +245,7 @@ func isAdopted(t *testing.T, flavor string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if starts := bytes.Count(b, []byte("ready for connections")); starts != 1 {
+		if starts := bytes.Count(b, []byte("Version: '")); starts != 1 {
 			t.Errorf("the server of %s was started %d times", n, starts)
 		}
 	}
