@@ -1,6 +1,10 @@
 package mysql_test
 
 import (
+	"context"
+	"net"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -20,3 +24,73 @@ var driver = dbtest.Driver{
 }
 
 func TestConformance(t *testing.T) { driver.Run(t) }
+
+func nobody(string, int) (cluster.NodeName, bool) { return "", false }
+
+func TestAServerOfAnotherFlavorIsRefused(t *testing.T) {
+	t.Parallel()
+	s := dbtest.Start(t, dbtest.Options{Flavor: dbtest.MariaDB})
+	driver, err := mysql.Open(db.Config{Socket: s.Socket, Agent: db.Account{User: "root"}, Writer: db.Account{User: "w"}, NodeOf: nobody})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer driver.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), dbtest.Patience)
+	defer cancel()
+	if _, err := driver.Identify(ctx); err == nil || !strings.Contains(err.Error(), "it is mariadb") || !strings.Contains(err.Error(), "correct server.flavor") {
+		t.Errorf("identifying it: %v", err)
+	}
+	if _, err := driver.Observe(ctx); err == nil || !strings.Contains(err.Error(), "it is mariadb") {
+		t.Errorf("observing it: %v", err)
+	}
+}
+
+func TestTheAdministrativePortAnswersWhenNoSlotIsLeft(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	s := dbtest.Start(t, dbtest.Options{Flavor: dbtest.MySQL, Args: []string{"--admin-address=127.0.0.1", "--admin-port=" + strconv.Itoa(port), "--max-connections=10"}})
+	agent, prober := db.Account{User: "baton", Password: "a"}, db.Account{User: "baton_probe", Password: "p"}
+	s.Unlogged(t, driver.Accounts(agent, prober, db.Account{User: "r", Password: "r"})...)
+	s.Unlogged(t, "CREATE USER app@'127.0.0.1'")
+	with, err := mysql.Open(db.Config{Socket: s.Socket, Agent: agent, Writer: prober, NodeOf: nobody, ExtraPort: port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer with.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), dbtest.Patience)
+	defer cancel()
+	clients := s.Client(t, "app", "")
+	taken := 0
+	for c, err := clients.Conn(ctx); err == nil; c, err = clients.Conn(ctx) {
+		taken++
+		defer c.Close()
+	}
+	if taken == 0 {
+		t.Fatal("no client got in")
+	}
+	// One slot is left for administrators, such as the agent; it is taken too.
+	for range 20 {
+		without, err := mysql.Open(db.Config{Socket: s.Socket, Agent: agent, Writer: prober, NodeOf: nobody})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer without.Close()
+		if a := without.ReadProbe(ctx); a.Verdict == db.TooManyConnections {
+			break
+		}
+	}
+	if a := with.WriteProbe(ctx); a.Verdict != db.TooManyConnections || a.Works() || !a.Answered() {
+		t.Errorf("the write probe, which may use neither that nor the administrative port: %+v", a)
+	}
+	if a := with.ReadProbe(ctx); a.Verdict != db.Done {
+		t.Errorf("the agent, over the administrative port: %+v", a)
+	}
+	if id, err := with.Identify(ctx); err != nil || id.ExtraPort != port {
+		t.Errorf("identity %+v, %v", id, err)
+	}
+}

@@ -50,10 +50,30 @@ func (s *Server) dialer(account db.Account, several bool, settings map[string]st
 		l, err := connect(ctx, account, several, all, "unix", s.Socket)
 		if err != nil && s.ExtraPort != 0 && Verdict(err) == db.TooManyConnections {
 			extra := net.JoinHostPort("127.0.0.1", fmt.Sprint(s.ExtraPort))
-			return connect(ctx, account, several, all, "tcp", extra)
+			if l, extraErr := connect(ctx, account, several, all, "tcp", extra); extraErr == nil {
+				return l, nil
+			}
+			return nil, err // what is wrong is that no slot is left
+		}
+		if Code(err) == ErUnknownVariable {
+			return nil, s.unknown(ctx, account, err)
 		}
 		return l, err
 	}
+}
+
+// unknown says why a server does not know a variable of the dialect: mostly that
+// it is of another flavor.
+func (s *Server) unknown(ctx context.Context, account db.Account, why error) error {
+	l, err := connect(ctx, account, false, nil, "unix", s.Socket)
+	if err != nil {
+		return why
+	}
+	defer l.Close()
+	if err := s.dialect.speaksWith(ctx, l); err != nil {
+		return err
+	}
+	return why
 }
 
 // connect opens one connection; several lets it run several statements at once.
