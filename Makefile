@@ -2,6 +2,7 @@
 # make demo       a crash and a switchover, shown on a lab (FLAVOR=mysql: of MySQL)
 # make test       everything that must pass before a change goes in
 # make test-all   the same again and again, and all faults many times
+# make sim        whole clusters under random faults in virtual time: SEEDS=1000 FROM=0
 # make bench      outages as clients see them, next to keepalived
 
 GO       ?= go
@@ -27,7 +28,11 @@ REPEAT ?= 10
 RUNS   ?= 10
 FAULTS ?= crash power link freeze agent-kill agent-freeze partition partition-nodes partition-split switchover store-leader
 
-.PHONY: all build build-all arm64 setup demo lint unit race e2e test test-all bench bench-keepalived clean
+# Of the simulator: how many seeds, beginning with which.
+SEEDS  ?= 1000
+FROM   ?= 0
+
+.PHONY: all build build-all arm64 setup demo lint unit race e2e test test-all sim sim-mutants bench bench-keepalived clean
 
 all: build
 
@@ -76,6 +81,13 @@ test-all:
 	CGO_ENABLED=1 $(GO) test -p 1 -race -count $(REPEAT) -timeout 2h $(NOT_E2E)
 	BATON_BINARY=$(CURDIR)/$(BIN) BATON_E2E_RUNS=$(REPEAT) BATON_E2E_MYSQL=all $(GO) test -v -count 1 -timeout 6h $(E2E)
 	@scripts/mysql-tested.sh
+
+sim:
+	$(GO) run ./internal/sim/run -seeds $(SEEDS) -from $(FROM)
+
+# Mistakes planted in the production code, each of which must be found.
+sim-mutants:
+	BATON_MUTANTS=1 $(GO) test -count 1 -timeout 2h -v ./internal/sim/mutants
 
 bench:
 	scripts/setup.sh bench $(FLAVOR)

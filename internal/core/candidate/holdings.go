@@ -71,18 +71,43 @@ func (f *field) passOldEpochs() {
 		if r.Promise == nil || r.marker() >= newest {
 			continue
 		}
-		if slices.ContainsFunc(marked, func(m *runner) bool { return r.holds.Contains(m.applied()) }) {
+		if slices.ContainsFunc(marked, r.reaches) {
 			continue
 		}
 		var known gtid.Set
 		for _, m := range marked {
-			known = known.Union(m.holds)
+			known = known.Union(m.holds.Named()) // what they merely cover may be the tail's own
 		}
 		r.holds = r.holds.Subtract(r.holds.Subtract(known))
 		if r.passed == "" {
 			r.pass(cluster.PassedOldEpoch, fmt.Sprintf("its data is of epoch %d, the newest is %d", r.marker(), newest))
 		}
 	}
+}
+
+// reaches reports whether r has received everything that m has applied, and
+// notes that it holds it.
+//
+// MariaDB's positions have gaps: a server that wrote up to 189, and again from
+// 200 on, seems to have written 190 to 199 to whoever has the later ones, and
+// seems not to have to one who has applied another server's 190 to 199 and only
+// received the rest. Whoever received more than it applied was let in by its
+// source at what it had applied, so that is a part of the common history: if m
+// has all of it, r lacks nothing below.
+func (r *runner) reaches(m *runner) bool {
+	if r.holds.Contains(m.applied()) {
+		return true
+	}
+	own := r.applied()
+	if own.Contains(r.holds) || !m.applied().Contains(own) {
+		return false
+	}
+	filled := r.holds.Covering(own)
+	if !filled.Contains(m.applied()) {
+		return false
+	}
+	r.holds = filled
+	return true
 }
 
 // applied returns what a sound node's marker was read from, or more.

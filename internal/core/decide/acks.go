@@ -88,6 +88,9 @@ func addAck(w World, q cluster.AckQuorum, now cluster.Instant) Outcome {
 		if len(q.Members) > 0 && w.returns(n, now) {
 			return withMember(w, q, n)
 		}
+		if len(q.Members) == 0 && w.Settings.Alone == cluster.AloneWait && w.returns(n, now) {
+			return joining(w, n) // commits wait although nobody acknowledges: it could not follow otherwise
+		}
 		if !w.follows(n, now) {
 			continue
 		}
@@ -100,11 +103,15 @@ func addAck(w World, q cluster.AckQuorum, now cluster.Instant) Outcome {
 		if len(q.Members) > 0 {
 			return withMember(w, q, n)
 		}
-		next := w.Record
-		next.Joining = n
-		return swap(next, w.Record.Reason, w.Record.Detail).because(cluster.AckJoining, fmt.Sprintf("%s is to acknowledge", n))
+		return joining(w, n)
 	}
 	return Outcome{}
+}
+
+func joining(w World, n cluster.NodeName) Outcome {
+	next := w.Record
+	next.Joining = n
+	return swap(next, w.Record.Reason, w.Record.Detail).because(cluster.AckJoining, fmt.Sprintf("%s is to acknowledge", n))
 }
 
 func withMember(w World, q cluster.AckQuorum, n cluster.NodeName) Outcome {
@@ -134,8 +141,9 @@ func (w World) follows(n cluster.NodeName, now cluster.Instant) bool {
 func (w World) returns(n cluster.NodeName, now cluster.Instant) bool {
 	f := w.fact(n)
 	lost := f.Server.OwnLost(w.fact(w.Record.Primary).Server.Executed)
+	rep := f.Server.Replica
 	return w.alive(n, now) && !w.observes(n) && f.Epoch == w.Record.Epoch && f.Server.ReadOnly && f.Held == "" && f.Errant.IsZero() && !lost.IsZero() &&
-		f.Server.Replica.Source != w.Record.Primary
+		!(rep.Source == w.Record.Primary && rep.Started)
 }
 
 // TrackAcks returns since when each member of the ack set has not been

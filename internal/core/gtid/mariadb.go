@@ -63,6 +63,29 @@ func (s Set) Through(position string) (Set, error) {
 	return s.Union(received), nil
 }
 
+// Named returns s without what it merely covers.
+func (s Set) Named() Set {
+	var named []entry
+	for _, e := range s.entries {
+		if !e.from.covers() {
+			named = append(named, e)
+		}
+	}
+	return Set{named}
+}
+
+// Covering returns s, covering each domain of MariaDB up to the greatest number
+// that past has in it: for one who knows that all of past is common history.
+func (s Set) Covering(past Set) Set {
+	b := builder{}
+	for _, e := range past.entries {
+		if e.from.kind == mariadb {
+			b.add(covering(e.from.domain), span{1, past.reached(e.from.domain)})
+		}
+	}
+	return s.Union(b.set())
+}
+
 // through returns what a position names, and covers what lies after s. It names
 // all of that server, as a binary-log state with that GTID in it does.
 func (s Set) through(position string) (Set, error) {

@@ -74,20 +74,6 @@ func essence(f cluster.Fact, calm bool) cluster.Fact {
 	return f
 }
 
-// publishView returns this node's view to be written if it has changed, or at
-// the beat.
-func (n *Node) publishView(now cluster.Instant) *cluster.View {
-	if !n.ViewNews && now.Sub(n.viewAt) < n.Settings.Beat {
-		return nil
-	}
-	n.ViewNews = false
-	n.viewSeq++
-	n.viewAt = now
-	v := cluster.View{Schema: cluster.Schema, Observer: n.Self, Agent: n.Agent, Seq: n.viewSeq, Of: map[cluster.NodeName]cluster.NodeView{}}
-	maps.Copy(v.Of, n.View)
-	return &v
-}
-
 // Conditions are what is out of order here, by reason.
 type Conditions map[cluster.Reason]cluster.Condition
 

@@ -70,6 +70,7 @@ type Node struct {
 	Conditions Conditions
 	View       map[cluster.NodeName]cluster.NodeView
 	ViewNews   bool
+	veiled     map[cluster.NodeName]cluster.Instant
 
 	Outcome decide.Outcome
 	Plan    reconcile.Plan
@@ -111,6 +112,7 @@ func (n *Node) Look(s Senses) Look {
 	n.Divergence = n.Divergence.Look(in)
 	in.Own = n.compose(in, s.Wall)
 	look.Fact = n.publish(in.Own, now)
+	n.veil(now)
 	look.View = n.publishView(now)
 
 	w := n.World(s)
@@ -270,15 +272,4 @@ func (n *Node) HasDone(kind reconcile.Kind, epoch cluster.Epoch) {
 		n.Host.Done = map[reconcile.Kind]cluster.Epoch{}
 	}
 	n.Host.Done[kind] = epoch
-}
-
-// SawLayer takes in what a watcher of another node concluded.
-func (n *Node) SawLayer(of cluster.NodeName, change func(*cluster.NodeView)) {
-	if n.View == nil {
-		n.View = map[cluster.NodeName]cluster.NodeView{}
-	}
-	v := n.View[of]
-	change(&v)
-	n.View[of] = v
-	n.ViewNews = true
 }

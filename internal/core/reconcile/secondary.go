@@ -154,7 +154,11 @@ func follow(in Input, plan *Plan) {
 			// node from looking at the others, too.
 			plan.add(LaneGate, Step{Kind: ReleaseBlocked})
 		}
-		if srv.Replica.SemiSync && !lost.IsZero() {
+		if srv.Replica.SemiSync && !lost.IsZero() && !srv.Replica.Receiver && !acknowledge && mayNotAcknowledge(in) {
+			// It was cut off before it had everything. The primary lets it in again
+			// once it says that it does not acknowledge, and then into the ack set.
+			plan.add(LaneServer, Step{Kind: StopReplication})
+		} else if srv.Replica.SemiSync && !lost.IsZero() {
 			plan.Waits = fmt.Sprintf("it receives %s, which it wrote itself and has lost", lost)
 		} else if srv.Replica.SemiSync != acknowledge {
 			plan.add(LaneServer, Step{Kind: SemiReplica, On: acknowledge})
@@ -170,6 +174,9 @@ func follow(in Input, plan *Plan) {
 		// Changing the source throws received transactions away.
 		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: srv.Replica.Received})
 	case !lost.IsZero() && !acknowledge && mayNotAcknowledge(in):
+		if srv.Replica.SemiSync && !srv.Replica.Started {
+			plan.add(LaneServer, Step{Kind: SemiReplica, On: false})
+		}
 		plan.Waits = fmt.Sprintf("it wrote %s itself and has lost it; it gets it back once it is in the ack set", lost)
 	default:
 		plan.add(LaneServer, Step{Kind: Follow, Epoch: r.Epoch, Node: r.Primary, On: acknowledge || !lost.IsZero()})

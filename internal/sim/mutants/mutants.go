@@ -1,0 +1,61 @@
+// Package mutants answers whether the simulator would find a mistake: it holds
+// planted ones, each a change to the production code of internal/core, and its
+// test builds the simulator with each and wants a promise broken.
+//
+// It never changes a file of the checkout: the changed source is laid over it
+// while it is built (go build -overlay). The one rule: a mutant that does not
+// apply any more is mended, not deleted.
+package mutants
+
+// Mutant is one planted mistake.
+type Mutant struct {
+	Name string
+	File string // below internal/core
+	Old  string // occurs there once
+	New  string
+	Seed uint64 // the simulator finds it from here on within a few seeds
+}
+
+// All are the planted mistakes.
+func All() []Mutant {
+	return []Mutant{
+		{"a renewal counts from its answer", "lease/lease.go",
+			"until := sent.Add(s.Lease)", "until := now.Add(s.Lease)", 0},
+		{"a swap that ends a reign is not guarded by the lease's revision", "decide/world.go",
+			"	o.LeaseRev = &rev\n", "	_ = rev\n", 0},
+		{"the end of a lease is concluded too early", "lease/lease.go",
+			"wait := time.Duration(float64(max(s.Lease, w.Length))*(1+s.Drift)) + s.Margin", "wait := max(s.Lease, w.Length) * 3 / 4", 0},
+		{"the kernel is told a deadline after the lease's end", "node/keeper.go",
+			"return k.Held.Until.Add(-k.Settings.Margin)", "return k.Held.Until.Add(k.Settings.Renew)", 0},
+		{"fencing does not latch: a late renewal opens the gate again", "lease/lease.go",
+			"	h.Latched = max(h.Latched, epoch)\n", "", 0},
+		{"that it is fenced counts although it renewed since", "decide/decide.go",
+			"f.Fenced > 0 && w.Facts[r.Previous].Rev > w.Lease.Rev {", "f.Fenced > 0 {", 0},
+		{"a candidate that stalls is not fenced", "decide/decide.go",
+			"return endReign(w, failed{why: why, detail: detail})", "return endReign(w, failed{why: why, detail: detail, closed: true})", 0},
+		{"the ack set shrinks before the rest has caught up", "decide/acks.go",
+			"	if !may {", "	if may = true; !may {", 0},
+		{"the old ack set is forgotten before the marker is acknowledged", "decide/handoff.go",
+			"return append(slices.Clone(w.Record.Quorums), q)", "return []cluster.AckQuorum{q}", 0},
+		{"one who left the ack set may still acknowledge", "reconcile/primary.go",
+			"	if in.Host.NoCut || !CommitsWait(in.Record, in.Settings) {", "	if true {", 0},
+		{"an election needs only one promise", "cluster/record.go",
+			"return have >= max(1, len(q.Members)-q.K+1)", "return have >= 1", 0},
+		{"positions are compared by counting", "gtid/gtid.go",
+			"func (s Set) Contains(o Set) bool {\n", "func (s Set) Contains(o Set) bool {\n	if s.Count() >= o.Count() {\n		return true\n	}\n", 0},
+		{"a candidate serves without what its election was decided on", "reconcile/primary.go",
+			"	case !srv.Executed.Contains(r.Required) && !srv.Held().Contains(r.Required):", "	case false:", 0},
+		{"a promise counts although the server died since", "decide/decide.go",
+			"return !lives && !p.Executed.Union(f.Server.Executed).Contains(p.Received)", "return false", 0},
+		{"a restarted primary's own word counts", "decide/decide.go",
+			"if q.Start != \"\" && len(q.Members) > 0 && p != nil && p.Start != q.Start {", "if false && p != nil {", 0},
+		{"a primary goes on after its server has restarted", "reconcile/primary.go",
+			"	case otherLife(in):", "	case false:", 0},
+		{"gaps in MariaDB's positions make a replica seem to be of an older reign", "candidate/holdings.go",
+			"	if own.Contains(r.holds) || !m.applied().Contains(own) {", "	if true {", 720},
+		{"what a node sees of one whose gate shuts it out is evidence", "node/view.go",
+			"		if _, veiled := n.veiled[of]; veiled {", "		if false {", 1104},
+		{"a replica that was cut off before it had back what it lost waits for ever", "reconcile/secondary.go",
+			"!srv.Replica.Receiver && !acknowledge && mayNotAcknowledge(in) {", "false {", 200},
+	}
+}

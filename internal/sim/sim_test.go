@@ -1,0 +1,107 @@
+package sim
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// TestClustersKeepTheirPromises runs a share of the seeds; make sim runs more.
+func TestClustersKeepTheirPromises(t *testing.T) {
+	var sum Summary
+	begun := time.Now()
+	seeds := uint64(60)
+	if testing.Short() {
+		seeds = 10
+	}
+	for seed := range seeds {
+		r := Run(Options{Seed: seed})
+		sum.Add(r)
+		if r.Violation != "" {
+			t.Errorf("%s", Story(r, 60))
+		}
+	}
+	t.Log(sum.String(time.Since(begun)))
+	if perRun := sum.Switches / sum.Runs; perRun < 2 || sum.Written < 100*sum.Runs {
+		t.Errorf("%d switches and %d acknowledged writes in %d runs: too little happens to prove anything", sum.Switches, sum.Written, sum.Runs)
+	}
+	for _, p := range []cluster.Phase{cluster.PhaseSteady, cluster.PhaseHandoff, cluster.PhaseElecting, cluster.PhasePromoting} {
+		struck := 0
+		for _, phases := range sum.Coverage {
+			struck += phases[p]
+		}
+		if struck == 0 && !testing.Short() {
+			t.Errorf("no fault struck in phase %s", p)
+		}
+	}
+}
+
+// TestASeedDeterminesARun is what makes a failing seed of use.
+func TestASeedDeterminesARun(t *testing.T) {
+	for _, seed := range []uint64{3, 14} {
+		if a, b := Run(Options{Seed: seed, Trace: true}), Run(Options{Seed: seed, Trace: true}); !reflect.DeepEqual(a, b) {
+			for i := range min(len(a.Trace), len(b.Trace)) {
+				if a.Trace[i] != b.Trace[i] {
+					t.Fatalf("seed %d went two ways: %q and %q", seed, a.Trace[i], b.Trace[i])
+				}
+			}
+			t.Fatalf("seed %d went two ways", seed)
+		}
+	}
+}
+
+// TestTheChecksSeeWhatIsWrong breaks each promise by hand in a world that is well.
+func TestTheChecksSeeWhatIsWrong(t *testing.T) {
+	for name, spoil := range map[string]func(w *world, primary, other *host){
+		"two servers take writes": func(_ *world, _, other *host) {
+			other.srv.readOnly, other.gate.mode = false, "missing"
+		},
+		"a server takes writes without what was acknowledged": func(w *world, p, _ *host) {
+			v := &write{n: len(w.writes), acked: true}
+			w.writes = append(w.writes, v)
+			w.checkHolds(p.srv)
+		},
+		"a gate is open for longer than the lease": func(w *world, p, _ *host) {
+			p.extend(p.clock().Add(2 * w.settings.Lease))
+		},
+		"a primary is replaced that is well": func(w *world, p, _ *host) {
+			next := w.store.record.value
+			next.Epoch, next.Phase, next.Primary = next.Epoch+1, cluster.PhaseElecting, ""
+			p.sick, w.chaos.storeSick = -int64(time.Hour), -int64(time.Hour)
+			w.recordChanged(w.store.record.value, next)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := well(t)
+			if w.check(); w.result.Violation != "" {
+				t.Fatal(w.result.Violation)
+			}
+			p := w.node(w.store.record.value.Primary)
+			spoil(w, p, w.nodes[(p.i+1)%2])
+			if w.check(); w.result.Violation == "" {
+				t.Error("nobody noticed")
+			} else {
+				t.Log(w.result.Violation)
+			}
+		})
+	}
+}
+
+// well is a lossless cluster at the end of a run that broke no promise.
+func well(t *testing.T) *world {
+	for seed := range uint64(100) {
+		w := newWorld(Options{Seed: seed})
+		w.found()
+		if w.settings.Durability != cluster.Lossless {
+			continue
+		}
+		if w.run(); w.result.Violation == "" {
+			w.ended = false
+			return w
+		}
+	}
+	t.Fatal("no seed ends well")
+	return nil
+}
