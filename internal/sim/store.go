@@ -73,6 +73,9 @@ func newStore(w *world) *store {
 
 // tend looks after leadership and broken watches, again and again.
 func (s *store) tend() {
+	if !s.serves() {
+		s.w.chaos.storeSick = s.w.now
+	}
 	if s.leader >= 0 && !s.serves() {
 		if s.away == 0 {
 			s.away = s.w.now
