@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 )
 
@@ -37,7 +38,9 @@ func makeTemplate(k kind, mysqld, version string) (string, error) {
 	if err != nil {
 		cache = os.TempDir()
 	}
-	key := sha256.Sum256(fmt.Appendf(nil, "%s %s%d", version, k.settings, os.Getuid()))
+	// Before its version a server says what it was called by, path and all.
+	_, number, _ := strings.Cut(version, "Ver ")
+	key := sha256.Sum256(fmt.Appendf(nil, "%s %s%d", number, k.settings, os.Getuid()))
 	dir := filepath.Join(cache, "baton-dbtest", fmt.Sprintf("%x", key[:8]))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
