@@ -115,3 +115,35 @@ func TestHowLongASwitchTakes(t *testing.T) {
 		t.Errorf("a switchover takes %+v", got)
 	}
 }
+
+// What is out of order on a node that somebody works on is told to nobody, and is
+// told if it is so still once the work is done.
+func TestMaintenanceIsNoAlarm(t *testing.T) {
+	live := &api.Live{}
+	live.Publish(apitest.Shop())
+	s := apitest.Shop()
+	s.Rev++
+	s.Record = s.Record.WithMaintenance(cluster.Maintenance{Node: "db3", By: "ann"})
+	f := s.Facts["db3"]
+	f.Value.Conditions = []cluster.Condition{{Reason: cluster.ServerDown}}
+	s.Facts["db3"] = f
+	told := func() (all []cluster.NodeName) {
+		events, _ := live.Since(0)
+		for _, e := range events {
+			if e.Kind == api.ConditionBegan {
+				all = append(all, e.Node)
+			}
+		}
+		return all
+	}
+	live.Publish(s)
+	if got := told(); len(got) > 0 {
+		t.Errorf("told of %v", got)
+	}
+	s.Rev++
+	s.Record = s.Record.WithoutMaintenance("db3")
+	live.Publish(s)
+	if got := told(); len(got) != 1 || got[0] != "db3" {
+		t.Errorf("the work is done and the server is still down: told of %v", got)
+	}
+}

@@ -91,6 +91,8 @@ func (t *tracked) next(s Snapshot) RequestState {
 	changed := t.seen && s.Rev != t.seenRev
 	switch {
 	case t.Kind == cluster.RequestPause && r.Paused != nil && r.Paused.At == t.ask.At,
+		t.Kind == cluster.RequestMaintenance && r.Maintained(t.ask.Node) != nil && r.Maintained(t.ask.Node).At == t.ask.At,
+		t.Kind == cluster.RequestMaintenanceEnd && r.Maintained(t.ask.Node) == nil && (changed || !t.seen),
 		t.Kind == cluster.RequestResume && r.Paused == nil && (changed || !t.seen):
 		st.Status, st.Epoch, st.Phase, st.Primary = Done, r.Epoch, r.Phase, r.Primary
 	case st.Status == Accepted && r.Phase == cluster.PhaseSteady,

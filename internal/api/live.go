@@ -103,11 +103,20 @@ func changesBetween(a, b Snapshot) []Event {
 		events = append(events, Event{Kind: VerdictChanged, Verdict: &v})
 	}
 	for _, n := range slices.Sorted(maps.Keys(b.Facts)) {
-		was, is := a.Facts[n].Value.Conditions, b.Facts[n].Value.Conditions
+		was, is := conditionsOf(a, n), conditionsOf(b, n)
 		events = append(events, conditions(ConditionBegan, n, is, was)...)
 		events = append(events, conditions(ConditionEnded, n, was, is)...)
 	}
 	return events
+}
+
+// conditionsOf are those that somebody should be told of: of a node that is in
+// maintenance none. One that is out of order still when that is over begins then.
+func conditionsOf(s Snapshot, n cluster.NodeName) []cluster.Condition {
+	if s.Record.Maintained(n) != nil {
+		return nil
+	}
+	return s.Facts[n].Value.Conditions
 }
 
 // conditions returns an event for each of some that is not among others.

@@ -232,8 +232,9 @@ func check(a Ask, settings cluster.Settings) error {
 	takesTo := a.Kind == cluster.RequestSwitchover || a.Kind == cluster.RequestFailover
 	switch {
 	case !slices.Contains([]cluster.RequestKind{
-		cluster.RequestSwitchover, cluster.RequestFailover, cluster.RequestPause, cluster.RequestResume, cluster.RequestRejoin}, a.Kind):
-		return bad(fmt.Sprintf("there is no request of kind %q", a.Kind), "use switchover, failover, pause, resume or rejoin")
+		cluster.RequestSwitchover, cluster.RequestFailover, cluster.RequestPause, cluster.RequestResume, cluster.RequestRejoin,
+		cluster.RequestMaintenance, cluster.RequestMaintenanceEnd}, a.Kind):
+		return bad(fmt.Sprintf("there is no request of kind %q", a.Kind), "use switchover, failover, pause, resume, maintenance, maintenance-end or rejoin")
 	case a.To != "" && !takesTo:
 		return bad(fmt.Sprintf("a %s has no \"to\"", a.Kind), "leave it out")
 	case a.Force && a.Kind != cluster.RequestFailover:
@@ -242,8 +243,20 @@ func check(a Ask, settings cluster.Settings) error {
 		return bad(fmt.Sprintf("%q is no data node of cluster %s", a.To, settings.Cluster), fmt.Sprintf("use one of %s", names(data)))
 	case a.Kind == cluster.RequestRejoin && !slices.Contains(data, a.Node):
 		return bad(fmt.Sprintf("%q is no data node of cluster %s", a.Node, settings.Cluster), fmt.Sprintf("name one of %s", names(data)))
+	case a.Kind == cluster.RequestMaintenance || a.Kind == cluster.RequestMaintenanceEnd:
+		if _, ok := settings.Node(a.Node); !ok {
+			return bad(fmt.Sprintf("%q is no node of cluster %s", a.Node, settings.Cluster), fmt.Sprintf("name one of %s", names(allNodes(settings))))
+		}
 	}
 	return nil
+}
+
+func allNodes(settings cluster.Settings) []cluster.NodeName {
+	var all []cluster.NodeName
+	for _, n := range settings.Nodes {
+		all = append(all, n.Name)
+	}
+	return all
 }
 
 func names(nodes []cluster.NodeName) string {

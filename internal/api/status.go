@@ -34,6 +34,8 @@ type Status struct {
 	Reason    cluster.Reason   `json:"reason,omitempty"`
 	Detail    string           `json:"detail,omitempty"`
 	Paused    *cluster.Pause   `json:"paused,omitempty"`
+	// Maintenance are the nodes that somebody works on.
+	Maintenance []cluster.Maintenance `json:"maintenance,omitempty"`
 
 	Lease  LeaseStatus `json:"lease"`
 	Acks   AckStatus   `json:"acks"`
@@ -132,7 +134,7 @@ func StatusOf(s Snapshot) Status {
 		Schema: StatusSchema, Cluster: s.Settings.Cluster, Node: s.Node, Build: s.Build, Mode: s.Mode,
 		At: s.Wall.UTC().Format(time.RFC3339), Known: s.Rev != 0,
 		Epoch: r.Epoch, Phase: r.Phase, Primary: r.Primary, Candidate: r.Candidate, Previous: r.Previous,
-		Since: r.Since, Reason: r.Reason, Detail: r.Detail, Paused: r.Paused,
+		Since: r.Since, Reason: r.Reason, Detail: r.Detail, Paused: r.Paused, Maintenance: r.Maintenance,
 		Lease: leaseStatus(s), Store: s.Store,
 		Acks:    AckStatus{Durability: s.Settings.Durability, K: r.Acks().K, Members: r.Acks().Members, Joining: r.Joining},
 		Waiting: s.Waiting, Requests: s.Requests, Preview: s.Preview, LastSwitch: s.LastSwitch, Would: s.Would,

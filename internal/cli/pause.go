@@ -44,3 +44,38 @@ func (e *env) simple(kind cluster.RequestKind, why *string) *cobra.Command {
 	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait")
 	return cmd
 }
+
+func newMaintenanceCommand(e *env) *cobra.Command {
+	var why string
+	var wait bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use: "maintenance NODE on|off", Short: "Say that somebody works on one node, or is done",
+		Long: `A node in maintenance is not promoted, however much it is needed. Its server is
+not started and its replication not set going by Baton, and what is out of order
+there is no alarm. Clients are kept from writing there as ever, its promise still
+counts in an election, and it leaves the ack set when it falls silent.
+
+The primary cannot be in maintenance: hand its role over first.`,
+		Example: "  baton maintenance db3 on --why 'new disk'\n  baton maintenance db3 off",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 || args[1] != "on" && args[1] != "off" {
+				return usage("%s takes a node and on or off; see `%s --help`", cmd.CommandPath(), cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			kind := cluster.RequestMaintenance
+			if args[1] == "off" {
+				kind = cluster.RequestMaintenanceEnd
+			}
+			return e.withDaemon(cmd, func(ctx context.Context, c *api.Client) error {
+				return e.ask(ctx, c, api.Ask{Kind: kind, Node: cluster.NodeName(args[0]), Why: why}, wait, timeout)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&why, "why", "", "`text` that status shows to everybody")
+	cmd.Flags().BoolVar(&wait, "wait", true, "wait until it is so")
+	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to wait")
+	return cmd
+}

@@ -81,6 +81,9 @@ func (e *env) head(b *strings.Builder, st api.Status) {
 	if p := st.Paused; p != nil {
 		line("paused", e.paint(yellow, printable(fmt.Sprintf("by %s at %s: %s", p.By, timeline.Moment(p.At), cmp.Or(p.Why, "no reason given")))))
 	}
+	for _, m := range st.Maintenance {
+		line("maintained", e.paint(yellow, printable(fmt.Sprintf("%s, by %s at %s: %s", m.Node, m.By, timeline.Moment(m.At), cmp.Or(m.Why, "no reason given")))))
+	}
 	if st.Mode == cluster.Observe {
 		line("mode", e.paint(yellow, "observe: nothing is done, only explained"))
 	}
@@ -232,6 +235,9 @@ func (e *env) attention(b *strings.Builder, st api.Status) {
 		lines = append(lines, fmt.Sprintf("  %s: %s", n, printable(text)))
 	}
 	for _, r := range st.Nodes {
+		if slices.ContainsFunc(st.Maintenance, func(m cluster.Maintenance) bool { return m.Node == r.Name }) {
+			continue // somebody works on it and knows
+		}
 		if r.Part == api.IsSilent {
 			say(r.Name, "its agent is not to be heard of")
 		}

@@ -159,6 +159,10 @@ func (e *env) settle(s api.RequestState, kind cluster.RequestKind) error {
 		line = "paused: nothing automatic happens until `baton resume`"
 	case kind == cluster.RequestResume:
 		line = "resumed"
+	case kind == cluster.RequestMaintenance:
+		line = "in maintenance: it is not promoted and left alone until `baton maintenance NODE off`"
+	case kind == cluster.RequestMaintenanceEnd:
+		line = "the maintenance is over"
 	default:
 		line = fmt.Sprintf("%s is primary at epoch %d; `baton history %d` shows where the time went", s.Primary, s.Epoch, s.Epoch)
 	}

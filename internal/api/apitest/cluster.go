@@ -160,6 +160,14 @@ func (c *Cluster) Submit(_ context.Context, q cluster.Request) error {
 	switch q.Kind {
 	case cluster.RequestPause, cluster.RequestResume:
 		c.pause(s, q)
+	case cluster.RequestMaintenance:
+		s.Rev++
+		s.Record = s.Record.WithMaintenance(cluster.Maintenance{Node: q.Node, By: q.By, Why: q.Why, At: q.At})
+		c.publish(s)
+	case cluster.RequestMaintenanceEnd:
+		s.Rev++
+		s.Record = s.Record.WithoutMaintenance(q.Node)
+		c.publish(s)
 	default:
 		c.change(s, q)
 	}

@@ -22,9 +22,11 @@ type Replica struct {
 	// Observes says that its agent only observes (mode: observe): it would
 	// carry nothing out.
 	Observes bool
-	Held     string // why it waits for a person; empty if it does not
-	Network  string // what is wrong with the clients' network there; empty if nothing is
-	Failed   bool   // failed as primary or candidate in the switch that is going on
+	// Maintenance says who works on it, and why; empty if nobody does.
+	Maintenance string
+	Held        string // why it waits for a person; empty if it does not
+	Network     string // what is wrong with the clients' network there; empty if nothing is
+	Failed      bool   // failed as primary or candidate in the switch that is going on
 	// Unheard says that its agent has not been heard of lately: what its fact
 	// says of the server may be over, so it counts as down.
 	Unheard bool

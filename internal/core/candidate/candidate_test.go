@@ -53,6 +53,7 @@ func TestWhoMayServe(t *testing.T) {
 	}{
 		"a node marked never":                             {node("db2", "0-1-100", never), cluster.PassedNever},
 		"a node whose agent only observes":                {node("db2", "0-1-100", observes), cluster.PassedObserving},
+		"a node that somebody works on":                   {node("db2", "0-1-100", func(r *Replica) { r.Maintenance = "ann works on it" }), cluster.PassedMaintenance},
 		"a node that has not promised":                    {node("db2", "0-1-100", silent), cluster.PassedNoPromise},
 		"a node with errant transactions":                 {node("db2", "0-1-100,0-2-7", errant("0-2-7")), cluster.PassedDiverged},
 		"a node without binary log":                       {node("db2", "0-1-100", noBinLog), cluster.PassedNoBinLog},

@@ -69,6 +69,8 @@ func (r *runner) disqualify(planned bool) {
 		r.pass(cluster.PassedNever, "the configuration says never")
 	case r.Observes:
 		r.pass(cluster.PassedObserving, "its agent only observes (mode: observe) and would not promote it")
+	case r.Maintenance != "":
+		r.pass(cluster.PassedMaintenance, r.Maintenance)
 	case !planned && r.Promise == nil:
 		r.pass(cluster.PassedNoPromise, "it has not promised to receive nothing more")
 	case !r.Errant.IsZero():

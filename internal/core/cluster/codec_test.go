@@ -15,7 +15,7 @@ func full() (cluster.Record, cluster.Lease, cluster.Fact, cluster.View, cluster.
 	r := cluster.Record{
 		Schema: 1, Epoch: 5, Phase: cluster.PhaseHandoff, Primary: "db1", Candidate: "db2", Previous: "db3", Planned: true,
 		Reason: cluster.SwitchoverAsked, Detail: "asked", By: "db2", Request: "r1", Force: true, Required: at, Source: "db3",
-		Failed: []cluster.NodeName{"db3"}, Joining: "db3", Paused: &cluster.Pause{By: "ann", At: "now"}, Since: "then", Switches: []int64{1, 2},
+		Failed: []cluster.NodeName{"db3"}, Joining: "db3", Paused: &cluster.Pause{By: "ann", At: "now"}, Maintenance: []cluster.Maintenance{{Node: "db3", By: "ann", At: "now"}}, Since: "then", Switches: []int64{1, 2},
 		Quorums: []cluster.AckQuorum{{Epoch: 5, Primary: "db1", Members: []cluster.NodeName{"db2", "db3"}, K: 1, Start: "s"}},
 	}
 	l := cluster.Lease{Schema: 1, Epoch: 5, Holder: "db1", Agent: "a", Seq: 7, Length: 2e9}

@@ -33,6 +33,8 @@ const (
 	AckLeft           Reason = "ack-left"            // a silent replica was removed from the ack set
 	PausedByRequest   Reason = "paused-by-request"   //
 	ResumedByRequest  Reason = "resumed-by-request"  //
+	MaintenanceBegan  Reason = "maintenance-began"   // somebody works on a node
+	MaintenanceEnded  Reason = "maintenance-ended"   //
 	RequestRefused    Reason = "request-refused"     //
 )
 
@@ -63,16 +65,17 @@ const (
 
 // Reasons for which a node is passed over as candidate.
 const (
-	PassedNever       Reason = "never"         // the configuration says so
-	PassedObserving   Reason = "only-observes" // its agent would promote nothing
-	PassedNoPromise   Reason = "no-promise"    // it has not promised
-	PassedDiverged    Reason = "diverged"      // errant transactions
-	PassedNoBinLog    Reason = "no-binary-log" // could not be anybody's source
-	PassedOldEpoch    Reason = "older-epoch"   // its data is of an earlier reign
-	PassedNewerServer Reason = "newer-server"  // others could not replicate from it
-	PassedNetwork     Reason = "network-lost"  // it has lost the clients' network itself
-	PassedFailed      Reason = "failed-before" // failed already in this switch
-	PassedServerDown  Reason = "server-down"   // its server does not answer
+	PassedNever       Reason = "never"          // the configuration says so
+	PassedObserving   Reason = "only-observes"  // its agent would promote nothing
+	PassedMaintenance Reason = "in-maintenance" // somebody works on it
+	PassedNoPromise   Reason = "no-promise"     // it has not promised
+	PassedDiverged    Reason = "diverged"       // errant transactions
+	PassedNoBinLog    Reason = "no-binary-log"  // could not be anybody's source
+	PassedOldEpoch    Reason = "older-epoch"    // its data is of an earlier reign
+	PassedNewerServer Reason = "newer-server"   // others could not replicate from it
+	PassedNetwork     Reason = "network-lost"   // it has lost the clients' network itself
+	PassedFailed      Reason = "failed-before"  // failed already in this switch
+	PassedServerDown  Reason = "server-down"    // its server does not answer
 	PassedIncomplete  Reason = "lacks-transactions"
 	PassedMove        Reason = "no-need-to-move" // the primary before is well and not to blame
 	PassedSite        Reason = "farther-site"

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"time"
@@ -71,6 +72,9 @@ type Record struct {
 	Joining NodeName `json:"joining,omitempty"`
 
 	Paused *Pause `json:"paused,omitempty"`
+	// Maintenance are the nodes that somebody works on, sorted by name. The
+	// primary is never among them.
+	Maintenance []Maintenance `json:"maintenance,omitempty"`
 
 	// Since is the wall-clock time (RFC 3339) at which By wrote the record. It
 	// is shown to people and used by no decision.
@@ -87,6 +91,43 @@ type Pause struct {
 	By  string `json:"by"`
 	Why string `json:"why,omitempty"`
 	At  string `json:"at"`
+}
+
+// Maintenance is that somebody works on one node: it is not promoted, its server
+// is not started and its replication not set going, and nobody is alarmed by it.
+// What keeps clients from writing there goes on.
+type Maintenance struct {
+	Node NodeName `json:"node"`
+	By   string   `json:"by"`
+	Why  string   `json:"why,omitempty"`
+	At   string   `json:"at"`
+}
+
+// Maintained returns the maintenance that a node is in; nil if it is in none.
+func (r Record) Maintained(n NodeName) *Maintenance {
+	i := slices.IndexFunc(r.Maintenance, func(m Maintenance) bool { return m.Node == n })
+	if i < 0 {
+		return nil
+	}
+	return &r.Maintenance[i]
+}
+
+// WithMaintenance returns the record with m in it, instead of an earlier one of
+// the same node.
+func (r Record) WithMaintenance(m Maintenance) Record {
+	r = r.WithoutMaintenance(m.Node)
+	r.Maintenance = append(r.Maintenance, m)
+	slices.SortFunc(r.Maintenance, func(a, b Maintenance) int { return cmp.Compare(a.Node, b.Node) })
+	return r
+}
+
+// WithoutMaintenance returns the record with the maintenance of a node over.
+func (r Record) WithoutMaintenance(n NodeName) Record {
+	r.Maintenance = slices.DeleteFunc(slices.Clone(r.Maintenance), func(m Maintenance) bool { return m.Node == n })
+	if len(r.Maintenance) == 0 {
+		r.Maintenance = nil
+	}
+	return r
 }
 
 // AckQuorum is one reign's rule for which promises show every transaction that
@@ -182,7 +223,11 @@ const (
 	RequestFailover   RequestKind = "failover"
 	RequestPause      RequestKind = "pause"
 	RequestResume     RequestKind = "resume"
-	RequestRejoin     RequestKind = "rejoin"
+
+	RequestMaintenance    RequestKind = "maintenance"     // of Node begins
+	RequestMaintenanceEnd RequestKind = "maintenance-end" // of Node is over
+
+	RequestRejoin RequestKind = "rejoin"
 )
 
 // Request is one thing that a person asked for through any node.
@@ -191,7 +236,7 @@ type Request struct {
 	ID     string      `json:"id"`
 	Kind   RequestKind `json:"kind"`
 	To     NodeName    `json:"to,omitempty"`    // switchover, failover: the wanted primary
-	Node   NodeName    `json:"node,omitempty"`  // rejoin: which node
+	Node   NodeName    `json:"node,omitempty"`  // rejoin, maintenance: which node
 	Force  bool        `json:"force,omitempty"` // failover: although promises are missing
 	By     string      `json:"by"`              // who asked
 	Why    string      `json:"why,omitempty"`

@@ -36,6 +36,9 @@ func (w World) election(old, wanted cluster.NodeName, planned bool, now cluster.
 			continue
 		}
 		r := candidate.Of(n, w.fact(n.Name), w.Record.Epoch)
+		if m := w.Record.Maintained(n.Name); m != nil {
+			r.Maintenance = strings.TrimSuffix(fmt.Sprintf("%s works on it: %s", m.By, m.Why), ": ")
+		}
 		r.Unheard = !w.fresh(n.Name, now, w.electing(planned))
 		for _, f := range w.Record.Failed {
 			r.Failed = r.Failed || f == n.Name

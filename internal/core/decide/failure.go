@@ -217,5 +217,5 @@ func (w World) someoneReachable(p cluster.NodeName, now cluster.Instant) bool {
 }
 
 func (w World) couldServe(n cluster.Node, p cluster.NodeName, now cluster.Instant) bool {
-	return n.Name != p && n.Role == cluster.Data && !n.Never && w.alive(n.Name, now) && !w.observes(n.Name) && w.fact(n.Name).Held == "" && w.fact(n.Name).Errant.IsZero()
+	return n.Name != p && n.Role == cluster.Data && !n.Never && w.Record.Maintained(n.Name) == nil && w.alive(n.Name, now) && !w.observes(n.Name) && w.fact(n.Name).Held == "" && w.fact(n.Name).Errant.IsZero()
 }

@@ -30,6 +30,8 @@ func request(w World, q cluster.Request, now cluster.Instant) Outcome {
 		next := r
 		next.Paused = nil
 		return carriedOut(q, swap(next, r.Reason, r.Detail).because(cluster.ResumedByRequest, "asked by "+q.By))
+	case q.Kind == cluster.RequestMaintenance, q.Kind == cluster.RequestMaintenanceEnd:
+		return maintenance(w, q)
 	case q.Epoch != 0 && q.Epoch != r.Epoch:
 		return refuse(q, fmt.Sprintf("the cluster is at epoch %d, you looked at epoch %d: look again with `baton status`", r.Epoch, q.Epoch))
 	}
@@ -48,6 +50,26 @@ func request(w World, q cluster.Request, now cluster.Instant) Outcome {
 		return failover(w, q)
 	}
 	return refuse(q, fmt.Sprintf("this build does not know requests of kind %q", q.Kind))
+}
+
+// maintenance takes a node out of the running because a person works on it, or
+// back in.
+func maintenance(w World, q cluster.Request) Outcome {
+	r := w.Record
+	if _, ok := w.Settings.Node(q.Node); !ok {
+		return refuse(q, fmt.Sprintf("%q is no node of this cluster", q.Node))
+	}
+	next, why := r.WithoutMaintenance(q.Node), cluster.MaintenanceEnded
+	if q.Kind == cluster.RequestMaintenance {
+		switch q.Node {
+		case r.Primary:
+			return refuse(q, fmt.Sprintf("%s is the primary: hand the role over first (baton switchover), or stop all automatic changes (baton pause)", q.Node))
+		case r.Candidate:
+			return refuse(q, fmt.Sprintf("%s is about to become primary: wait for the switch to end", q.Node))
+		}
+		next, why = r.WithMaintenance(cluster.Maintenance{Node: q.Node, By: q.By, Why: q.Why, At: q.At}), cluster.MaintenanceBegan
+	}
+	return carriedOut(q, swap(next, r.Reason, r.Detail).because(why, fmt.Sprintf("%s, asked by %s", q.Node, q.By)))
 }
 
 func carriedOut(q cluster.Request, o Outcome) Outcome {

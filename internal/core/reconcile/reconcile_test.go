@@ -80,6 +80,11 @@ func own(edit func(*cluster.Fact)) change          { return func(in *Input) { ed
 
 func detached(in *Input) { in.Own.Server.Replica = cluster.ReplicaFact{} }
 
+// maintained says that somebody works on db2.
+func maintained(in *Input) {
+	in.Record = in.Record.WithMaintenance(cluster.Maintenance{Node: "db2", By: "ann"})
+}
+
 // ownLost is a returned primary that dropped the end of its log.
 func ownLost(in *Input) {
 	in.Own.Server.ID, in.Own.Server.Executed = 7, position("0-1-50,0-7-90")
@@ -206,8 +211,16 @@ func TestNext(t *testing.T) {
 		"it lost what it wrote itself, and nobody's acknowledgement counts":                         {replicaOf(ownLost, detached, func(in *Input) { in.Record.Quorums[0].Members = nil }), "follow db1 on", 0},
 		"it follows the new primary, so the paths to the others are opened":                         {replicaOf(host(func(h *Host) { h.Blocked = []cluster.NodeName{"db3"} })), "unblock", 0},
 		"paused, replication is left as it is":                                                      {replicaOf(func(in *Input) { in.Record.Paused = &cluster.Pause{} }, detached), "", 0},
-		"its server is down: nobody may connect":                                                    {replicaOf(server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped })), "gate-close", 0},
-		"its server is down and can be started":                                                     {replicaOf(server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped }), host(func(h *Host) { h.Startable, h.Gate = true, GateClosed })), "start-server", 0},
+		"in maintenance, replication that was stopped is left as it is":                             {replicaOf(maintained, server(func(s *cluster.ServerFact) { s.Replica.Started, s.Replica.Receiver = false, false })), "", 0},
+		"in maintenance, a source that was taken away is not set again":                             {replicaOf(maintained, detached), "", 0},
+		"in maintenance, what this agent stopped for an election goes on": {replicaOf(maintained, host(func(h *Host) { h.Blocked = []cluster.NodeName{"db1"} }),
+			server(func(s *cluster.ServerFact) { s.Replica.Started, s.Replica.Receiver = false, false })), "follow db1 on", 0},
+		"in maintenance, it follows another primary":       {replicaOf(maintained, server(func(s *cluster.ServerFact) { s.Replica.Source = "db3" })), "follow db1 on", 0},
+		"in maintenance, it promises like the others":      {replicaOf(maintained, phase(cluster.PhaseElecting, 6, "", "db1")), "probe-addresses promise", 0},
+		"in maintenance, a writable server is fenced":      {replicaOf(maintained, server(func(s *cluster.ServerFact) { s.ReadOnly = false })), "fence", 0},
+		"in maintenance, a server that is down is left so": {replicaOf(maintained, server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped }), host(func(h *Host) { h.Startable, h.Gate = true, GateClosed })), "", 0},
+		"its server is down: nobody may connect":           {replicaOf(server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped })), "gate-close", 0},
+		"its server is down and can be started":            {replicaOf(server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped }), host(func(h *Host) { h.Startable, h.Gate = true, GateClosed })), "start-server", 0},
 		"the candidate of a handoff applies the final position": {replicaOf(phase(cluster.PhaseHandoff, 6, "db1", ""), func(in *Input) {
 			in.Record.Candidate = "db2"
 			in.Peers["db1"] = cluster.Fact{Drained: &cluster.Position{Epoch: 6, At: position("0-1-110")}}

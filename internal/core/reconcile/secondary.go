@@ -167,6 +167,10 @@ func follow(in Input, plan *Plan) {
 		}
 		return
 	}
+	if leftAlone(in) {
+		plan.Waits = "somebody works on this node: replication is left as it is"
+		return
+	}
 	switch lacking := heldBeyond(in); {
 	case !lacking.IsZero():
 		plan.Waits = fmt.Sprintf("%s has not got %s yet", r.Primary, lacking)
@@ -181,6 +185,16 @@ func follow(in Input, plan *Plan) {
 	default:
 		plan.add(LaneServer, Step{Kind: Follow, Epoch: r.Epoch, Node: r.Primary, On: acknowledge || !lost.IsZero()})
 	}
+}
+
+// leftAlone reports that replication stands still here by the hand of somebody
+// who works on this node. What this agent itself has stopped for an election (its
+// path is blocked then), or what another primary asks for, is none of theirs.
+func leftAlone(in Input) bool {
+	srv, p := in.Own.Server, in.Own.Promise
+	stoppedByUs := len(in.Host.Blocked) > 0 || in.Host.NoCut && p != nil && p.Epoch == in.Record.Epoch
+	return in.Record.Maintained(in.Self) != nil && in.Record.Phase == cluster.PhaseSteady && !stoppedByUs &&
+		(srv.Replica.Source == in.Record.Primary || srv.Replica.Source == "")
 }
 
 // mayNotAcknowledge reports that an acknowledgement of a node that is not in the
@@ -211,10 +225,10 @@ func heldBeyond(in Input) gtid.Set {
 }
 
 // startServer starts a stopped server where the configuration says how, unless
-// an election could still be decided without it.
+// somebody works on it, or an election could still be decided without it.
 func startServer(in Input, plan *Plan) {
 	stopped := in.Own.Server.State == cluster.ServerStopped
-	if !stopped || !in.Host.Startable || in.Record.Paused != nil {
+	if !stopped || !in.Host.Startable || in.Record.Paused != nil || in.Record.Maintained(in.Self) != nil {
 		return
 	}
 	if in.Record.Phase != cluster.PhaseSteady {
