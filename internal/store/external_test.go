@@ -60,9 +60,11 @@ func frozenEndpoint(t *testing.T, all []*server) {
 	defer all[0].thaw(t)
 	var next cluster.Revision
 	failed := 0
+	limit := 4 * time.Second
 	for next == 0 {
-		if next, err = s.SwapRecord(within(t, 4*time.Second), rev, nil, record(2)); err != nil {
+		if next, err = s.SwapRecord(within(t, limit), rev, nil, record(2)); err != nil {
 			failed++
+			limit = patience // the next one goes elsewhere, be it slowly
 			// The watch may have found out before: then no call is lost.
 			if failed > 1 || !errors.Is(err, store.ErrUnknown) {
 				t.Fatalf("call %d: %v", failed, err)
