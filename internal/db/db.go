@@ -30,6 +30,7 @@ const Schema = "baton"
 type Server interface {
 	Looker
 	Prober
+	Auditing
 
 	// Session opens the one connection on which the steps of a switch are
 	// taken. A session that this or an earlier agent left open is killed first,

@@ -20,6 +20,7 @@ func privileges() wire.Privileges {
 			{Privilege: "REPLICATION CLIENT", Or: super, Why: "SHOW REPLICA STATUS"},
 			{Privilege: "REPLICATION SLAVE", Why: "SHOW REPLICAS"},
 			{Privilege: "REPLICATION_SLAVE_ADMIN", Or: super, Why: "replication"},
+			{Privilege: "SELECT", Why: "the audit of transactions that only this server has: what columns are called"},
 			{Privilege: "SERVICE_CONNECTION_ADMIN", Why: "the administrative port"},
 			{Privilege: setDefiner, Or: []string{"SUPER", "SET_USER_ID"}, Why: "leaving events their definer"},
 			{Privilege: "SYSTEM_USER", Why: "KILL of administrators' sessions"},

@@ -1,0 +1,48 @@
+package db
+
+import "context"
+
+// Auditing is what has to be known of a server to say what its transactions did.
+// Nothing is changed.
+type Auditing interface {
+	// BinaryLogs returns the paths of the server's binary logs, oldest first.
+	BinaryLogs(ctx context.Context) ([]string, error)
+	// DescribeTable returns a table as it is now. One that is not there has no
+	// columns.
+	DescribeTable(ctx context.Context, database, table string) (Table, error)
+}
+
+// Table is a table as the server has it.
+type Table struct {
+	Columns []Column // in their order
+	Engine  string
+}
+
+// Column is one column of a table.
+type Column struct {
+	Name      string
+	Type      string // information_schema's data_type: int, varchar, uuid …
+	Charset   string // of a text; empty: it has none
+	Unsigned  bool
+	Generated bool // its value is computed, and cannot be given
+	Key       bool // part of the primary key
+}
+
+// Undoing takes back transactions that only this server has. A Session of
+// MariaDB can; MySQL has nothing of the kind.
+type Undoing interface {
+	// Undo carries out row events, which events hands over one BINLOG statement
+	// at a time, in one transaction that leaves no trace in the binary log. It
+	// commits only if check, which may ask for rows meanwhile, returns no error.
+	Undo(ctx context.Context, events func(do func(statement string) error) error, check func(Ask) error) error
+	// Ask returns the rows that a query yields.
+	Ask(ctx context.Context, query string) ([]map[string]string, error)
+	// LoggedState is what the server has in its binary logs: gtid_binlog_state.
+	LoggedState(ctx context.Context) (string, error)
+	// Reseed removes all binary logs of the server, and has it go on as one that
+	// has logged state and applied position.
+	Reseed(ctx context.Context, state, position string) error
+}
+
+// Ask runs a query and returns its rows.
+type Ask func(query string) ([]map[string]string, error)
