@@ -25,6 +25,7 @@ import (
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/node"
 	"github.com/baton-db/baton/internal/core/reconcile"
+	"github.com/baton-db/baton/internal/peer"
 	"github.com/baton-db/baton/internal/timeline"
 )
 
@@ -61,6 +62,7 @@ type Agent struct {
 	store    *shared
 	host     *hostParts
 	listener net.Listener
+	link     *peer.Link // to the other agents; nil if there are no certificates for it
 	watchers []*watcher
 	rewatch  chan []*watcher
 	current  atomic.Pointer[inForce]
@@ -105,6 +107,9 @@ func start(ctx context.Context, o Options) (a *Agent, err error) {
 	}
 	if a.listener, err = a.listenAPI(); err != nil {
 		return nil, errors.Join(err, a.host.close(ctx))
+	}
+	if a.link, err = a.listenPeers(ctx); err != nil {
+		return nil, errors.Join(err, a.listener.Close(), a.host.close(ctx))
 	}
 	return a, nil
 }
@@ -163,6 +168,7 @@ func (a *Agent) run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	a.spawn(func() { a.serveAPI(work, a.listener) })
+	a.spawn(func() { a.servePeers(work) })
 	if a.Ready != nil {
 		a.Ready() // the gate is shut and people are answered; the server may start
 	}

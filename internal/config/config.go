@@ -34,6 +34,7 @@ type Config struct {
 	RunDir     string           `key:"run_dir"`
 	Nodes      []Node           `key:"nodes"`
 	Store      Store            `key:"store"`
+	PeerLink   PeerLink         `key:"peer"`
 	TLS        TLS              `key:"tls"`
 	Server     Server           `key:"server"`
 	Addresses  []Address        `key:"addresses"`
@@ -84,6 +85,11 @@ type Store struct {
 
 // External reports whether the store is an etcd that is run by somebody else.
 func (s Store) External() bool { return len(s.Endpoints) > 0 }
+
+// PeerLink is how the agents reach each other directly.
+type PeerLink struct {
+	Port int `key:"port"`
+}
 
 // TLS names three files in PEM form.
 type TLS struct {
@@ -246,6 +252,18 @@ func (c *Config) StateDir() string { return filepath.Join(c.DataDir, c.Cluster, 
 // Peer is the address of a node's embedded member of the store.
 func (c *Config) Peer(n Node) netip.AddrPort {
 	return netip.AddrPortFrom(n.Address, uint16(c.Store.PeerPort))
+}
+
+// Link is the address on which a node's agent answers the other agents.
+func (c *Config) Link(n Node) netip.AddrPort {
+	return netip.AddrPortFrom(n.Address, uint16(c.PeerLink.Port))
+}
+
+// HasLink reports whether the agents can reach each other directly: they need
+// the cluster's own certificates for it, which an external store does without.
+func (c *Config) HasLink() bool {
+	_, said := c.lines["tls"]
+	return said || !c.Store.External()
 }
 
 // Settings returns what the protocol runs with.

@@ -182,6 +182,9 @@ func (l *loader) judgeStore() {
 				l.report(path, "is for an external store, and there are no endpoints", "add store.endpoints, or use tls: for the embedded one")
 			}
 		}
+		if p := l.cfg.PeerLink.Port; p == s.PeerPort {
+			l.report("peer.port", fmt.Sprintf("the embedded store uses %d too", p), "change it, or store.peer_port")
+		}
 		l.judgeElection(s)
 		return
 	}

@@ -39,6 +39,9 @@ func (l *loader) judgeServer(block string, s Server) {
 	if !l.cfg.Store.External() && s.Port == l.cfg.Store.PeerPort && mine("port") {
 		l.report(block+".port", fmt.Sprintf("the embedded store uses %d too", s.Port), "change it, or store.peer_port")
 	}
+	if l.cfg.HasLink() && s.Port == l.cfg.PeerLink.Port && mine("port") {
+		l.report(block+".port", fmt.Sprintf("the agents use %d among themselves", s.Port), "change it, or peer.port")
+	}
 	for _, a := range []struct{ key, user, file string }{
 		{"replication", s.Replication.User, s.Replication.PasswordFile},
 		{"probe", s.Probe.User, s.Probe.PasswordFile},

@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"net/netip"
+	"time"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/peer"
+	"github.com/baton-db/baton/internal/pki"
+)
+
+// listenPeers opens the port on which the other agents speak with this one and
+// registers what it answers. No decision depends on it but the failsafe promise.
+func (a *Agent) listenPeers(ctx context.Context) (*peer.Link, error) {
+	c := a.Config
+	if !c.HasLink() {
+		a.Log.Info("no direct link to the other agents: there are no certificates of this cluster (tls)")
+		return nil, nil
+	}
+	self := c.Self()
+	id, err := pki.Load(pki.Files(c.TLS), string(c.Node), []netip.Addr{self.Address}, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	nodes := map[cluster.NodeName]netip.AddrPort{}
+	for _, n := range c.Nodes {
+		nodes[n.Name] = c.Link(n)
+	}
+	link, err := peer.Listen(ctx, peer.Options{Self: c.Node, Nodes: nodes, Server: id.Server(), Log: a.Log,
+		Client: func(n cluster.NodeName) *tls.Config { return id.Client(string(n)) }})
+	if err != nil {
+		return nil, err
+	}
+	a.answerPeers(link)
+	return link, nil
+}
+
+// answerPeers registers what the other agents may ask.
+func (a *Agent) answerPeers(*peer.Link) {}
+
+// servePeers answers the other agents until ctx ends.
+func (a *Agent) servePeers(ctx context.Context) {
+	if a.link == nil {
+		return
+	}
+	if err := a.link.Serve(ctx); err != nil && ctx.Err() == nil {
+		a.Log.Error("answer the other agents", "err", err)
+	}
+}
