@@ -39,6 +39,7 @@ type hostParts struct {
 	process  *serverProcess
 	observer *observer
 	hands    *hands
+	auditor  *auditor
 	realtime realtime.Granted
 }
 
@@ -195,6 +196,8 @@ func (h *hostParts) openServer(a *Agent) error {
 		},
 		progressed: func(p string) { a.post(func(l *loop) { l.Progress = p }) },
 	}
+	h.auditor = &auditor{cluster: c.Cluster, node: c.Node, dir: c.LostDir(), flavor: own.Flavor, program: own.Binlog, database: server, log: a.Log,
+		report: func(found lostOf) { a.post(func(l *loop) { l.foundLost(found) }) }, wake: make(chan struct{}, 1)}
 	return nil
 }
 
@@ -218,6 +221,7 @@ func (h *hostParts) join(a *Agent, l *loop) {
 	h.hands.situation = l.situation.get
 	_, l.Host.NoCut = h.gate.(*weakGate)
 	l.lanes.perform = h.hands.perform
+	l.auditor = h.auditor
 	l.kick = h.observer.kick
 	l.Host.Startable = len(a.Config.ServerOf(a.Config.Node).Start) > 0
 	if h.set != nil {
@@ -248,6 +252,7 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	a.spawn(func() { h.process.run(ctx) })
 	a.spawn(func() { h.observer.run(ctx) })
 	a.spawn(func() { h.lookAround(ctx, a) })
+	a.spawn(func() { h.auditor.run(ctx) })
 	if !h.observes { // the probe writes
 		a.spawn(func() { h.proveWriting(ctx, a) })
 		a.spawn(func() { trackNetworks(ctx, a) })

@@ -34,7 +34,9 @@ type loop struct {
 
 	memory   memory
 	remember func(memory) error
-	left     func() // called once this node has no role any more while leaving
+	auditor  *auditor // nil on a witness
+	audited  lostOf   // what it found of the errant transactions
+	left     func()   // called once this node has no role any more while leaving
 
 	suspected  *timeline.Running // a sign that the primary has failed
 	storeLooks api.Store
@@ -116,6 +118,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 	}
 	l.SettledSteps(l.lanes.Settled(look.Plan.Steps))
 	l.explain(look.World, look.Input, now)
+	l.audit()
 	l.situation.set(l.Board.Record, look.Input.Peers)
 	l.live.Publish(l.snapshot(look.World, now))
 	if l.Leaving && l.Board.Record.Primary != l.Self && !l.lanes.Busy() {

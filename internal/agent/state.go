@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
 )
 
 // memory is what an agent keeps over its own restarts.
@@ -16,6 +17,18 @@ type memory struct {
 	// Epoch is the newest one it has seen: it refuses a record of an older one,
 	// which a store restored from a backup might hold.
 	Epoch cluster.Epoch `json:"epoch"`
+	// Reign is the newest one in which this node was primary.
+	Reign reign `json:"reign,omitzero"`
+}
+
+// reign is what is remembered of a reign, to say later what clients were told.
+type reign struct {
+	Epoch cluster.Epoch `json:"epoch"`
+	// Waited says that commits waited for an acknowledgement whenever anybody was
+	// there to give one.
+	Waited bool `json:"waited,omitempty"`
+	// Ended is what the server had when it was first seen read-only afterwards.
+	Ended gtid.Set `json:"ended,omitzero"`
 }
 
 const memoryFile = "agent.json"

@@ -15,6 +15,9 @@
 //	POST /v1/requests                → 202 with the request's id
 //	GET  /v1/requests/{id}?wait=10s  state; with wait, once it is final
 //	GET  /v1/events                  server-sent events
+//	GET  /v1/lost                     audits of transactions that only this host's server had
+//	GET  /v1/lost/{name}/report       one of them, for people
+//	GET  /v1/lost/{name}/transactions the same as JSON
 //	GET  /v1/store/members
 //	POST /v1/store/members/{node}/replace             → 202 with the new member, which is invited
 //	POST /v1/store/members/{node}/admit?id=…&wait=10s → its vote, once it has copied everything

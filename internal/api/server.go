@@ -25,6 +25,7 @@ type Options struct {
 	Requests Requests
 	History  History
 	Members  Members
+	Lost     LostTransactions
 	Now      func() time.Time // wall clock, for the time of a request
 	Log      *slog.Logger
 }
@@ -35,13 +36,14 @@ type Server struct {
 	requests Requests
 	history  History
 	members  Members
+	lost     LostTransactions
 	now      func() time.Time
 	log      *slog.Logger
 }
 
 // NewServer returns a server that does not listen yet.
 func NewServer(o Options) *Server {
-	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, now: o.Now, log: o.Log}
+	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, lost: o.Lost, now: o.Now, log: o.Log}
 }
 
 // maxBody is how much of a request's body is read.
@@ -64,6 +66,10 @@ func (s *Server) Handler() http.Handler {
 		"GET /v1/requests/{id}":   s.request,
 		"GET /v1/events":          s.events,
 		"GET /v1/store/members":   s.storeMembers,
+		"GET /v1/lost":            s.listLost,
+
+		"GET /v1/lost/{name}/report":       s.lostReport,
+		"GET /v1/lost/{name}/transactions": s.lostTransactions,
 
 		"POST /v1/store/members/{node}/replace": s.replaceMember,
 		"POST /v1/store/members/{node}/admit":   s.admitMember,
@@ -126,7 +132,7 @@ func reply(w http.ResponseWriter, status int, v any) error {
 }
 
 func notFound(_ http.ResponseWriter, r *http.Request) error {
-	return &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), Mend: "see GET /v1/status, /v1/explain, /v1/facts, /v1/history, /v1/events, /v1/store/members and POST /v1/requests"}
+	return &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), Mend: "see GET /v1/status, /v1/explain, /v1/facts, /v1/history, /v1/events, /v1/lost, /v1/store/members and POST /v1/requests"}
 }
 
 func (s *Server) snapshot() (Snapshot, error) {

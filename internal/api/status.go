@@ -118,6 +118,7 @@ type Row struct {
 	Differs    bool                `json:"config_differs,omitempty"` // runs with other settings than this node
 	Held       string              `json:"held,omitempty"`
 	Errant     string              `json:"errant,omitempty"`
+	Lost       string              `json:"lost,omitempty"` // what those did, and where that is written down
 	Conditions []cluster.Condition `json:"conditions,omitempty"`
 	// Would and Lacks are, of a node that only observes, what its host would do
 	// if it acted, and what is in the way of that.
@@ -175,7 +176,7 @@ func rowOf(s Snapshot, n cluster.Node) Row {
 	row.Receiving, row.ReplError = f.Server.Replica.Receiving, f.Server.Replica.Error
 	row.Acks = slices.Contains(s.Record.Acks().Members, n.Name)
 	row.Gate, row.Serving, row.Fenced, row.Addresses = f.Gate, f.Serving, f.Fenced, f.Addresses
-	row.Held, row.Errant, row.Conditions = f.Held, f.Errant.String(), f.Conditions
+	row.Held, row.Errant, row.Lost, row.Conditions = f.Held, f.Errant.String(), f.Lost, f.Conditions
 	row.Would, row.Lacks = f.Would, f.Lacks
 	row.Behind = behind(s, f)
 	row.Part = partOf(s, n, seen)

@@ -253,6 +253,9 @@ func (e *env) attention(b *strings.Builder, st api.Status) {
 		if r.Errant != "" {
 			say(r.Name, "has transactions that the primary lacks: "+r.Errant)
 		}
+		if r.Lost != "" {
+			say(r.Name, "that is "+r.Lost)
+		}
 		if r.ReplError != "" {
 			say(r.Name, "replication: "+r.ReplError)
 		}

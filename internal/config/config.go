@@ -117,6 +117,7 @@ type Server struct {
 	Probe        Account     `key:"probe"`
 	Writer       Account     `key:"writer"`
 	Start        []string    `key:"start"`
+	Binlog       string      `key:"binlog_program"`
 	KillHung     bool        `key:"kill_hung"`
 	Business     Business    `key:"business"`
 }
@@ -248,6 +249,9 @@ func (c *Config) StoreDir() string { return filepath.Join(c.DataDir, c.Cluster, 
 
 // StateDir is where the agent keeps what it must remember over a restart.
 func (c *Config) StateDir() string { return filepath.Join(c.DataDir, c.Cluster, "state") }
+
+// LostDir is where transactions are written down that only this node's server has.
+func (c *Config) LostDir() string { return filepath.Join(c.DataDir, "lost", c.Cluster) }
 
 // Peer is the address of a node's embedded member of the store.
 func (c *Config) Peer(n Node) netip.AddrPort {

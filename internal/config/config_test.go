@@ -189,6 +189,7 @@ server:
 		Probe:       Account{User: "other", PasswordFile: "probe.password"},
 		Writer:      Account{User: "other", PasswordFile: "probe.password"},
 		Start:       []string{"own", "start"},
+		Binlog:      "mariadb-binlog",
 	}
 	if diff := cmp.Diff(want, cfg.ServerOf("db2")); diff != "" {
 		t.Error(diff)

@@ -34,6 +34,13 @@ func serverKeys() []Key {
 			doc("File with its password."),
 		key("server.start", Words).like("[systemctl, start, mariadb]").reload().
 			doc("Command that starts the server, as a list of words; no shell. Empty: Baton never starts it."),
+		key("server.binlog_program", Text).follows("mariadb-binlog, of MySQL mysqlbinlog, on the PATH", func(c *Config) string {
+			if c.Server.Flavor == MySQL {
+				return "mysqlbinlog"
+			}
+			return "mariadb-binlog"
+		}).
+			doc("The program that decodes the server's binary logs, for the audit of transactions that only this server has. Use the server's own version."),
 		key("server.kill_hung", YesNo).byDefault("true").reload().
 			doc("Kill a server whose fencing statements miss their deadline. Without it such a server is held back by the gate alone."),
 		key("server.business.read", Text).like("SELECT 1 FROM shop.orders LIMIT 1").reload().

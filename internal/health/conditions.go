@@ -18,8 +18,8 @@ func conditions() []Row {
 			"This server has transactions that the primary does not have.",
 			"Its GTID set minus the primary's, read one after the other, is not empty; the detail shows it. Mostly it is what a crashed primary had committed and no replica had acknowledged, so that no client was told; " +
 				"or somebody wrote on a replica.",
-			"Holds the node: it does not follow, is not promoted, and is closed to clients. Nothing is thrown away.",
-			"Read the transactions: `mariadb-binlog --base64-output=DECODE-ROWS -v` on this host, for the GTIDs in the detail. Apply to the primary what you want to keep. " +
+			"Holds the node: it does not follow, is not promoted, and is closed to clients. Nothing is thrown away. What the transactions did is written down on this host, in lost/ below data_dir.",
+			"Read that: `baton lost` on this host lists it, `baton lost EPOCH` shows it. Apply to the primary what you want to keep: replay.sql beside the report does, where the rows still are as they were. " +
 				"Then rebuild this node from another one (mariadb-backup); it follows by itself."},
 		{cluster.SemiSyncOff, Critical,
 			"Commits on the primary do not wait for a replica, although they should.",

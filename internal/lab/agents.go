@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/baton-db/baton/internal/api"
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab/network"
 	"github.com/baton-db/baton/internal/lab/process"
 )
@@ -50,6 +51,10 @@ func (l *Lab) agentConfig(node string) section {
 	if l.ClientNet {
 		detection["track"] = []section{{"interface": "eth1", "gateway": "10.77.2.1"}}
 	}
+	durability := section{}
+	if l.Async {
+		durability["mode"] = string(cluster.Async)
+	}
 	return section{
 		"node": node, "cluster": clusterName, "profile": l.Profile, "mode": string(l.modeOf(node)),
 		"data_dir": l.path(node, "state"), "run_dir": filepath.Dir(l.ControlSocket(node)),
@@ -58,13 +63,15 @@ func (l *Lab) agentConfig(node string) section {
 		"tls":   section{"ca": l.path("tls", "ca.crt"), "cert": l.path("tls", node+".crt"), "key": l.path("tls", node+".key")},
 		"server": section{
 			"flavor": l.Flavor, "port": Port, "extra_port": Port + 1, "socket": l.socket(node),
-			"user": agentUser, "password_file": password("agent"),
+			"binlog_program": l.client(l.words().binlog),
+			"user":           agentUser, "password_file": password("agent"),
 			"replication": section{"user": replicationUser, "password_file": password("repl")},
 			"probe":       section{"user": probeUser, "password_file": password("probe")},
 			"start":       []string{l.Binary, "lab", "server", "start", node, "--dir", l.Dir, "--name", l.Name},
 		},
 		// A bench breaks things again and again.
 		"detection":  detection,
+		"durability": durability,
 		"automation": section{"cool_down": "0s", "max_per_hour": 0},
 		"log":        section{"level": "debug"},
 	}

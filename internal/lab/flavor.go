@@ -26,7 +26,7 @@ type words struct {
 	position            string // query: what the server has
 	await               string // query: 0 once the server has a position, to fill in
 
-	client, dump         string // programs
+	client, dump, binlog string // programs
 	dumpArgs, loaderArgs []string
 }
 
@@ -39,7 +39,7 @@ func (l *Lab) words() words {
 			changeSource: "CHANGE REPLICATION SOURCE TO SOURCE_HOST='%s', SOURCE_PORT=%d, SOURCE_USER='%s', SOURCE_PASSWORD='%s', " +
 				"SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, SOURCE_HEARTBEAT_PERIOD=0.5",
 			position: "SELECT @@gtid_executed", await: "SELECT WAIT_FOR_EXECUTED_GTID_SET('%s', 1)",
-			client: "mysql", dump: "mysqldump", dumpArgs: []string{"--set-gtid-purged=ON"},
+			client: "mysql", dump: "mysqldump", binlog: "mysqlbinlog", dumpArgs: []string{"--set-gtid-purged=ON"},
 			// A dump says SET GTID_PURGED, which super_read_only does not let in.
 			loaderArgs: []string{"--skip-super-read-only"},
 		}
@@ -50,7 +50,7 @@ func (l *Lab) words() words {
 		changeSource: "CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', " +
 			"MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, MASTER_HEARTBEAT_PERIOD=0.5",
 		position: "SELECT @@gtid_binlog_pos", await: "SELECT MASTER_GTID_WAIT('%s', 1)",
-		client: "mariadb", dump: "mariadb-dump", dumpArgs: []string{"--gtid", "--master-data=1"},
+		client: "mariadb", dump: "mariadb-dump", binlog: "mariadb-binlog", dumpArgs: []string{"--gtid", "--master-data=1"},
 	}
 }
 

@@ -51,6 +51,7 @@ type Options struct {
 	// ClientNet gives the clients a network of their own, which neither the store
 	// nor replication uses, behind eth1 of the nodes. They track it.
 	ClientNet bool `json:"client_net"`
+	Async     bool `json:"async"`   // commits wait for nobody (durability.mode: async)
 	Adopt     bool `json:"adopt"`   // set replication up by hand first, and let Baton take it over
 	Observe   bool `json:"observe"` // the same, with agents that only observe
 }

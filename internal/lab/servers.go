@@ -158,6 +158,18 @@ func (l *Lab) do(ctx context.Context, node string, statements ...string) error {
 	return nil
 }
 
+// Do runs statements on a node's server as an administrator of that host would.
+func (l *Lab) Do(ctx context.Context, node string, statements ...string) error {
+	return l.do(ctx, node, statements...)
+}
+
+// Ask reads one value from a node's server.
+func (l *Lab) Ask(ctx context.Context, node, query string) (string, error) {
+	var v sql.NullString
+	err := l.ask(ctx, node, query, &v)
+	return v.String, err
+}
+
 // ask reads one row from a node's server.
 func (l *Lab) ask(ctx context.Context, node, query string, into ...any) error {
 	db := l.open(node)

@@ -61,7 +61,7 @@ func Start(t interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := api.NewServer(api.Options{Source: c.Live, Requests: c, History: c, Members: c, Now: Wall, Log: slog.New(slog.DiscardHandler)})
+	server := api.NewServer(api.Options{Source: c.Live, Requests: c, History: c, Members: c, Lost: c, Now: Wall, Log: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, l) }()

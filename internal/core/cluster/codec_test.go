@@ -14,7 +14,7 @@ func full() (cluster.Record, cluster.Lease, cluster.Fact, cluster.View, cluster.
 	at := gtid.MustParse("0-*-5,0-1-100")
 	r := cluster.Record{
 		Schema: 1, Epoch: 5, Phase: cluster.PhaseHandoff, Primary: "db1", Candidate: "db2", Previous: "db3", Planned: true,
-		Reason: cluster.SwitchoverAsked, Detail: "asked", By: "db2", Request: "r1", Force: true, Required: at, Source: "db3",
+		Reason: cluster.SwitchoverAsked, Detail: "asked", By: "db2", Request: "r1", Force: true, Forced: 2, Required: at, Source: "db3",
 		Failed: []cluster.NodeName{"db3"}, Joining: "db3", Paused: &cluster.Pause{By: "ann", At: "now"}, Maintenance: []cluster.Maintenance{{Node: "db3", By: "ann", At: "now"}}, Since: "then", Switches: []int64{1, 2},
 		Quorums: []cluster.AckQuorum{{Epoch: 5, Primary: "db1", Members: []cluster.NodeName{"db2", "db3"}, K: 1, Start: "s"}},
 	}
@@ -24,7 +24,7 @@ func full() (cluster.Record, cluster.Lease, cluster.Fact, cluster.View, cluster.
 		Promise: &cluster.Promise{Epoch: 6, Start: "s", Received: at, Executed: at, Marker: 5}, Drained: &cluster.Position{Epoch: 5, At: at},
 		Server: cluster.ServerFact{State: cluster.ServerUp, Start: "s", Version: "10.11.6", ID: 2, ReadOnly: true, BinLog: true, Executed: at, Marker: 5,
 			Replica: cluster.ReplicaFact{Source: "db1", Receiver: true, Received: at}, SemiSrc: cluster.SemiSyncFact{Enabled: true, Clients: 1}},
-		AckCut: []cluster.NodeName{"db3"}, CutAt: at, Errant: at, Conditions: []cluster.Condition{{Reason: cluster.Diverged}},
+		AckCut: []cluster.NodeName{"db3"}, CutAt: at, Errant: at, Lost: "l", Conditions: []cluster.Condition{{Reason: cluster.Diverged}},
 		Network: cluster.LayerView{State: cluster.Up, Micros: 5}, MACs: []string{"m"}, Addresses: []string{"a"},
 	}
 	v := cluster.View{Schema: 1, Observer: "db3", Agent: "a", Seq: 1, Of: map[cluster.NodeName]cluster.NodeView{"db1": {Server: cluster.LayerView{State: cluster.Down, Evidence: "e"}}}}

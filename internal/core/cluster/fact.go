@@ -60,6 +60,9 @@ type Fact struct {
 	CutAt  gtid.Set   `json:"cut_at,omitzero"`
 	// Errant is what this server has and the primary does not.
 	Errant gtid.Set `json:"errant,omitzero"`
+	// Lost says in words what those transactions did, once they have been looked
+	// at, and where that is written down.
+	Lost string `json:"lost,omitempty"`
 	// Held says why this node does not follow the primary, empty if it does.
 	Held string `json:"held,omitempty"`
 	// Conditions are what a person should know of, by name (package health).

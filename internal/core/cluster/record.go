@@ -53,6 +53,9 @@ type Record struct {
 	// Force says that a person wants the election decided with the promises
 	// that there are.
 	Force bool `json:"force,omitempty"`
+	// Forced is the newest epoch whose election was decided in that way, or of
+	// which nobody knows: acknowledged writes of a reign before it may be lost.
+	Forced Epoch `json:"forced,omitempty"`
 
 	// Required is what the primary must hold before it serves: the position
 	// that its election was decided on.

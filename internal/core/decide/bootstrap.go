@@ -45,7 +45,7 @@ func bootstrap(w World, now cluster.Instant) Outcome {
 	case len(writable) == 1:
 		return adopt(w, writable[0])
 	}
-	first := cluster.Record{Schema: cluster.Schema, Epoch: firstEpoch(w), Phase: cluster.PhaseElecting,
+	first := cluster.Record{Schema: cluster.Schema, Epoch: firstEpoch(w), Phase: cluster.PhaseElecting, Forced: unknownBefore(w),
 		// Nothing was promised to anybody yet, so every data node is asked.
 		Quorums: []cluster.AckQuorum{{Members: w.Settings.DataNodes(), K: 1}}}
 	if len(sources) == 1 && w.fact(sources[0]).Server.Replica.Source == "" {
@@ -66,6 +66,15 @@ func firstEpoch(w World) cluster.Epoch {
 	return newest + 1
 }
 
+// unknownBefore is the first epoch of a store that is founded anew: what its
+// predecessor had decided by force nobody knows.
+func unknownBefore(w World) cluster.Epoch {
+	if first := firstEpoch(w); first > 1 {
+		return first
+	}
+	return 0
+}
+
 // adopt begins the first reign with the server that clients write to already.
 // Until its marker is acknowledged, only its own data may be elected.
 func adopt(w World, p cluster.NodeName) Outcome {
@@ -84,7 +93,7 @@ func adopt(w World, p cluster.NodeName) Outcome {
 			members = append(members, n)
 		}
 	}
-	first := cluster.Record{Schema: cluster.Schema, Epoch: firstEpoch(w), Phase: cluster.PhasePromoting, Primary: p}
+	first := cluster.Record{Schema: cluster.Schema, Epoch: firstEpoch(w), Phase: cluster.PhasePromoting, Primary: p, Forced: unknownBefore(w)}
 	w.Record = first
 	if w.Settings.Durability == cluster.Lossless {
 		w.Record.Quorums = []cluster.AckQuorum{{Primary: p, K: w.Settings.Acks}}

@@ -132,6 +132,7 @@ func electing(w World, now cluster.Instant) Outcome {
 	next := begin(w, choice, now)
 	detail := fmt.Sprintf("%s chosen (%s)", choice.Winner, choice.Decided)
 	if w.Record.Force {
+		next.Forced = next.Epoch
 		detail = fmt.Sprintf("%s, forced by a person with promises of %s only", detail, list(promised))
 	}
 	o := swap(next, w.Record.Reason, w.Record.Detail).because(cluster.PromisesIn, detail)

@@ -18,8 +18,16 @@ func (n *Node) Own() cluster.Fact {
 		Epoch: n.Board.Record.Epoch, RecordRev: n.Acted, Seen: n.Board.Newest, Server: n.Server,
 		Promise: n.Promise, Fenced: n.Fenced, Drained: n.Drained, Muted: n.Muted, Marked: n.Marked, Endpoints: n.Endpoints,
 		Gate: n.gateShown(), AckCut: n.CutFor, CutAt: n.CutAt, Addresses: n.Addresses, MACs: n.MACs, Realtime: n.Realtime,
-		Would: n.Would, Lacks: n.Lacks, Errant: n.Divergence.Errant, Held: n.Divergence.Held(),
+		Would: n.Would, Lacks: n.Lacks, Errant: n.Divergence.Errant, Held: n.Divergence.Held(), Lost: n.lost(),
 	}
+}
+
+// lost is what the errant transactions did, as long as there are any.
+func (n *Node) lost() string {
+	if n.Divergence.Errant.IsZero() {
+		return ""
+	}
+	return n.Lost
 }
 
 // gateShown is the gate as people see it. One that only remembers what was asked

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// LostTransactions is where the server finds what is written down of
+// transactions that only this node's server had.
+type LostTransactions interface {
+	// Lost lists the audits on this host, the newest first.
+	Lost(ctx context.Context) ([]Lost, error)
+	// LostFile opens an audit's report, or all its transactions as JSON. What a
+	// person can do wrong is answered with an *Error.
+	LostFile(ctx context.Context, name string, transactions bool) (io.ReadCloser, error)
+}
+
+// Lost is one audit of transactions that a server had and its primary lacked.
+type Lost struct {
+	Name      string           `json:"name"` // mostly the epoch
+	Directory string           `json:"directory"`
+	At        string           `json:"at"` // RFC 3339
+	Node      cluster.NodeName `json:"node"`
+	Primary   cluster.NodeName `json:"primary"`
+	Epoch     cluster.Epoch    `json:"epoch"`
+	GTIDs     string           `json:"gtids"`
+
+	Headline     string     `json:"headline"`
+	Transactions int        `json:"transactions"`
+	Rows         int        `json:"rows"`
+	Statements   int        `json:"statements"`
+	Tables       []LostRows `json:"tables,omitempty"`
+	// Acknowledged is "no" if surely no client was told that any of them is
+	// committed, else "possibly"; AckWhy says what that rests on.
+	Acknowledged string `json:"acknowledged"`
+	AckWhy       string `json:"ack_why,omitempty"`
+	// InTheWay is why they cannot be undone; empty if they can.
+	InTheWay string   `json:"in_the_way,omitempty"`
+	Findings []string `json:"findings,omitempty"`
+}
+
+// LostRows is how many rows of a table were changed.
+type LostRows struct {
+	Table    string `json:"table"`
+	Inserted int    `json:"inserted"`
+	Updated  int    `json:"updated"`
+	Deleted  int    `json:"deleted"`
+}
+
+func (s *Server) listLost(w http.ResponseWriter, r *http.Request) error {
+	all, err := s.lost.Lost(r.Context())
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, all)
+}
+
+func (s *Server) lostReport(w http.ResponseWriter, r *http.Request) error {
+	return s.lostFile(w, r, "text/plain; charset=utf-8", false)
+}
+
+func (s *Server) lostTransactions(w http.ResponseWriter, r *http.Request) error {
+	return s.lostFile(w, r, "application/json", true)
+}
+
+// lostFile sends a file as it is: it may be bigger than memory.
+func (s *Server) lostFile(w http.ResponseWriter, r *http.Request, kind string, transactions bool) error {
+	f, err := s.lost.LostFile(r.Context(), r.PathValue("name"), transactions)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w.Header().Set("Content-Type", kind)
+	_, _ = io.Copy(w, f) // whoever asked has hung up: nobody to tell
+	return nil
+}
+
+// Lost lists the audits on the daemon's host, the newest first.
+func (c *Client) Lost(ctx context.Context) ([]Lost, error) {
+	return get[[]Lost](ctx, c, http.MethodGet, "/v1/lost", nil)
+}
+
+// LostFile writes an audit's report, or all its transactions as JSON.
+func (c *Client) LostFile(ctx context.Context, name string, transactions bool, to io.Writer) error {
+	path := "/v1/lost/" + url.PathEscape(name) + "/report"
+	if transactions {
+		path = "/v1/lost/" + url.PathEscape(name) + "/transactions"
+	}
+	resp, err := c.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(to, resp.Body); err != nil {
+		return fmt.Errorf("read the daemon's answer to %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/baton-db/baton/internal/api"
+	"github.com/baton-db/baton/internal/audit"
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/lab"
+)
+
+// TestLostTransactionsAreWrittenDown: where commits wait for nobody, a primary
+// that is cut off comes back with transactions that the new one lacks. They are
+// written down, with their rows, before anything else happens to them.
+func TestLostTransactionsAreWrittenDown(t *testing.T) {
+	l := up(t, lab.Options{Async: true})
+	old, _ := diverge(t, l, func(old string) error {
+		return l.Do(inTime(t), old, "UPDATE app.kept SET v = 'it''s lost' WHERE id = 2", "DELETE FROM app.kept WHERE id = 3", "INSERT INTO app.kept VALUES (4, 'new')")
+	})
+	lost := written(t, l, old)
+	if lost.Transactions < 3 || lost.Acknowledged != "possibly" || len(lost.Findings) != 0 {
+		t.Errorf("%+v", lost)
+	}
+	out := baton(t, l, old, "lost", lost.Name)
+	for _, want := range []string{"UPDATE app.kept", `'two'  →  'it\'s lost'`, "DELETE app.kept", "INSERT app.kept", "durability.mode is async"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the report lacks %q:\n%s", want, out)
+		}
+	}
+	var all struct{ Transactions []struct{ GTID string } }
+	if err := json.Unmarshal([]byte(baton(t, l, old, "lost", lost.Name, "-o", "json")), &all); err != nil || len(all.Transactions) != lost.Transactions {
+		t.Errorf("%d transactions of %d, %v", len(all.Transactions), lost.Transactions, err)
+	}
+	if _, err := os.Stat(filepath.Join(lost.Directory, audit.ReplayFile)); err != nil {
+		t.Error(err)
+	}
+}
+
+// diverge cuts the primary off, has it written to after another one is elected,
+// and heals. It returns the old primary and the new one.
+func diverge(t *testing.T, l *lab.Lab, write func(old string) error) (old, primary string) {
+	t.Helper()
+	if err := l.WaitSteady(inTime(t)); err != nil {
+		t.Fatal(err)
+	}
+	old = primaryOf(t, l)
+	if err := l.Do(inTime(t), old, "CREATE TABLE app.kept (id INT PRIMARY KEY, v VARCHAR(100)) ENGINE=InnoDB", "INSERT INTO app.kept VALUES (1, 'one'), (2, 'two'), (3, 'three')"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.WaitSteady(inTime(t)); err != nil { // all have it
+		t.Fatal(err)
+	}
+	cut, err := lab.FaultByName("partition")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Inject(inTime(t), cut, old); err != nil {
+		t.Fatal(err)
+	}
+	rest := replicas(l, old)
+	err = l.WaitStatus(inTime(t), "another primary", rest, func(st api.Status) error {
+		if st.Primary == "" || string(st.Primary) == old || st.Phase != cluster.PhaseSteady {
+			return fmt.Errorf("it is %s", st.Headline())
+		}
+		primary = string(st.Primary)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := write(old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Heal(inTime(t)); err != nil {
+		t.Fatal(err)
+	}
+	return old, primary
+}
+
+// written waits until a node's transactions are written down.
+func written(t *testing.T, l *lab.Lab, node string) api.Lost {
+	t.Helper()
+	err := l.WaitStatus(inTime(t), "its transactions are written down", l.DataNodes(), func(st api.Status) error {
+		for _, r := range st.Nodes {
+			if string(r.Name) == node && strings.Contains(r.Lost, "see ") {
+				return nil
+			}
+		}
+		return errors.New("nothing is said of them")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []api.Lost
+	if err := json.Unmarshal([]byte(baton(t, l, node, "lost", "-o", "json")), &all); err != nil || len(all) == 0 {
+		t.Fatalf("%d audits, %v", len(all), err)
+	}
+	return all[0]
+}
+
+// baton runs a command against a node's agent.
+func baton(t *testing.T, l *lab.Lab, node string, args ...string) string {
+	t.Helper()
+	args = append(args, "--socket", l.ControlSocket(node))
+	cmd := exec.CommandContext(inTime(t), rig.binary, args...)
+	var complaint strings.Builder
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("baton %v: %v: %s", args, err, complaint.String())
+	}
+	return string(out)
+}
