@@ -35,7 +35,6 @@ type loop struct {
 	memory   memory
 	remember func(memory) error
 	auditor  *auditor // nil on a witness
-	audited  lostOf   // what it found of the errant transactions
 	left     func()   // called once this node has no role any more while leaving
 
 	suspected  *timeline.Running // a sign that the primary has failed

@@ -65,12 +65,15 @@ type lostOf struct {
 	err    error
 }
 
-// text is that for people.
-func (l lostOf) text() string {
+// told is that for the others.
+func (l lostOf) told() cluster.Lost {
 	if l.err != nil {
-		return "not known yet: " + l.err.Error()
+		return cluster.Lost{What: "not known yet: " + l.err.Error(), InTheWay: "they could not be looked at: " + l.err.Error()}
 	}
-	return fmt.Sprintf("%s, acknowledged to a client: %s; see %s", l.sum.Headline(), l.sum.Acknowledged(), filepath.Join(l.dir, audit.ReportFile))
+	return cluster.Lost{
+		What: l.sum.Headline(), See: filepath.Join(l.dir, audit.ReportFile), Unacknowledged: l.sum.Acknowledged() == audit.NotAcknowledged,
+		Undoable: l.sum.Undo.InTheWay == "", InTheWay: l.sum.Undo.InTheWay,
+	}
 }
 
 // look has the transactions looked at, if they have not been. It never waits.
@@ -340,7 +343,6 @@ func (r reign) continues() bool { return r.Epoch != 0 && r.Ended.IsZero() }
 // foundLost takes in what an audit found.
 func (l *loop) foundLost(found lostOf) {
 	if found.errant.Equal(l.Divergence.Errant) {
-		l.Lost = found.text()
-		l.audited = found
+		l.Lost = found.told()
 	}
 }

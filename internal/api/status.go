@@ -176,7 +176,7 @@ func rowOf(s Snapshot, n cluster.Node) Row {
 	row.Receiving, row.ReplError = f.Server.Replica.Receiving, f.Server.Replica.Error
 	row.Acks = slices.Contains(s.Record.Acks().Members, n.Name)
 	row.Gate, row.Serving, row.Fenced, row.Addresses = f.Gate, f.Serving, f.Fenced, f.Addresses
-	row.Held, row.Errant, row.Lost, row.Conditions = f.Held, f.Errant.String(), f.Lost, f.Conditions
+	row.Held, row.Errant, row.Lost, row.Conditions = f.Held, f.Errant.String(), f.Lost.String(), f.Conditions
 	row.Would, row.Lacks = f.Would, f.Lacks
 	row.Behind = behind(s, f)
 	row.Part = partOf(s, n, seen)

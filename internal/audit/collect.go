@@ -56,7 +56,8 @@ type collector struct {
 	now    *transaction // being read; nil: none that is wanted
 	found  []string     // GTIDs of MySQL, whose sets are exact
 	exact  gtid.Set
-	passed bool // something else came after the first wanted one
+	passed bool     // something else came after the first wanted one
+	logged gtid.Set // MariaDB: what had been logged before the first wanted one
 }
 
 // file reads one binary log.
@@ -98,6 +99,10 @@ func (c *collector) end() {
 
 func (c *collector) take(ctx context.Context, path string, item any) error {
 	switch item := item.(type) {
+	case list:
+		if before, err := gtid.Parse(item.gtids); err == nil && c.sum.Transactions == 0 {
+			c.logged = before
+		}
 	case begin:
 		return c.begin(path, item)
 	case opened:
@@ -142,6 +147,9 @@ func (c *collector) begin(path string, b begin) error {
 		return nil
 	}
 	if !c.job.Want.Contains(set) {
+		if state, err := gtid.Parse(b.id); err == nil && c.sum.Transactions == 0 {
+			c.logged = c.logged.Union(state)
+		}
 		if c.sum.Transactions > 0 && !c.passed {
 			c.passed = true
 			c.sum.inTheWay("%s, which the primary has, came after the first of them", b.id)
@@ -155,6 +163,9 @@ func (c *collector) begin(path string, b begin) error {
 	if c.sum.Transactions == 0 {
 		c.sum.First = rfc3339(b.at)
 		c.sum.Undo.File, c.sum.Undo.Position = t.file, t.pos
+		if c.job.Flavor == MariaDB {
+			c.sum.Undo.State = c.logged
+		}
 	}
 	c.sum.Last = rfc3339(b.at)
 	c.sum.Transactions++

@@ -16,6 +16,7 @@ type RowState string
 const (
 	AsBefore RowState = "as-before" // as the first of the transactions found it
 	AsAfter  RowState = "as-after"  // as the last of them left it
+	Both     RowState = "both"      // they left it as they had found it, and so it is
 	Other    RowState = "other"     // somebody else has changed it
 )
 
@@ -206,6 +207,8 @@ func (r Touched) State(ask func(query string) ([]map[string]string, error)) (Row
 		before, after = rows[0]["was"] == "1", rows[0]["became"] == "1"
 	}
 	switch {
+	case before && after:
+		return Both, nil
 	case before:
 		return AsBefore, nil
 	case after:

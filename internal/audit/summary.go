@@ -65,6 +65,9 @@ type Undo struct {
 	// the binary log if nothing else follows.
 	File     string `json:"file,omitempty"`
 	Position uint64 `json:"position,omitempty"`
+	// State is what the server had logged before the first of them: the
+	// gtid_binlog_state to go back to.
+	State gtid.Set `json:"state,omitzero"`
 	// InTheWay is the first thing that cannot be undone, in words; empty: nothing.
 	InTheWay string `json:"in_the_way,omitempty"`
 }

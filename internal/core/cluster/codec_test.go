@@ -24,7 +24,7 @@ func full() (cluster.Record, cluster.Lease, cluster.Fact, cluster.View, cluster.
 		Promise: &cluster.Promise{Epoch: 6, Start: "s", Received: at, Executed: at, Marker: 5}, Drained: &cluster.Position{Epoch: 5, At: at},
 		Server: cluster.ServerFact{State: cluster.ServerUp, Start: "s", Version: "10.11.6", ID: 2, ReadOnly: true, BinLog: true, Executed: at, Marker: 5,
 			Replica: cluster.ReplicaFact{Source: "db1", Receiver: true, Received: at}, SemiSrc: cluster.SemiSyncFact{Enabled: true, Clients: 1}},
-		AckCut: []cluster.NodeName{"db3"}, CutAt: at, Errant: at, Lost: "l", Conditions: []cluster.Condition{{Reason: cluster.Diverged}},
+		AckCut: []cluster.NodeName{"db3"}, CutAt: at, Errant: at, Lost: cluster.Lost{What: "w", See: "s", InTheWay: "i"}, Conditions: []cluster.Condition{{Reason: cluster.Diverged}},
 		Network: cluster.LayerView{State: cluster.Up, Micros: 5}, MACs: []string{"m"}, Addresses: []string{"a"},
 	}
 	v := cluster.View{Schema: 1, Observer: "db3", Agent: "a", Seq: 1, Of: map[cluster.NodeName]cluster.NodeView{"db1": {Server: cluster.LayerView{State: cluster.Down, Evidence: "e"}}}}

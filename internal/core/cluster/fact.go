@@ -60,9 +60,8 @@ type Fact struct {
 	CutAt  gtid.Set   `json:"cut_at,omitzero"`
 	// Errant is what this server has and the primary does not.
 	Errant gtid.Set `json:"errant,omitzero"`
-	// Lost says in words what those transactions did, once they have been looked
-	// at, and where that is written down.
-	Lost string `json:"lost,omitempty"`
+	// Lost is what those transactions did, once they have been looked at.
+	Lost Lost `json:"lost,omitzero"`
 	// Held says why this node does not follow the primary, empty if it does.
 	Held string `json:"held,omitempty"`
 	// Conditions are what a person should know of, by name (package health).
@@ -81,6 +80,28 @@ type Fact struct {
 	Realtime bool `json:"realtime,omitempty"`
 
 	unknown map[string]json.RawMessage
+}
+
+// Lost says what transactions did that only one server has.
+type Lost struct {
+	What string `json:"what"`          // in words
+	See  string `json:"see,omitempty"` // where it is written down, on that node
+	// Unacknowledged says that surely no client was told that one of them is
+	// committed.
+	Unacknowledged bool `json:"unacknowledged,omitempty"`
+	// Undoable says that they can be undone, and InTheWay why not.
+	Undoable bool   `json:"undoable,omitempty"`
+	InTheWay string `json:"in_the_way,omitempty"`
+}
+
+func (l Lost) String() string {
+	switch {
+	case l.See == "":
+		return l.What
+	case l.Unacknowledged:
+		return l.What + ", of which no client was told that it is committed; see " + l.See
+	}
+	return l.What + ", of which clients may have been told that they are committed; see " + l.See
 }
 
 // Condition is one thing out of order on a host.

@@ -23,9 +23,9 @@ func (n *Node) Own() cluster.Fact {
 }
 
 // lost is what the errant transactions did, as long as there are any.
-func (n *Node) lost() string {
+func (n *Node) lost() cluster.Lost {
 	if n.Divergence.Errant.IsZero() {
-		return ""
+		return cluster.Lost{}
 	}
 	return n.Lost
 }

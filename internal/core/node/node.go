@@ -66,7 +66,7 @@ type Node struct {
 	Would, Lacks []string
 
 	Divergence reconcile.Divergence
-	Lost       string // what the errant transactions did, for people
+	Lost       cluster.Lost // what the errant transactions did
 	AckSilent  map[cluster.NodeName]cluster.Instant
 	Conditions Conditions
 	View       map[cluster.NodeName]cluster.NodeView
