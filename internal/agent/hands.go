@@ -41,6 +41,7 @@ type hands struct {
 	source    func(cluster.NodeName) db.Source
 	// progressed tells the loop how far a long step has come.
 	progressed func(string)
+	rejoined   func(string) // the same of a rejoin
 
 	sql     sync.Mutex // held while the session is used, but by a fence
 	mu      sync.Mutex
@@ -70,6 +71,8 @@ func (h *hands) perform(ctx context.Context, s reconcile.Step) (deed, error) {
 		return h.onAddresses(ctx, s)
 	case reconcile.StartServer:
 		return nil, h.process.Start(ctx)
+	case reconcile.Reclone, reconcile.Rewind:
+		return h.rejoin(ctx, s)
 	}
 	return h.onServer(ctx, s)
 }

@@ -195,6 +195,7 @@ func (h *hostParts) openServer(a *Agent) error {
 				Account: db.Account{User: own.Replication.User, Password: a.inForce().passwords.Replication.Reveal()}}
 		},
 		progressed: func(p string) { a.post(func(l *loop) { l.Progress = p }) },
+		rejoined:   func(p string) { a.post(func(l *loop) { l.Rejoining = p }) },
 	}
 	h.auditor = &auditor{cluster: c.Cluster, node: c.Node, dir: c.LostDir(), flavor: own.Flavor, program: own.Binlog, database: server, log: a.Log,
 		report: func(found lostOf) { a.post(func(l *loop) { l.foundLost(found) }) }, wake: make(chan struct{}, 1)}

@@ -14,6 +14,7 @@
 //	GET  /v1/history/{epoch}         one switch, by any epoch of it
 //	POST /v1/requests                → 202 with the request's id
 //	GET  /v1/requests/{id}?wait=10s  state; with wait, once it is final
+//	POST /v1/rejoin/plan             what a rejoin would do; nothing is asked for
 //	GET  /v1/events                  server-sent events
 //	GET  /v1/lost                     audits of transactions that only this host's server had
 //	GET  /v1/lost/{name}/report       one of them, for people
@@ -230,6 +231,10 @@ type Ask struct {
 	Node  cluster.NodeName    `json:"node,omitempty"`
 	Force bool                `json:"force,omitempty"`
 	Why   string              `json:"why,omitempty"`
+	// Method and Drop are of a rejoin: how, and whether the old data goes. To is
+	// then whose data is copied.
+	Method cluster.RejoinMethod `json:"method,omitempty"`
+	Drop   bool                 `json:"drop,omitempty"`
 	// Epoch is the one that the person was looking at; zero means the present one.
 	Epoch cluster.Epoch `json:"epoch,omitempty"`
 }

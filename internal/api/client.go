@@ -123,6 +123,12 @@ func (c *Client) Submit(ctx context.Context, a Ask) (RequestState, error) {
 	return get[RequestState](ctx, c, http.MethodPost, "/v1/requests", a)
 }
 
+// PlanRejoin returns what a rejoin would do; nothing is asked for.
+func (c *Client) PlanRejoin(ctx context.Context, a Ask) (RejoinPlan, error) {
+	a.Kind = cluster.RequestRejoin
+	return get[RejoinPlan](ctx, c, http.MethodPost, "/v1/rejoin/plan", a)
+}
+
 // Request returns what has become of a request, after at most wait.
 func (c *Client) Request(ctx context.Context, id string, wait time.Duration) (RequestState, error) {
 	return get[RequestState](ctx, c, http.MethodGet, "/v1/requests/"+url.PathEscape(id)+"?wait="+wait.String(), nil)

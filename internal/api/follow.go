@@ -79,6 +79,9 @@ func (t *tracked) next(s Snapshot) RequestState {
 		}
 		return st
 	}
+	if t.Kind == cluster.RequestRejoin {
+		return t.rejoin(st, s)
+	}
 	if r.Request == t.ID {
 		st.Epoch, st.Phase, st.Primary = r.Epoch, r.Phase, r.Primary
 		st.Status = Accepted

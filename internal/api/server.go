@@ -19,13 +19,14 @@ import (
 	"github.com/baton-db/baton/internal/timeline"
 )
 
-// Options describe a Server. All fields are needed.
+// Options describe a Server. All fields are needed but where they say so.
 type Options struct {
 	Source   Source
 	Requests Requests
 	History  History
 	Members  Members
 	Lost     LostTransactions
+	Rejoins  Rejoins          // nil: a plan says nothing of the hosts
 	Now      func() time.Time // wall clock, for the time of a request
 	Log      *slog.Logger
 }
@@ -37,13 +38,14 @@ type Server struct {
 	history  History
 	members  Members
 	lost     LostTransactions
+	rejoins  Rejoins
 	now      func() time.Time
 	log      *slog.Logger
 }
 
 // NewServer returns a server that does not listen yet.
 func NewServer(o Options) *Server {
-	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, lost: o.Lost, now: o.Now, log: o.Log}
+	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, lost: o.Lost, rejoins: o.Rejoins, now: o.Now, log: o.Log}
 }
 
 // maxBody is how much of a request's body is read.
@@ -63,6 +65,7 @@ func (s *Server) Handler() http.Handler {
 		"GET /v1/history":         s.switches,
 		"GET /v1/history/{epoch}": s.oneSwitch,
 		"POST /v1/requests":       s.submit,
+		"POST /v1/rejoin/plan":    s.planRejoin,
 		"GET /v1/requests/{id}":   s.request,
 		"GET /v1/events":          s.events,
 		"GET /v1/store/members":   s.storeMembers,
@@ -194,36 +197,45 @@ func (s *Server) oneSwitch(w http.ResponseWriter, r *http.Request) error {
 	return reply(w, http.StatusOK, one)
 }
 
-func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
+// asked reads what somebody asks for, and refuses what cannot be meant.
+func (s *Server) asked(w http.ResponseWriter, r *http.Request) (Snapshot, cluster.Request, error) {
 	var ask Ask
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&ask); err != nil {
-		return &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("read the request's body: %v", err), Mend: `send for example {"kind": "switchover", "to": "db2"}`}
+		return Snapshot{}, cluster.Request{}, &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("read the request's body: %v", err), Mend: `send for example {"kind": "switchover", "to": "db2"}`}
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return &Error{Status: http.StatusBadRequest, Message: "there is something after the request's body", Mend: "send one request at a time"}
+		return Snapshot{}, cluster.Request{}, &Error{Status: http.StatusBadRequest, Message: "there is something after the request's body", Mend: "send one request at a time"}
 	}
 	snap, err := s.snapshot()
 	if err != nil {
-		return err
+		return Snapshot{}, cluster.Request{}, err
 	}
 	if err := check(ask, snap.Settings); err != nil {
-		return err
+		return Snapshot{}, cluster.Request{}, err
 	}
-	peer := peerOf(r.Context())
 	q := cluster.Request{
 		Schema: cluster.Schema, ID: fmt.Sprintf("%s-%s", ask.Kind, strings.ToLower(rand.Text()[:10])),
-		Kind: ask.Kind, To: ask.To, Node: ask.Node, Force: ask.Force, Why: ask.Why,
-		By: fmt.Sprintf("%s@%s", peer.User, snap.Node), Epoch: ask.Epoch, At: s.now().UTC().Format(time.RFC3339Nano),
+		Kind: ask.Kind, To: ask.To, Node: ask.Node, Force: ask.Force, Method: ask.Method, Drop: ask.Drop, Why: ask.Why,
+		By: fmt.Sprintf("%s@%s", peerOf(r.Context()).User, snap.Node), Epoch: ask.Epoch, At: s.now().UTC().Format(time.RFC3339Nano),
 	}
 	if q.Epoch == 0 {
 		q.Epoch = snap.Record.Epoch
 	}
+	return snap, q, nil
+}
+
+func (s *Server) submit(w http.ResponseWriter, r *http.Request) error {
+	_, q, err := s.asked(w, r)
+	if err != nil {
+		return err
+	}
+	peer := peerOf(r.Context())
 	if err := s.requests.Submit(r.Context(), q); err != nil {
 		return &Error{Status: http.StatusServiceUnavailable, Message: fmt.Sprintf("write request %s into the store: %v", q.ID, err), Mend: "nothing has been asked for; see `baton status` on another node"}
 	}
-	s.log.InfoContext(r.Context(), "request", "id", q.ID, "kind", q.Kind, "to", q.To, "force", q.Force, "who", peer.User, "uid", peer.UID, "pid", peer.PID)
+	s.log.InfoContext(r.Context(), "request", "id", q.ID, "kind", q.Kind, "node", q.Node, "to", q.To, "method", q.Method, "force", q.Force, "who", peer.User, "uid", peer.UID, "pid", peer.PID)
 	s.source.Expect(q)
 	state, _ := s.source.Request(q.ID)
 	return reply(w, http.StatusAccepted, state)
@@ -235,7 +247,7 @@ func check(a Ask, settings cluster.Settings) error {
 		return &Error{Status: http.StatusBadRequest, Message: message, Mend: mend}
 	}
 	data := settings.DataNodes()
-	takesTo := a.Kind == cluster.RequestSwitchover || a.Kind == cluster.RequestFailover
+	takesTo := a.Kind == cluster.RequestSwitchover || a.Kind == cluster.RequestFailover || a.Kind == cluster.RequestRejoin
 	switch {
 	case !slices.Contains([]cluster.RequestKind{
 		cluster.RequestSwitchover, cluster.RequestFailover, cluster.RequestPause, cluster.RequestResume, cluster.RequestRejoin,
@@ -243,8 +255,10 @@ func check(a Ask, settings cluster.Settings) error {
 		return bad(fmt.Sprintf("there is no request of kind %q", a.Kind), "use switchover, failover, pause, resume, maintenance, maintenance-end or rejoin")
 	case a.To != "" && !takesTo:
 		return bad(fmt.Sprintf("a %s has no \"to\"", a.Kind), "leave it out")
-	case a.Force && a.Kind != cluster.RequestFailover:
-		return bad(fmt.Sprintf("a %s cannot be forced", a.Kind), "only a failover can")
+	case a.Force && a.Kind != cluster.RequestFailover && a.Kind != cluster.RequestRejoin:
+		return bad(fmt.Sprintf("a %s cannot be forced", a.Kind), "only a failover and a rejoin can")
+	case (a.Method != "" || a.Drop) && a.Kind != cluster.RequestRejoin:
+		return bad(fmt.Sprintf("a %s has no \"method\" and drops nothing", a.Kind), "leave it out")
 	case a.To != "" && !slices.Contains(data, a.To):
 		return bad(fmt.Sprintf("%q is no data node of cluster %s", a.To, settings.Cluster), fmt.Sprintf("use one of %s", names(data)))
 	case a.Kind == cluster.RequestRejoin && !slices.Contains(data, a.Node):

@@ -36,6 +36,11 @@ type Status struct {
 	Paused    *cluster.Pause   `json:"paused,omitempty"`
 	// Maintenance are the nodes that somebody works on.
 	Maintenance []cluster.Maintenance `json:"maintenance,omitempty"`
+	// Rejoin is a node's way back, with how far it has come, and Rejoined what
+	// came of the one before. LeftAlone are nodes that a person wants held.
+	Rejoin    *RejoinStatus      `json:"rejoin,omitempty"`
+	Rejoined  *cluster.Rejoined  `json:"rejoined,omitempty"`
+	LeftAlone []cluster.NodeName `json:"left_alone,omitempty"`
 
 	Lease  LeaseStatus `json:"lease"`
 	Acks   AckStatus   `json:"acks"`
@@ -136,6 +141,7 @@ func StatusOf(s Snapshot) Status {
 		At: s.Wall.UTC().Format(time.RFC3339), Known: s.Rev != 0,
 		Epoch: r.Epoch, Phase: r.Phase, Primary: r.Primary, Candidate: r.Candidate, Previous: r.Previous,
 		Since: r.Since, Reason: r.Reason, Detail: r.Detail, Paused: r.Paused, Maintenance: r.Maintenance,
+		Rejoin: rejoinStatus(s), Rejoined: r.Rejoined, LeftAlone: r.Held,
 		Lease: leaseStatus(s), Store: s.Store,
 		Acks:    AckStatus{Durability: s.Settings.Durability, K: r.Acks().K, Members: r.Acks().Members, Joining: r.Joining},
 		Waiting: s.Waiting, Requests: s.Requests, Preview: s.Preview, LastSwitch: s.LastSwitch, Would: s.Would,

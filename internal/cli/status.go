@@ -84,6 +84,15 @@ func (e *env) head(b *strings.Builder, st api.Status) {
 	for _, m := range st.Maintenance {
 		line("maintained", e.paint(yellow, printable(fmt.Sprintf("%s, by %s at %s: %s", m.Node, m.By, timeline.Moment(m.At), cmp.Or(m.Why, "no reason given")))))
 	}
+	if j := st.Rejoin; j != nil {
+		line("rejoin", printable(fmt.Sprintf("%s at %s: %s", j.Rejoin, timeline.Moment(j.At), cmp.Or(j.Progress, "not begun"))))
+	}
+	if j := st.Rejoined; j != nil && j.Failed != "" {
+		line("rejoin", e.paint(red, printable(fmt.Sprintf("the %s of %s failed: %s", j.Method, j.Node, j.Failed))))
+	}
+	if len(st.LeftAlone) > 0 {
+		line("held", fmt.Sprintf("%s, as a person wants it", list(st.LeftAlone)))
+	}
 	if st.Mode == cluster.Observe {
 		line("mode", e.paint(yellow, "observe: nothing is done, only explained"))
 	}

@@ -163,6 +163,8 @@ func (e *env) settle(s api.RequestState, kind cluster.RequestKind) error {
 		line = "in maintenance: it is not promoted and left alone until `baton maintenance NODE off`"
 	case kind == cluster.RequestMaintenanceEnd:
 		line = "the maintenance is over"
+	case kind == cluster.RequestRejoin:
+		line = s.Detail
 	default:
 		line = fmt.Sprintf("%s is primary at epoch %d; `baton history %d` shows where the time went", s.Primary, s.Epoch, s.Epoch)
 	}

@@ -42,6 +42,7 @@ type Config struct {
 	Timing     Timing           `key:"timing"`
 	Detection  Detection        `key:"detection"`
 	Automation Automation       `key:"automation"`
+	Rejoin     Rejoin           `key:"rejoin"`
 	Sites      []string         `key:"sites"`
 	Realtime   bool             `key:"realtime"`
 	Log        Log              `key:"log"`
@@ -118,6 +119,8 @@ type Server struct {
 	Writer       Account     `key:"writer"`
 	Start        []string    `key:"start"`
 	Binlog       string      `key:"binlog_program"`
+	Stop         []string    `key:"stop"`
+	DataDir      string      `key:"datadir"`
 	KillHung     bool        `key:"kill_hung"`
 	Business     Business    `key:"business"`
 }
@@ -202,6 +205,13 @@ type Automation struct {
 	MaxPerHour int           `key:"max_per_hour"`
 }
 
+// Rejoin says how a node comes back whose server has transactions that the
+// primary does not have.
+type Rejoin struct {
+	Acknowledged   cluster.RejoinMethod `key:"acknowledged"`
+	Unacknowledged cluster.RejoinMethod `key:"unacknowledged"`
+}
+
 // Log says what is logged and how.
 type Log struct {
 	Level  string `key:"level"`
@@ -279,6 +289,7 @@ func (c *Config) Settings() cluster.Settings {
 		PromoteStall: c.Timing.PromoteStall, AckLeave: c.Timing.AckLeave, PromiseWait: c.Timing.PromiseWait,
 		Durability: c.Durability.Mode, Acks: c.Durability.Acks, Alone: c.Durability.Alone,
 		CoolDown: c.Automation.CoolDown, MaxPerHour: c.Automation.MaxPerHour,
+		Rejoin: cluster.RejoinPolicy{Acknowledged: c.Rejoin.Acknowledged, Unacknowledged: c.Rejoin.Unacknowledged},
 	}
 	for _, n := range c.Nodes {
 		s.Nodes = append(s.Nodes, cluster.Node{Name: n.Name, Role: n.Role, Site: n.Site, Prefer: n.Prefer, Never: n.Never})

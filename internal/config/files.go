@@ -70,13 +70,19 @@ func (c *Config) checkCommands() Findings {
 		return nil
 	}
 	block, s := c.ownBlock()
-	if len(s.Start) == 0 {
-		return nil
+	var found Findings
+	for _, k := range []struct {
+		key     string
+		command []string
+	}{{"start", s.Start}, {"stop", s.Stop}} {
+		if len(k.command) == 0 {
+			continue
+		}
+		if _, err := exec.LookPath(k.command[0]); err != nil {
+			found = append(found, c.finding(block+"."+k.key, fmt.Sprintf("there is no command %s", k.command[0]), "install it, or give its path"))
+		}
 	}
-	if _, err := exec.LookPath(s.Start[0]); err != nil {
-		return Findings{c.finding(block+".start", fmt.Sprintf("there is no command %s", s.Start[0]), "install it, or give its path")}
-	}
-	return nil
+	return found
 }
 
 // expiresSoon is how long before its end a certificate is warned of.

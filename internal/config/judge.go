@@ -26,6 +26,13 @@ func (l *loader) judge() {
 	l.judgeLease()
 	l.judgeWaits()
 	l.judgeDetection()
+	if r := l.cfg.Rejoin; l.cfg.Server.Flavor == MySQL {
+		for key, m := range map[string]cluster.RejoinMethod{"rejoin.acknowledged": r.Acknowledged, "rejoin.unacknowledged": r.Unacknowledged} {
+			if m == cluster.Rewind {
+				l.report(key, "MySQL cannot undo transactions", "use reclone or hold")
+			}
+		}
+	}
 }
 
 var nameShape = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)

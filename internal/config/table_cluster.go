@@ -100,6 +100,15 @@ func otherKeys() []Key {
 			doc("After an automatic failover, a primary that could go on serving is not replaced again for so long. One that has stopped serving is."),
 		key("automation.max_per_hour", Integer).byDefault("3").between("0", "1000").of("failovers").same().reload().
 			doc("Past so many automatic failovers in an hour, Baton holds and waits for a person. 0: no limit."),
+		choice("rejoin.acknowledged", "way to rejoin", "hold", "rewind", "reclone").byDefault("hold").same().reload().
+			doc("A server has transactions that the primary lacks, and a client may have been told that one of them is committed. hold: it waits for a person (`baton rejoin`). rewind: they are undone. reclone: its data is replaced."),
+		choice("rejoin.unacknowledged", "way to rejoin", "hold", "rewind", "reclone").follows("rewind; on MySQL, which cannot undo, hold", func(c *Config) string {
+			if c.Server.Flavor == MySQL {
+				return "hold"
+			}
+			return "rewind"
+		}).same().reload().
+			doc("The same where no client was ever told so."),
 		key("realtime", YesNo).byDefault("true").
 			doc("Run under real-time priority (SCHED_RR) with locked memory, where permitted: a loaded host then does not delay renewals of the lease."),
 		choice("log.level", "level", "debug", "info", "warn", "error").byDefault("info").reload().

@@ -107,6 +107,8 @@ type Settings struct {
 
 	CoolDown   time.Duration `json:"cool_down"`    // no second automatic failover within this time of a finished one
 	MaxPerHour int           `json:"max_per_hour"` // automatic failovers in an hour; 0 means no limit
+
+	Rejoin RejoinPolicy `json:"rejoin,omitzero"` // of a node whose server has diverged
 }
 
 // Node returns the node of that name.

@@ -64,6 +64,10 @@ type Fact struct {
 	Lost Lost `json:"lost,omitzero"`
 	// Held says why this node does not follow the primary, empty if it does.
 	Held string `json:"held,omitempty"`
+	// Rejoined is what came, on this host, of the newest rejoin; Rejoining is how
+	// far one under way has come, for people.
+	Rejoined  *RejoinResult `json:"rejoined,omitempty"`
+	Rejoining string        `json:"rejoining,omitempty"`
 	// Conditions are what a person should know of, by name (package health).
 	Conditions []Condition `json:"conditions,omitempty"`
 	// Would and Lacks are, of an agent that only observes, the steps that its host

@@ -35,6 +35,10 @@ const (
 	ResumedByRequest  Reason = "resumed-by-request"  //
 	MaintenanceBegan  Reason = "maintenance-began"   // somebody works on a node
 	MaintenanceEnded  Reason = "maintenance-ended"   //
+	RejoinBegan       Reason = "rejoin-began"        // a node is given back to the cluster
+	RejoinEnded       Reason = "rejoin-ended"        // it follows
+	RejoinFailed      Reason = "rejoin-failed"       // it does not
+	RejoinHeld        Reason = "rejoin-held"         // a person wants it left as it is
 	RequestRefused    Reason = "request-refused"     //
 )
 

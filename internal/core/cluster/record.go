@@ -79,6 +79,12 @@ type Record struct {
 	// primary is never among them.
 	Maintenance []Maintenance `json:"maintenance,omitempty"`
 
+	// Rejoin is a node's way back that is under way, and Rejoined what came of the
+	// one before. Held are the nodes that a person wants left as they are.
+	Rejoin   *Rejoin    `json:"rejoin,omitempty"`
+	Rejoined *Rejoined  `json:"rejoined,omitempty"`
+	Held     []NodeName `json:"held,omitempty"`
+
 	// Since is the wall-clock time (RFC 3339) at which By wrote the record. It
 	// is shown to people and used by no decision.
 	Since string `json:"since,omitempty"`
@@ -238,13 +244,17 @@ type Request struct {
 	Schema int         `json:"schema"`
 	ID     string      `json:"id"`
 	Kind   RequestKind `json:"kind"`
-	To     NodeName    `json:"to,omitempty"`    // switchover, failover: the wanted primary
+	To     NodeName    `json:"to,omitempty"`    // switchover, failover: the wanted primary; rejoin: whose data
 	Node   NodeName    `json:"node,omitempty"`  // rejoin, maintenance: which node
-	Force  bool        `json:"force,omitempty"` // failover: although promises are missing
-	By     string      `json:"by"`              // who asked
-	Why    string      `json:"why,omitempty"`
-	Epoch  Epoch       `json:"epoch"` // the epoch that the person was looking at
-	At     string      `json:"at"`
+	Force  bool        `json:"force,omitempty"` // failover: although promises are missing; rejoin: although nobody else acknowledges
+	// Method is how a node is to rejoin; empty: as the configuration says. Drop
+	// removes the data that a reclone replaced.
+	Method RejoinMethod `json:"method,omitempty"`
+	Drop   bool         `json:"drop,omitempty"`
+	By     string       `json:"by"` // who asked
+	Why    string       `json:"why,omitempty"`
+	Epoch  Epoch        `json:"epoch"` // the epoch that the person was looking at
+	At     string       `json:"at"`
 	// Refused is why the request was turned down. A refused request is kept
 	// until the one who asked has read it.
 	Refused string `json:"refused,omitempty"`

@@ -82,8 +82,8 @@ func addAck(w World, q cluster.AckQuorum, now cluster.Instant) Outcome {
 		return Outcome{}
 	}
 	for _, n := range w.Settings.DataNodes() {
-		if n == w.Self || slices.Contains(q.Members, n) || slices.Contains(own.AckCut, n) {
-			continue
+		if n == w.Self || slices.Contains(q.Members, n) || slices.Contains(own.AckCut, n) || w.Record.RejoinOf(n) != nil {
+			continue // one that is to get other data must be missed by nobody
 		}
 		if len(q.Members) > 0 && w.returns(n, now) {
 			return withMember(w, q, n)

@@ -49,6 +49,9 @@ func steady(w World, now cluster.Instant) Outcome {
 	if out := acks(w, now); out.Next != nil {
 		return out
 	}
+	if out := rejoinOver(w, now); out.Next != nil {
+		return out
+	}
 	return held
 }
 

@@ -48,6 +48,8 @@ func request(w World, q cluster.Request, now cluster.Instant) Outcome {
 		return switchover(w, q, now)
 	case cluster.RequestFailover:
 		return failover(w, q)
+	case cluster.RequestRejoin:
+		return rejoin(w, q, now)
 	}
 	return refuse(q, fmt.Sprintf("this build does not know requests of kind %q", q.Kind))
 }

@@ -24,7 +24,8 @@ func (n *Node) Assess(f cluster.Fact) {
 	say(cluster.NetworkLost, f.Network.State == cluster.Down, "%s", f.Network.Evidence)
 	wrong := n.misconfigured(srv)
 	say(cluster.MisconfiguredNode, up && wrong != "", "%s", wrong)
-	say(cluster.ServerDown, srv.State != cluster.ServerUnknown && !up, "the server is %s", srv.State)
+	recloned := r.RejoinOf(n.Self) != nil && r.Rejoin.Method == cluster.Reclone && n.Rejoining != ""
+	say(cluster.ServerDown, srv.State != cluster.ServerUnknown && !up && !recloned, "the server is %s", srv.State)
 	say(cluster.ReplicaBroken, up && srv.Replica.Error != "", "%s", srv.Replica.Error)
 	say(cluster.Diverged, !f.Errant.IsZero(), "%s", f.Errant)
 	serving := f.Serving == r.Epoch && r.Primary == n.Self

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"maps"
 	"reflect"
 	"slices"
@@ -18,9 +19,13 @@ func (n *Node) Own() cluster.Fact {
 		Epoch: n.Board.Record.Epoch, RecordRev: n.Acted, Seen: n.Board.Newest, Server: n.Server,
 		Promise: n.Promise, Fenced: n.Fenced, Drained: n.Drained, Muted: n.Muted, Marked: n.Marked, Endpoints: n.Endpoints,
 		Gate: n.gateShown(), AckCut: n.CutFor, CutAt: n.CutAt, Addresses: n.Addresses, MACs: n.MACs, Realtime: n.Realtime,
-		Would: n.Would, Lacks: n.Lacks, Errant: n.Divergence.Errant, Held: n.Divergence.Held(), Lost: n.lost(),
+		Would: n.Would, Lacks: n.Lacks, Errant: n.Divergence.Errant, Held: n.whyHeld(), Lost: n.lost(),
+		Rejoined: n.Rejoined, Rejoining: n.Rejoining,
 	}
 }
+
+// whyHeld says why this server does not follow; empty if nothing keeps it.
+func (n *Node) whyHeld() string { return cmp.Or(n.Host.Unfinished, n.Divergence.Held()) }
 
 // lost is what the errant transactions did, as long as there are any.
 func (n *Node) lost() cluster.Lost {

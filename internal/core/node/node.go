@@ -56,6 +56,10 @@ type Node struct {
 	CutFor    []cluster.NodeName // whose cut CutAt was read after
 	Unsure    uint64             // the reading from which on a step that failed has surely had its effect or none
 	Acted     cluster.Revision   // newest record that no step of an earlier one is on its way against
+	// Rejoined is what came of the newest rejoin here, and Rejoining how far one
+	// under way has come.
+	Rejoined  *cluster.RejoinResult
+	Rejoining string
 	// CannotWrite says how writes have been failing for the hang limit.
 	CannotWrite string
 	Progress    string

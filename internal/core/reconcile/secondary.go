@@ -14,7 +14,9 @@ func secondary(in Input, plan *Plan) {
 	if handedOver(in) {
 		release(in, plan)
 		readersGate(in, plan)
-		follow(in, plan)
+		if !rejoin(in, plan) {
+			follow(in, plan)
+		}
 		return
 	}
 	if open(in) || in.Own.Fenced < owedFence(in) {
@@ -24,7 +26,7 @@ func secondary(in Input, plan *Plan) {
 	}
 	release(in, plan)
 	readersGate(in, plan)
-	if in.Leaving {
+	if in.Leaving || rejoin(in, plan) {
 		return
 	}
 	switch in.Record.Phase {

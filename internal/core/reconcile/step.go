@@ -55,6 +55,8 @@ const (
 	ReleaseBlocked  Kind = "unblock"
 	StopReplication Kind = "stop-replication" // stop receiving; the path to Node, if named, is blocked first
 	AckAgain        Kind = "ack-again"        // say once more that everything has been received
+	Rewind          Kind = "rewind"           // undo what only this server has
+	Reclone         Kind = "reclone"          // take a copy of Node's data in place of the own
 )
 
 // Lane is a sequence in which one step runs at a time; lanes run beside each
@@ -81,11 +83,12 @@ type Step struct {
 	Position gtid.Set           // Apply: what must be applied
 	On       bool               // SemiSource, SemiReplica; Follow: acknowledge
 	Urgent   bool               // whatever runs in the server lane is abandoned for it
+	Asked    string             // Rewind, Reclone: the request
 }
 
 // Key identifies a step: a running step whose key is still wanted goes on.
 func (s Step) Key() string {
-	return fmt.Sprintf("%s/%d/%s/%v/%s/%t", s.Kind, s.Epoch, s.Node, s.Nodes, s.Position, s.On)
+	return fmt.Sprintf("%s/%d/%s/%v/%s/%t/%s", s.Kind, s.Epoch, s.Node, s.Nodes, s.Position, s.On, s.Asked)
 }
 
 func (s Step) String() string {
@@ -132,6 +135,9 @@ type Host struct {
 	Muted      bool
 	Startable  bool // the configuration says how to start the server
 	NoCut      bool // this host has no firewall: it cannot cut anybody
+	// Unfinished says that the server's data was being replaced and what is
+	// missing; empty: it is whole.
+	Unfinished string
 	// Done are the epochs for which one-time steps have succeeded.
 	Done map[Kind]cluster.Epoch
 }

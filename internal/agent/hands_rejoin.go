@@ -1,0 +1,48 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/reconcile"
+)
+
+// rejoin carries out this host's part of a rejoin, once: whether it is done or
+// has failed, it is over, and the others learn of it. A failure is told to the
+// person who asked, who decides whether to try again.
+func (h *hands) rejoin(ctx context.Context, s reconcile.Step) (deed, error) {
+	var detail string
+	var err error
+	h.rejoining("%s begins", s.Kind)
+	switch s.Kind {
+	case reconcile.Reclone:
+		detail, err = h.reclone(ctx, s)
+	case reconcile.Rewind:
+		detail, err = h.rewind(ctx, s)
+	}
+	if ctx.Err() != nil {
+		// Nobody wants it any more, or the record asks for something else first.
+		return func(l *loop) { l.Rejoining = "" }, errors.Join(ctx.Err(), err)
+	}
+	res := &cluster.RejoinResult{ID: s.Asked, Detail: detail}
+	if err != nil {
+		res.Failed = err.Error()
+		h.log.Error("the rejoin failed", "step", s.String(), "request", s.Asked, "err", err)
+	}
+	return func(l *loop) { l.Rejoined, l.Rejoining = res, "" }, nil
+}
+
+// rejoining tells the loop, and so everybody, how far it has come.
+func (h *hands) rejoining(format string, args ...any) { h.rejoined(fmt.Sprintf(format, args...)) }
+
+// reclone gives this server the data of another one.
+func (h *hands) reclone(context.Context, reconcile.Step) (detail string, err error) {
+	return "", errors.New("this build cannot copy data yet")
+}
+
+// rewind undoes what only this server has.
+func (h *hands) rewind(context.Context, reconcile.Step) (detail string, err error) {
+	return "", errors.New("this build cannot undo transactions yet: use --reclone")
+}
