@@ -35,6 +35,8 @@ type hands struct {
 	// that the next look rests on what is so now.
 	observe func(ctx context.Context) (cluster.ServerFact, error)
 	hung    func() bool // the server was last found to answer nothing
+	// silent says that the last write did not come back.
+	silent func() bool
 	// record is the newest record that the loop has acted on, and peers the
 	// other nodes' facts.
 	situation func() (cluster.Record, map[cluster.NodeName]cluster.Fact)
@@ -174,7 +176,10 @@ func (h *hands) silenceServer(ctx context.Context) error {
 	if !h.process.Alive() {
 		return nil
 	}
-	if !h.process.Stopped() && !h.hung() {
+	// What waits for commits would not come back either, where they hang: no time
+	// is lost on it. Where the server may not be killed it is all that is left.
+	hopeless := h.silent() && h.process.MayKill()
+	if !h.process.Stopped() && !h.hung() && !hopeless {
 		sql, cancel := context.WithTimeout(ctx, fenceSQL+h.lockWait())
 		defer cancel()
 		err := h.silence(sql)

@@ -27,6 +27,7 @@ type stage struct {
 	bound []string
 	muted bool
 	alive bool
+	runs  bool // its process is not stopped
 }
 
 func (s *stage) ask(what string) error {
@@ -42,7 +43,7 @@ func (s *stage) ask(what string) error {
 func (s *stage) hands() *hands {
 	log := slog.New(slog.DiscardHandler)
 	h := &hands{self: "db1", log: log, keeper: &keeper{keeps: node.Keeper{Self: "db1"}}, gate: stageGate{weakGate: &weakGate{}, stage: s}, sockets: stageSockets{s}, vip: stageAddresses{noAddresses{}, s},
-		process: stageProcess{s}, hung: func() bool { return false }, timeline: timeline.NewRecorder(timeline.Options{Node: "db1", Clock: "boot", Now: clock.Now})}
+		process: stageProcess{s}, hung: func() bool { return false }, silent: func() bool { return false }, timeline: timeline.NewRecorder(timeline.Options{Node: "db1", Clock: "boot", Now: clock.Now})}
 	h.observe = func(context.Context) (cluster.ServerFact, error) { return cluster.ServerFact{}, s.ask("observe") }
 	return h
 }
@@ -88,10 +89,28 @@ func (a stageAddresses) Observe(context.Context) ([]string, bool, error) {
 type stageProcess struct{ *stage }
 
 func (p stageProcess) Alive() bool                 { return p.alive }
-func (p stageProcess) Stopped() bool               { return true }
+func (p stageProcess) Stopped() bool               { return !p.runs }
 func (p stageProcess) MayKill() bool               { return true }
 func (p stageProcess) Kill() error                 { return p.ask("kill the server") }
 func (p stageProcess) Start(context.Context) error { return p.ask("start the server") }
+
+// TestAFenceWaitsForNoStatementBehindAWriteThatHangs: turning read-only would wait
+// for the commits that hang on a dead disk. (There is no server to talk to here:
+// whoever tried would panic.)
+func TestAFenceWaitsForNoStatementBehindAWriteThatHangs(t *testing.T) {
+	s := &stage{fails: map[string]bool{}, alive: true, runs: true}
+	h := s.hands()
+	h.silent = func() bool { return true }
+	l := reviewed()
+	l.kick = func() {}
+	done, err := h.perform(t.Context(), reconcile.Step{Kind: reconcile.Fence, Epoch: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done(l); l.Fenced != 5 || !slices.Contains(s.asked, "kill the server") {
+		t.Errorf("fenced %d after %v", l.Fenced, s.asked)
+	}
+}
 
 // TestFence holds what a fence does, and what comes of it, against what is refused.
 func TestFence(t *testing.T) {

@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/detect"
 	"github.com/baton-db/baton/internal/core/node"
 	"github.com/baton-db/baton/internal/db"
 	"github.com/baton-db/baton/internal/db/flavor"
@@ -41,6 +43,9 @@ type hostParts struct {
 	hands    *hands
 	auditor  *auditor
 	realtime realtime.Granted
+
+	disk         atomic.Pointer[detect.Disk] // of the server's data, as it was seen last
+	writesSilent atomic.Bool                 // the last write of the primary did not come back
 }
 
 // openHost opens what the agent needs of its host. Only the gate changes
@@ -188,7 +193,7 @@ func (h *hostParts) openServer(a *Agent) error {
 		report: func(s cluster.ServerFact) { a.post(func(l *loop) { l.observed(s) }) }, kicks: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		judge: node.Judge{Window: node.ReceivingWindow(a.settings)}}
 	h.hands = &hands{self: c.Node, settings: func() cluster.Settings { return a.inForce().settings }, log: a.Log, timeline: a.recorder,
-		database: server, process: h.process, observe: h.observer.observe, hung: h.observer.hung,
+		database: server, process: h.process, observe: h.observer.observe, hung: h.observer.hung, silent: h.writesSilent.Load,
 		source: func(n cluster.NodeName) db.Source {
 			at := sourcesOf(c)[n]
 			return db.Source{Node: n, Host: at.Addr().String(), Port: int(at.Port()), Heartbeat: a.settings.Renew,
@@ -256,6 +261,7 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	a.spawn(func() { h.auditor.run(ctx) })
 	if !h.observes { // the probe writes
 		a.spawn(func() { h.proveWriting(ctx, a) })
+		a.spawn(func() { h.watchDisk(ctx, a) })
 		a.spawn(func() { trackNetworks(ctx, a) })
 	}
 	if h.set != nil {

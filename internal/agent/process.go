@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -42,6 +43,7 @@ type serverProcess struct {
 	mu      sync.Mutex
 	looked  bool    // somebody has looked for it once
 	id      proc.ID // zero: none is known
+	cwd     string  // of the process that was found last: servers work in the directory of their data
 	alive   bool
 	stopped bool
 	// unclear says that something holds the socket but takes no connections:
@@ -78,6 +80,9 @@ func (p *serverProcess) find(ctx context.Context) (proc.ID, bool) {
 		return proc.ID{}, false
 	}
 	p.id, p.alive, p.stopped = id, true, false
+	if dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", id.PID)); err == nil {
+		p.cwd = dir
+	}
 	return id, true
 }
 
@@ -133,6 +138,20 @@ func (p *serverProcess) Stopped() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.alive && p.stopped
+}
+
+// dataDir is where the server that was found last keeps its data; empty if none was.
+func (p *serverProcess) dataDir() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cwd
+}
+
+// pid is the number of the process; 0 if none is known.
+func (p *serverProcess) pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.id.PID
 }
 
 // MayKill implements Process.

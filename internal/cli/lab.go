@@ -50,6 +50,7 @@ func shapeFlags(cmd *cobra.Command, o *lab.Options) {
 	cmd.Flags().BoolVar(&o.Witness, "witness", false, "two servers and a witness, w1")
 	cmd.Flags().IntVar(&o.Servers, "servers", 0, "`number` of servers, 2 or 3 (default: 3, with a witness 2)")
 	cmd.Flags().BoolVar(&o.ClientNet, "client-net", false, "the clients have a network of their own, which the nodes track")
+	cmd.Flags().BoolVar(&o.Disks, "disks", false, "every server has a disk of its own, which faults can fill, stall and break")
 	cmd.Flags().BoolVar(&o.Routed, "routed", false, "with a client, rc, behind a router, rt")
 	cmd.Flags().StringVar(&o.Store, "store", lab.StoreEmbedded, "embedded, or external: etcd on three hosts of its own, et1 to et3")
 }

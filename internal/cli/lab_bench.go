@@ -173,6 +173,14 @@ func newLabServerCommand(o *lab.Options) *cobra.Command {
 				return c.do(l, cmd.Context(), args[0])
 			}})
 	}
+	cmd.AddCommand(&cobra.Command{Use: "hold NODE WHAT", Short: "Hold a lock or all connections at a server until the end", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := lab.Open(*o)
+			if err != nil {
+				return usage("%w", err)
+			}
+			return l.Hold(cmd.Context(), args[0], args[1])
+		}})
 	return cmd
 }
 

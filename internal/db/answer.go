@@ -22,6 +22,8 @@ const (
 	TooManyConnections Verdict = "too-many-connections"
 	// DiskFull: there is no room for the write.
 	DiskFull Verdict = "disk-full"
+	// DiskReadOnly: the disk takes no writes.
+	DiskReadOnly Verdict = "disk-read-only"
 	// Denied: the account may not do this.
 	Denied Verdict = "denied"
 	// Killed: somebody ended the probe's session; the next one is new.

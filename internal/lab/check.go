@@ -34,6 +34,11 @@ func Check(o Options) error {
 	if o.Store == StoreExternal {
 		programs = append(programs, struct{ name, pack string }{"etcd", "etcd-server"})
 	}
+	if o.Disks {
+		if err := CanDisks(); err != nil {
+			lacks = append(lacks, err)
+		}
+	}
 	for _, p := range programs {
 		if _, err := exec.LookPath(p.name); err != nil {
 			lacks = append(lacks, fmt.Errorf("no program %s: install the package %s", p.name, p.pack))

@@ -24,6 +24,10 @@ type Fault struct {
 	// ClientNet says that it takes a lab in which the clients have a network of
 	// their own.
 	ClientNet bool
+	// Disk says that it takes a lab whose servers have disks of their own.
+	Disk bool
+	// Cgroup is the controller of the control group that it needs, if any.
+	Cgroup string
 
 	inject func(*Lab, context.Context, string) error
 	heal   func(*Lab, context.Context, string) error
@@ -31,6 +35,10 @@ type Fault struct {
 
 // Faults are all faults there are.
 func Faults() []Fault {
+	return append(plainFaults(), uselessFaults()...)
+}
+
+func plainFaults() []Fault {
 	return []Fault{
 		{Name: "crash", Moves: true, Help: "the server is killed; its host lives",
 			inject: (*Lab).killServer, heal: (*Lab).StartServer},
@@ -138,6 +146,14 @@ func (l *Lab) Fits(f Fault, target string) error {
 	}
 	if f.ClientNet && !l.ClientNet {
 		return fmt.Errorf("%s needs a network of the clients' own: `baton lab up --client-net`", f.Name)
+	}
+	if f.Disk && !l.Disks {
+		return fmt.Errorf("%s needs servers with disks of their own: `baton lab up --disks`", f.Name)
+	}
+	if f.Cgroup != "" {
+		if err := canCgroup(f.Cgroup); err != nil {
+			return fmt.Errorf("%s: %w", f.Name, err)
+		}
 	}
 	broken, err := l.Broken()
 	if err != nil {

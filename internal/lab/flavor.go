@@ -121,7 +121,7 @@ func (l *Lab) initialiseMySQL(ctx context.Context, accounts string) error {
 		"--datadir="+l.path("template"), "--tmpdir="+l.path("tmp"), "--secure-file-priv=NULL", "--character-set-server=utf8mb4",
 		"--innodb-redo-log-capacity=32M", "--innodb-doublewrite=OFF", "--innodb-flush-log-at-trx-commit=2",
 		"--init-file="+accounts))
-	return errors.Join(err, l.forgetIdentity("template"))
+	return errors.Join(err, l.forgetIdentity(l.path("template")))
 }
 
 // client is a program that comes with the servers'; MySQL's may be unpacked
@@ -136,8 +136,8 @@ func (l *Lab) client(name string) string {
 
 // forgetIdentity lets the server of some data give itself a new UUID, which
 // MySQL keeps there and MariaDB does not have.
-func (l *Lab) forgetIdentity(elements ...string) error {
-	err := os.Remove(l.path(append(elements, "auto.cnf")...))
+func (l *Lab) forgetIdentity(data string) error {
+	err := os.Remove(filepath.Join(data, "auto.cnf"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -51,6 +51,8 @@ type Options struct {
 	// ClientNet gives the clients a network of their own, which neither the store
 	// nor replication uses, behind eth1 of the nodes. They track it.
 	ClientNet bool `json:"client_net"`
+	// Disks gives every server a disk of its own, a file system on a loop device.
+	Disks     bool `json:"disks"`
 	Async     bool `json:"async"`   // commits wait for nobody (durability.mode: async)
 	Adopt     bool `json:"adopt"`   // set replication up by hand first, and let Baton take it over
 	Observe   bool `json:"observe"` // the same, with agents that only observe

@@ -66,14 +66,14 @@ func (l *Lab) RenewData(ctx context.Context, node string) error {
 			}
 		}
 	}
-	if err := os.RemoveAll(l.path(node, "data")); err != nil {
+	if err := os.RemoveAll(l.dataDir(node)); err != nil {
 		return fmt.Errorf("remove the data of %s: %w", node, err)
 	}
-	cmd := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", l.path(donor, "data"), l.path(node, "data"))
+	cmd := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", l.dataDir(donor), l.dataDir(node))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("copy the data of %s to %s: %w: %s", donor, node, err, bytes.TrimSpace(out))
 	}
-	return l.forgetIdentity(node, "data")
+	return l.forgetIdentity(l.dataDir(node))
 }
 
 func (l *Lab) replicaOtherThan(ctx context.Context, node string) (string, error) {

@@ -38,7 +38,7 @@ func (l *Lab) writeServerConfig(node string) error {
 	}
 	cnf := fmt.Sprintf("%sserver_id=%d\nport=%d\nreport_host=%s\ndatadir=%s\ntmpdir=%s\nsocket=%s\npid_file=%s\nlog_error=%s\n",
 		l.words().settings, l.serverID(node), Port, l.address(node),
-		l.path(node, "data"), l.path(node, "tmp"), l.socket(node), l.path(node, "mysqld.pid"), l.path(node, "mysqld.log"))
+		l.dataDir(node), l.path(node, "tmp"), l.socket(node), l.path(node, "mysqld.pid"), l.path(node, "mysqld.log"))
 	return writeFile(l.path(node, "my.cnf"), []byte(cnf), 0o640)
 }
 
@@ -61,10 +61,10 @@ func (l *Lab) makeTemplate(ctx context.Context) error {
 // freshData gives a node, whose server is not running, the data that all nodes
 // start with.
 func (l *Lab) freshData(ctx context.Context, node string) error {
-	if err := os.RemoveAll(l.path(node, "data")); err != nil {
+	if err := os.RemoveAll(l.dataDir(node)); err != nil {
 		return fmt.Errorf("remove the data of %s: %w", node, err)
 	}
-	cmd := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", l.path("template"), l.path(node, "data"))
+	cmd := exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", l.path("template"), l.dataDir(node))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("copy the data of %s: %w: %s", node, err, bytes.TrimSpace(out))
 	}

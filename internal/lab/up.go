@@ -115,6 +115,11 @@ func (l *Lab) buildServers(ctx context.Context) error {
 	if err := l.makeTemplate(ctx); err != nil {
 		return err
 	}
+	if l.Disks {
+		if err := l.buildDisks(ctx); err != nil {
+			return err
+		}
+	}
 	return l.onAll(l.DataNodes(), func(n string) error {
 		if err := l.writeServerConfig(n); err != nil {
 			return err
@@ -146,8 +151,14 @@ func (l *Lab) Down(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
+	if err := l.thawDisks(ctx); err != nil {
+		return err
+	}
 	if err := process.KillMarked(ctx, l.Dir, ""); err != nil {
 		return fmt.Errorf("end the lab's processes: %w", err)
+	}
+	if err := errors.Join(l.removeCgroups(ctx), l.removeDisks(ctx)); err != nil {
+		return err
 	}
 	if err := l.net.Remove(ctx); err != nil {
 		return err

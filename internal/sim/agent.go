@@ -395,11 +395,11 @@ func (a *agent) proveWriting() {
 	now := a.h.clock()
 	switch {
 	case !serves, !a.h.srv.full:
-		a.failing, a.n.CannotWrite = 0, ""
+		a.failing, a.n.CannotWrite, a.n.CannotWriteWhy = 0, "", cluster.Nothing
 	case a.failing == 0:
 		a.failing = now
 	case now.Sub(a.failing) >= a.w.settings.Hang:
-		a.n.CannotWrite = "disk full"
+		a.n.CannotWrite, a.n.CannotWriteWhy = "disk full", cluster.PrimaryDiskFull
 		a.look()
 	}
 }

@@ -140,6 +140,10 @@ type ServerFact struct {
 	// CannotWrite says that the write probe failed for the hang limit, in a way
 	// that is no wait for an acknowledgement; the text says how.
 	CannotWrite string `json:"cannot_write,omitempty"`
+	// CannotWriteWhy is the reason that follows from it: PrimaryDiskFull,
+	// PrimaryDiskReadOnly, PrimaryDiskStuck, or PrimaryCannotWrite. Agents of
+	// earlier versions do not say it.
+	CannotWriteWhy Reason `json:"cannot_write_why,omitempty"`
 	// BinLog and LogUpdates say whether this server could be a source.
 	BinLog     bool `json:"bin_log,omitempty"`
 	LogUpdates bool `json:"log_updates,omitempty"`

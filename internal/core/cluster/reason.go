@@ -7,14 +7,17 @@ type Reason string
 
 // Reasons for which a primary is replaced.
 const (
-	PrimaryResigned    Reason = "primary-resigned"     // its own agent gave the role up: server gone, host shutting down
-	LeaseExpired       Reason = "lease-expired"        // it did not renew for the whole lease
-	PrimaryHung        Reason = "primary-hung"         // its agent and a majority say the server does not answer
-	PrimaryCannotWrite Reason = "primary-cannot-write" // its agent says that a write does not come back
-	PrimaryUnreachable Reason = "primary-unreachable"  // a majority cannot reach it and no replica receives
-	NetworkLost        Reason = "clients-network-lost" // a tracked interface of the primary is dead
-	SwitchoverAsked    Reason = "switchover-requested"
-	FailoverForced     Reason = "failover-requested"
+	PrimaryResigned     Reason = "primary-resigned"       // its own agent gave the role up: server gone, host shutting down
+	LeaseExpired        Reason = "lease-expired"          // it did not renew for the whole lease
+	PrimaryHung         Reason = "primary-hung"           // its agent and a majority say the server does not answer
+	PrimaryCannotWrite  Reason = "primary-cannot-write"   // its agent says that a write does not come back
+	PrimaryDiskFull     Reason = "primary-disk-full"      // the same, and its disk has no room
+	PrimaryDiskReadOnly Reason = "primary-disk-read-only" // the same, and its disk takes no writes
+	PrimaryDiskStuck    Reason = "primary-disk-stuck"     // the same, and its server waits for the disk
+	PrimaryUnreachable  Reason = "primary-unreachable"    // a majority cannot reach it and no replica receives
+	NetworkLost         Reason = "clients-network-lost"   // a tracked interface of the primary is dead
+	SwitchoverAsked     Reason = "switchover-requested"
+	FailoverForced      Reason = "failover-requested"
 )
 
 // Reasons for the other changes of the record.
@@ -116,5 +119,7 @@ const (
 	EndpointWrong     Reason = "endpoint-wrong"       //
 	StoreDegraded     Reason = "store-degraded"       // a member of the store is missing
 	StoreSlow         Reason = "store-disk-slow"      // the disk of this node's member does not keep up
+	DiskUnfit         Reason = "disk-unfit"           // the disk of the server's data is full or read-only
+	WritesLocked      Reason = "writes-locked"        // somebody holds a lock that keeps everybody from writing
 	EventsUnknown     Reason = "events-unknown"       // scheduled events of which nobody knows whether they ran
 )

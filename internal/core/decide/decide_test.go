@@ -70,6 +70,14 @@ func TestNext(t *testing.T) {
 		"its agent calls it hung but others get answers":       {newWorld(hung, sees("db2", cluster.Up, "db1")), want{why: cluster.Nothing}},
 		"its agent says that writes do not come back": {
 			newWorld(fact("db1", func(f *cluster.Fact) { f.Server.CannotWrite = "disk full" })), want{cluster.PhaseFencing, 6, "", cluster.PrimaryCannotWrite}},
+		"its agent says that writes do not come back for want of room": {
+			newWorld(fact("db1", func(f *cluster.Fact) {
+				f.Server.CannotWrite, f.Server.CannotWriteWhy = "no room", cluster.PrimaryDiskFull
+			})), want{cluster.PhaseFencing, 6, "", cluster.PrimaryDiskFull}},
+		"a reason that this build does not know is no other kind of failure": {
+			newWorld(fact("db1", func(f *cluster.Fact) {
+				f.Server.CannotWrite, f.Server.CannotWriteWhy = "odd", "of-a-newer-version"
+			})), want{cluster.PhaseFencing, 6, "", cluster.PrimaryCannotWrite}},
 		"replicas still receive, so it is our network": {
 			newWorld(sees("db2", cluster.Down, "db1"), sees("db3", cluster.Down, "db1")), want{why: cluster.ObserversCutOff}},
 		"a majority cannot reach it and nobody receives": {

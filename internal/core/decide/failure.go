@@ -57,7 +57,7 @@ func confirmed(w World, now cluster.Instant) failed {
 		return failed{}
 	}
 	if f.Server.CannotWrite != "" {
-		return failed{why: cluster.PrimaryCannotWrite, detail: fmt.Sprintf("%s: %s", p, f.Server.CannotWrite)}
+		return failed{why: cannotWrite(f.Server), detail: fmt.Sprintf("%s: %s", p, f.Server.CannotWrite)}
 	}
 	down := w.seenDown(p, now, func(v cluster.NodeView) bool { return notUp(v.Server) })
 	if f.Server.State == cluster.ServerHung && len(down)+1 >= w.Settings.Majority() {
@@ -70,6 +70,15 @@ func confirmed(w World, now cluster.Instant) failed {
 		return failed{why: cluster.NetworkLost, detail: fmt.Sprintf("%s: %s", p, f.Network.Evidence)}
 	}
 	return failed{}
+}
+
+// cannotWrite is the reason for replacing a primary whose writes do not come back.
+func cannotWrite(s cluster.ServerFact) cluster.Reason {
+	switch s.CannotWriteWhy {
+	case cluster.PrimaryDiskFull, cluster.PrimaryDiskReadOnly, cluster.PrimaryDiskStuck:
+		return s.CannotWriteWhy
+	}
+	return cluster.PrimaryCannotWrite
 }
 
 // suspicion explains why nothing is done although some node has trouble.

@@ -26,6 +26,7 @@ func (n *Node) Assess(f cluster.Fact) {
 	say(cluster.MisconfiguredNode, up && wrong != "", "%s", wrong)
 	recloned := r.RejoinOf(n.Self) != nil && r.Rejoin.Method == cluster.Reclone && n.Rejoining != ""
 	say(cluster.ServerDown, srv.State != cluster.ServerUnknown && !up && !recloned, "the server is %s", srv.State)
+	say(cluster.DiskUnfit, n.Host.DiskUnfit != "", "%s", n.Host.DiskUnfit)
 	say(cluster.ReplicaBroken, up && srv.Replica.Error != "", "%s", srv.Replica.Error)
 	say(cluster.Diverged, !f.Errant.IsZero(), "%s", f.Errant)
 	serving := f.Serving == r.Epoch && r.Primary == n.Self

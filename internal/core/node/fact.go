@@ -48,7 +48,7 @@ func (n *Node) gateShown() string {
 func (n *Node) compose(in reconcile.Input, wall time.Time) cluster.Fact {
 	f := n.Own()
 	f.Serving = reconcile.Serving(in)
-	f.Server.CannotWrite = n.CannotWrite
+	f.Server.CannotWrite, f.Server.CannotWriteWhy = n.CannotWrite, n.CannotWriteWhy
 	f.Network = n.Network
 	f.Progress = n.Progress + "|" + f.Server.Executed.String()
 	if f.Serving == 0 && n.Board.Record.Primary == n.Self && n.Board.Record.Phase == cluster.PhaseSteady {

@@ -61,9 +61,10 @@ type Node struct {
 	Rejoined  *cluster.RejoinResult
 	Rejoining string
 	// CannotWrite says how writes have been failing for the hang limit.
-	CannotWrite string
-	Progress    string
-	Network     cluster.LayerView // the clients', as it is tracked here
+	CannotWrite    string
+	CannotWriteWhy cluster.Reason
+	Progress       string
+	Network        cluster.LayerView // the clients', as it is tracked here
 
 	// Would and Lacks are what an agent that only observes tells people: the steps
 	// that this host would take, and what is in the way of that.
@@ -248,7 +249,7 @@ func (n *Node) Observed(s cluster.ServerFact) {
 // reading could notice it.
 func (n *Node) ServerGone(state cluster.ServerState) {
 	n.Server.State = state
-	n.CannotWrite = ""
+	n.CannotWrite, n.CannotWriteWhy = "", cluster.Nothing
 }
 
 // SawGate takes in the gate as it was read from the kernel.

@@ -221,6 +221,8 @@ func TestNext(t *testing.T) {
 		"in maintenance, a server that is down is left so": {replicaOf(maintained, server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped }), host(func(h *Host) { h.Startable, h.Gate = true, GateClosed })), "", 0},
 		"its server is down: nobody may connect":           {replicaOf(server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped })), "gate-close", 0},
 		"its server is down and can be started":            {replicaOf(server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped }), host(func(h *Host) { h.Startable, h.Gate = true, GateClosed })), "start-server", 0},
+		"its server is down, and its disk is full: a start would spoil it": {replicaOf(server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped }),
+			host(func(h *Host) { h.Startable, h.Gate, h.DiskUnfit = true, GateClosed, "no room is left" })), "", 0},
 		"the candidate of a handoff applies the final position": {replicaOf(phase(cluster.PhaseHandoff, 6, "db1", ""), func(in *Input) {
 			in.Record.Candidate = "db2"
 			in.Peers["db1"] = cluster.Fact{Drained: &cluster.Position{Epoch: 6, At: position("0-1-110")}}

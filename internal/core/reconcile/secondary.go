@@ -233,6 +233,11 @@ func startServer(in Input, plan *Plan) {
 	if !stopped || !in.Host.Startable || in.Record.Paused != nil || in.Record.Maintained(in.Self) != nil {
 		return
 	}
+	if in.Host.DiskUnfit != "" {
+		// It could not do its recovery, and would spoil what that needs.
+		plan.Waits = "the server is not started: " + in.Host.DiskUnfit
+		return
+	}
 	if in.Record.Phase != cluster.PhaseSteady {
 		at := in.PhaseAt.Add(2 * in.Settings.Lease)
 		if in.Now < at {

@@ -138,6 +138,9 @@ type Host struct {
 	// Unfinished says that the server's data was being replaced and what is
 	// missing; empty: it is whole.
 	Unfinished string
+	// DiskUnfit says why no server is to be started on the disk of its data;
+	// empty: one may.
+	DiskUnfit string
 	// Done are the epochs for which one-time steps have succeeded.
 	Done map[Kind]cluster.Epoch
 }

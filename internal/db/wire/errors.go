@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-sql-driver/mysql"
@@ -89,9 +90,17 @@ func Verdict(err error) db.Verdict {
 		}
 		return db.Lost
 	}
-	// "No space left on device", as the C library and the server word it.
-	if text := err.Error(); strings.Contains(text, "No space left") || strings.Contains(text, "Errcode: 28 ") {
+	// As the C library and the servers word ENOSPC, EROFS and EIO, whichever
+	// statement met them.
+	text := err.Error()
+	has := func(signs ...string) bool {
+		return slices.ContainsFunc(signs, func(s string) bool { return strings.Contains(text, s) })
+	}
+	switch {
+	case has("No space left", "Errcode: 28 ", "OS errno 28 ", "Got error 28 "):
 		return db.DiskFull
+	case has("Read-only file system", "Errcode: 30 ", "OS errno 30 ", "Errcode: 5 ", "OS errno 5 ", "Input/output error"):
+		return db.DiskReadOnly
 	}
 	return db.Failed
 }

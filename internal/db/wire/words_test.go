@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/baton-db/baton/internal/db"
@@ -70,5 +71,23 @@ func TestEventRecordFollowsThePrimary(t *testing.T) {
 	odd := event{schema: "a`p", name: "e", definer: "some@one@h", status: "ENABLED"}
 	if got := odd.alter("ENABLE"); got != "ALTER DEFINER=`some@one`@`h` EVENT `a``p`.`e` ENABLE" {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestTheServersWordsForADiskThatDoesNotWrite(t *testing.T) {
+	for text, want := range map[string]db.Verdict{
+		`Error writing file 'binlog' (Errcode: 28 "No space left on device")`:                db.DiskFull,
+		`Got error 28 from storage engine`:                                                   db.DiskFull,
+		`Error writing file './binlog.000003' (OS errno 28 - No space left on device)`:       db.DiskFull,
+		`Error writing file 'binlog' (Errcode: 30 "Read-only file system")`:                  db.DiskReadOnly,
+		`Error writing file './binlog.000003' (OS errno 30 - Read-only file system)`:         db.DiskReadOnly,
+		`Error writing file 'binlog' (Errcode: 5 "Input/output error")`:                      db.DiskReadOnly,
+		`Can't create/write to file '/tmp/x' (Errcode: 13 "Permission denied")`:              db.Failed,
+		`Duplicate entry '28' for key 'PRIMARY'`:                                             db.Failed,
+		`You have an error in your SQL syntax; check the manual for 'Errcode' near 'nought'`: db.Failed,
+	} {
+		if got := Verdict(&mysql.MySQLError{Number: 1026, Message: text}); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
 	}
 }

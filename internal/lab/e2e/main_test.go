@@ -115,7 +115,7 @@ func shared(t *testing.T, flavor string) *lab.Lab {
 		if err := os.Remove(dir); err != nil { // only its name is wanted
 			t.Fatal(err)
 		}
-		rig.lab, err = lab.Up(inTime(t), lab.Options{Name: fmt.Sprintf("e%d", os.Getpid()), Dir: dir, Binary: rig.binary, Flavor: flavor}, t.Output())
+		rig.lab, err = lab.Up(inTime(t), lab.Options{Name: fmt.Sprintf("e%d", os.Getpid()), Dir: dir, Binary: rig.binary, Flavor: flavor, Disks: lab.CanDisks() == nil}, t.Output())
 		if err != nil {
 			t.Fatal(err)
 		}

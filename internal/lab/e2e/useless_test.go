@@ -1,0 +1,104 @@
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/lab"
+	"github.com/baton-db/baton/internal/lab/load"
+)
+
+// often reports whether every fault is tried many times, and the rare ones too.
+func often() bool { return os.Getenv(runsVar) != "" }
+
+// faultThatFits returns a fault, or skips the test where the machine cannot make it.
+func faultThatFits(t *testing.T, l *lab.Lab, name string) lab.Fault {
+	t.Helper()
+	f, err := lab.FaultByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	primary, err := l.Primary(inTime(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Fits(f, primary); err != nil {
+		t.Skipf("NOT TRIED, this machine cannot make this fault: %v", err)
+	}
+	return f
+}
+
+// whyUseless is why a primary is replaced after these faults. A server may also
+// end by itself when its disk fails it.
+var whyUseless = map[string][]cluster.Reason{
+	"disk-full":      {cluster.PrimaryDiskFull},
+	"disk-read-only": {cluster.PrimaryDiskReadOnly, cluster.PrimaryResigned},
+	"disk-stall":     {cluster.PrimaryDiskStuck},
+	"out-of-memory":  {cluster.PrimaryResigned},
+}
+
+// TestAUselessPrimaryIsReplaced: its server is there, and of no use.
+func TestAUselessPrimaryIsReplaced(t *testing.T) { uselessPrimaryIsReplaced(t, config.MariaDB) }
+
+func uselessPrimaryIsReplaced(t *testing.T, flavor string) {
+	faults := []string{"disk-full", "disk-read-only", "disk-stall"}
+	if often() {
+		faults = append(faults, "out-of-memory")
+	}
+	for _, name := range faults {
+		for i := range runs(t) {
+			t.Run(fmt.Sprintf("%s/%d", name, i+1), func(t *testing.T) {
+				l := shared(t, flavor)
+				v, err := l.Drill(inTime(t), faultThatFits(t, l, name), "", load.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				sound(t, v)
+				if len(v.Servers) < 2 {
+					t.Errorf("only %v acknowledged writes: nobody took over", v.Servers)
+				}
+				st, err := l.ClusterStatus(inTime(t), v.Primary)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Contains(whyUseless[name], st.Reason) {
+					t.Errorf("it was replaced because of %s (%s), want one of %v", st.Reason, st.Detail, whyUseless[name])
+				}
+				t.Logf("%s, outage %.0f ms, by server %v, connects %+v", st.Reason, v.OutageMS, v.Servers, v.Connects)
+			})
+		}
+	}
+}
+
+// TestABusyPrimaryIsLeftAlone: it waits for somebody, or for its turn, and would
+// do so anywhere.
+func TestABusyPrimaryIsLeftAlone(t *testing.T) { busyPrimaryIsLeftAlone(t, config.MariaDB) }
+
+func busyPrimaryIsLeftAlone(t *testing.T, flavor string) {
+	faults := []string{"backup-lock", "busy"}
+	if often() {
+		faults = append(faults, "throttle", "metadata-lock", "connections", "partition-pair")
+	}
+	for _, name := range faults {
+		for i := range runs(t) {
+			t.Run(fmt.Sprintf("%s/%d", name, i+1), func(t *testing.T) {
+				l := shared(t, flavor)
+				f := faultThatFits(t, l, name)
+				before := primaryOf(t, l)
+				v, err := l.Drill(inTime(t), f, "", load.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				sound(t, v)
+				if v.Servers[before] != v.Acknowledged {
+					t.Errorf("%s was primary and only busy, yet writes went to %v", before, v.Servers)
+				}
+				t.Logf("longest time without an acknowledgement: %.0f ms", v.OutageMS)
+			})
+		}
+	}
+}
