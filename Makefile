@@ -15,7 +15,7 @@ STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Packages where goroutines meet.
 RACE := ./internal/agent/... ./internal/api/... ./internal/cli/... ./internal/config/... ./internal/lab/load/... \
-	./internal/probe/... ./internal/proc/... ./internal/realtime/... ./internal/store/... ./internal/timeline/...
+	./internal/peer/... ./internal/probe/... ./internal/proc/... ./internal/realtime/... ./internal/store/... ./internal/timeline/...
 
 E2E      := ./internal/lab/e2e/
 NOT_E2E   = $$($(GO) list $(PACKAGES) | grep -v /internal/lab/e2e$$)

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,6 +59,7 @@ type Agent struct {
 	parts    sync.WaitGroup
 
 	memory   memory
+	pledges  pledges
 	joined   sync.Mutex // guards store, for the API, which is up before it
 	store    *shared
 	host     *hostParts
@@ -91,6 +93,7 @@ func start(ctx context.Context, o Options) (a *Agent, err error) {
 	a = &Agent{Options: o, id: newIncarnation(), settings: c.Settings(), events: make(chan event, 1024), live: &api.Live{}, hearing: &hearing{}, rewatch: make(chan []*watcher, 1)}
 	a.Log = o.Log.With("node", string(c.Node), "cluster", c.Cluster)
 	a.recorder = timeline.NewRecorder(timeline.Options{Node: c.Node, Clock: bootID(), Now: clock.Now})
+	a.pledges = pledges{dir: c.StateDir(), boot: bootID()}
 	m, err := remember(c.StateDir())
 	if err != nil {
 		return nil, err
@@ -124,13 +127,18 @@ func (a *Agent) newLoop(m memory) *loop {
 		kick: func() {}, memory: m, remember: func(m memory) error { return m.keep(c.StateDir()) },
 	}
 	l.Board.Newest = m.Epoch
+	var err error
+	if l.Pledge, err = a.pledges.atStart(clock.Now(), a.settings); err != nil {
+		a.Log.Error("this node takes part in no new reign for the length of a lease", "err", err)
+	}
 	l.Host.Addresses = len(c.Addresses)
 	l.keeper = &keeper{
 		keeps: node.Keeper{Settings: a.settings, Self: c.Node, Agent: a.id}, renew: a.store.renewLease, extend: a.host.extend, log: a.Log,
-		changed: make(chan struct{}, 1), kick: make(chan struct{}, 1),
+		ask: a.askPledge, changed: make(chan struct{}, 1), kick: make(chan struct{}, 1),
 		onTick: func(now cluster.Instant) { a.hearing.heard(now, l.silenceLimit()) },
 		late:   a.renewalLate,
 	}
+	l.keeper.keeps.Failsafe(c.Hash(), slices.DeleteFunc(a.settings.DataNodes(), func(n cluster.NodeName) bool { return n == c.Node }))
 	l.swapper = &swapper{self: c.Node, call: a.settings.Lease / 2, swap: a.store.swap, refuse: a.store.refuse, ended: a.swapEnded}
 	l.facts = newPublisher(2*a.settings.Call, a.store.PutFact, func(f cluster.Fact, rev cluster.Revision) {
 		a.post(func(l *loop) { l.Board.SawFact(f.Node, f, rev, clock.Now()) })
@@ -183,6 +191,9 @@ func (a *Agent) run(ctx context.Context) error {
 	a.spawn(func() { a.store.follow(work, a.post) })
 	a.spawn(func() { a.store.listen(work, a.loop.silenceLimit(), a.post) })
 	a.spawn(func() { a.loop.keeper.run(work) })
+	if a.link != nil {
+		a.spawn(func() { a.loop.keeper.asks(work) })
+	}
 	a.spawn(func() { a.loop.facts.run(work) })
 	a.spawn(func() { a.loop.views.run(work) })
 	a.spawn(func() { a.saveHistory(work) })

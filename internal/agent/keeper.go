@@ -21,6 +21,7 @@ import (
 type keeper struct {
 	renew  func(ctx context.Context, record cluster.Revision, l cluster.Lease) (cluster.Revision, error)
 	extend func(ctx context.Context, until cluster.Instant) error // the kernel's copies of the lease
+	ask    func(ctx context.Context, n cluster.NodeName, q node.Ask) (node.Answer, error)
 	log    *slog.Logger
 
 	changed chan struct{} // the lease was taken, lost or refused: the loop should look
@@ -33,10 +34,11 @@ type keeper struct {
 }
 
 // want says which epoch's lease is to be held from now on, and under which
-// revision of the record.
-func (k *keeper) want(epoch cluster.Epoch, record cluster.Revision) {
+// revision of the record. A steady reign may outlast the store.
+func (k *keeper) want(epoch cluster.Epoch, record cluster.Revision, steady bool) {
 	k.mu.Lock()
 	changed := k.keeps.Want(epoch, record)
+	k.keeps.Steady(steady)
 	k.mu.Unlock()
 	if changed {
 		signal(k.kick)

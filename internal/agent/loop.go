@@ -99,7 +99,9 @@ func (l *loop) finished(f finished) {
 func (l *loop) step(ctx context.Context) time.Duration {
 	now := clock.Now()
 	l.suspect()
-	look := l.Look(l.senses(now))
+	senses := l.senses(now)
+	l.failsafe(now, senses.StoreSilent)
+	look := l.Look(senses)
 	if look.Fact != nil {
 		l.facts.put(*look.Fact)
 	}
@@ -110,7 +112,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 	wake := look.WakeAt
 	if l.Mode == cluster.Active {
 		l.swapper.try(ctx, look.Outcome, look.World)
-		l.keeper.want(look.Plan.Lease, l.Board.RecordRev)
+		l.keeper.want(look.Plan.Lease, l.Board.RecordRev, l.Board.Record.Phase == cluster.PhaseSteady && look.World.Unreadable == "")
 		if at := l.lanes.want(ctx, look.Plan.Steps, now); at != 0 {
 			wake = min(wake, at)
 		}

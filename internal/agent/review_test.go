@@ -75,7 +75,7 @@ func TestANewAgentExtendsAGateThatItFindsOpen(t *testing.T) {
 // TestTheHoldersLeaseIsPassedOn: other nodes wait for no less than it.
 func TestTheHoldersLeaseIsPassedOn(t *testing.T) {
 	l := reviewed()
-	l.keeper.want(5, 51)
+	l.keeper.want(5, 51, true)
 	if sent := l.keeper.next().Lease; sent.Length != time.Second {
 		t.Errorf("the renewal says that it lasts %s, want 1s", sent.Length)
 	}

@@ -3,10 +3,12 @@ package agent
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net/netip"
 	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/node"
 	"github.com/baton-db/baton/internal/peer"
 	"github.com/baton-db/baton/internal/pki"
 )
@@ -37,8 +39,18 @@ func (a *Agent) listenPeers(ctx context.Context) (*peer.Link, error) {
 	return link, nil
 }
 
+// pledgePath is where a primary asks for a promise.
+const pledgePath = "pledge"
+
 // answerPeers registers what the other agents may ask.
-func (a *Agent) answerPeers(*peer.Link) {}
+func (a *Agent) answerPeers(link *peer.Link) {
+	link.Handle(pledgePath, peer.JSON(func(ctx context.Context, from cluster.NodeName, q node.Ask) (node.Answer, error) {
+		if q.Holder != from {
+			return node.Answer{}, fmt.Errorf("%s asks for %s: a primary asks for itself", from, q.Holder)
+		}
+		return a.pledge(ctx, q)
+	}))
+}
 
 // servePeers answers the other agents until ctx ends.
 func (a *Agent) servePeers(ctx context.Context) {

@@ -56,7 +56,7 @@ func storeKeys() []Key {
 		key("store.tls.cert", File).doc("External store: this node's client certificate."),
 		key("store.tls.key", File).doc("External store: the key of that certificate."),
 		key("peer.port", Integer).byDefault("7481").between("1", "65535").of("TCP port").same().
-			doc("The port on which the agents speak to each other directly, with mutual TLS: what is too big for the store, such as a copy of a server, or must go without it. Open it between the nodes.",
+			doc("The port on which the agents speak to each other directly, with mutual TLS: what is too big for the store, such as a copy of a server, or must go without it: while the store is silent, the primary asks all other data nodes to wait. Open it between the nodes.",
 				"With an external store it is used only if tls: is given."),
 		key("tls.ca", File).follows("tls/ca.crt beside this file", func(c *Config) string { return filepath.Join(c.dir, "tls", "ca.crt") }).
 			doc("The cluster's own certificate authority, as `baton init` makes it."),

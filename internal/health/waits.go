@@ -22,7 +22,7 @@ func waits() []Row {
 		{cluster.StoreSilent, Critical,
 			"The store does not answer: no majority of its members is to be reached from this node.",
 			"Calls of this node have got no answer for several renewals.",
-			"This node decides nothing. If it is the primary's, it stops serving when its lease ends, for others might have elected already.",
+			"This node decides nothing. If it is the primary's, it serves on only while every other data node, asked directly, promises to take no part in a newer reign (serving-on-promises); else it stops serving when its lease ends, for others might have elected already.",
 			"Bring a majority of the store's members back: start their agents, mend the network on store.peer_port. If only this node says so, it is the one that is cut off. For an external store: `etcdctl endpoint status`."},
 		{cluster.ObserversCutOff, Warning,
 			"Some nodes cannot reach the primary, but its replicas still receive from it.",

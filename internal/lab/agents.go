@@ -59,8 +59,8 @@ func (l *Lab) agentConfig(node string) section {
 		"node": node, "cluster": clusterName, "profile": l.Profile, "mode": string(l.modeOf(node)),
 		"data_dir": l.path(node, "state"), "run_dir": filepath.Dir(l.ControlSocket(node)),
 		"nodes": nodes, "addresses": addresses,
-		"store": keeper,
-		"tls":   section{"ca": l.path("tls", "ca.crt"), "cert": l.path("tls", node+".crt"), "key": l.path("tls", node+".key")},
+		"store": keeper, "peer": section{"port": LinkPort},
+		"tls": section{"ca": l.path("tls", "ca.crt"), "cert": l.path("tls", node+".crt"), "key": l.path("tls", node+".key")},
 		"server": section{
 			"flavor": l.Flavor, "port": Port, "extra_port": Port + 1, "socket": l.socket(node),
 			"binlog_program": l.client(l.words().binlog),

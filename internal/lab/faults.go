@@ -67,9 +67,13 @@ func plainFaults() []Fault {
 			inject: cut(func(l *Lab, h string) network.Cut { return network.Between([]string{h}, l.othersThan(h)) }), heal: (*Lab).mend},
 		{Name: "partition-split", Moves: true, Help: "the host and half of the clients (cl2) on one side, everybody else on the other",
 			inject: cut((*Lab).split), heal: (*Lab).mend},
-		{Name: "store-loss", Stops: true, Help: "the store's members do not reach each other; servers and clients do",
+		{Name: "store-loss", Help: "the store's members do not reach each other; agents, servers and clients do",
 			inject: cut(func(*Lab, string) network.Cut {
 				return network.TCPPort(PeerPort).And(network.TCPPort(externalPeerPort))
+			}), heal: (*Lab).mend},
+		{Name: "agents-apart", Stops: true, Help: "neither the store's members nor the agents reach each other; servers and clients do",
+			inject: cut(func(*Lab, string) network.Cut {
+				return network.TCPPort(PeerPort).And(network.TCPPort(externalPeerPort)).And(network.TCPPort(LinkPort))
 			}), heal: (*Lab).mend},
 		{Name: "store-leader", Help: "the host of the store's leader is gone; it is not the primary",
 			inject: (*Lab).cutPowerOfStoreLeader, heal: (*Lab).boot},

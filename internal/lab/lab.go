@@ -169,6 +169,7 @@ const (
 	appUser     = "app"
 	Port        = 3306
 	PeerPort    = 7480
+	LinkPort    = 7481
 )
 
 // Addresses are the virtual addresses that clients connect to.

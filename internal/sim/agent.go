@@ -55,6 +55,8 @@ func (h *host) startAgent() {
 	a.n.Board.Newest = h.memory
 	a.n.Host.Startable = h.data && w.draw.start
 	a.keeper = node.Keeper{Settings: s, Self: h.name, Agent: name}
+	a.keeper.Failsafe(a.n.Config, w.otherData(h))
+	a.n.Pledge = node.PledgeAtStart(h.pledge, h.pledged, s)
 	h.agent, h.frozen = a, 0
 	w.trace(string(h.name), "the agent starts, remembering epoch %d", h.memory)
 	if h.data {
@@ -66,6 +68,7 @@ func (h *host) startAgent() {
 		a.every(s.Renew, a.observeNow)
 		a.every(w.draw.limits.Normal, a.proveWriting)
 		a.every(s.Renew, a.renew)
+		a.every(s.Renew/2, a.ask)
 		a.lookAround()
 		a.observeNow()
 	}
@@ -109,8 +112,7 @@ func (a *agent) look() {
 		return
 	}
 	w, now := a.w, a.h.clock()
-	silent, back := a.hearing.State(now, node.SilenceLimit(w.settings))
-	look := a.n.Look(node.Senses{Now: now, Wall: w.wall(), Lease: a.keeper.Held, Extends: a.keeper.Open, StoreSilent: silent, HeardAt: back})
+	look := a.n.Look(a.senses(now))
 	w.result.Steps++
 	if look.Fact != nil {
 		a.facts.next = look.Fact
@@ -121,6 +123,7 @@ func (a *agent) look() {
 		a.writeView()
 	}
 	a.trySwap(look)
+	a.keeper.Steady(a.n.Board.Record.Phase == cluster.PhaseSteady)
 	if a.keeper.Want(look.Plan.Lease, a.n.Board.RecordRev) && a.h.data {
 		a.after(50*time.Microsecond, a.renew)
 	}
@@ -146,6 +149,11 @@ func (a *agent) look() {
 	if a.n.Leaving && a.n.Board.Record.Primary != a.n.Self && !a.lanes.Busy() {
 		a.left()
 	}
+}
+
+func (a *agent) senses(now cluster.Instant) node.Senses {
+	silent, back := a.hearing.State(now, node.SilenceLimit(a.w.settings))
+	return node.Senses{Now: now, Wall: a.w.wall(), Lease: a.keeper.Held, Extends: a.keeper.Open, StoreSilent: silent, HeardAt: back}
 }
 
 // left ends an agent that was told to stop.

@@ -47,9 +47,14 @@ func (w *world) names(which func(*host) bool) (names []string) {
 }
 
 // checkGrant holds what an agent hands to its kernel against what the store
-// granted: no gate is open for longer than L after a renewal was sent.
+// granted, or all other data nodes: no gate is open for longer than L after a
+// renewal, or the question that they promised upon, was sent.
 func (w *world) checkGrant(h *host, until cluster.Instant) {
-	if sent, ever := w.store.sent[h.name]; !ever || until > sent.Add(w.settings.Lease-w.settings.Margin) {
+	sent, ever := w.store.sent[h.name]
+	if g := w.granted(h); g > sent {
+		sent, ever = g, true
+	}
+	if !ever || until > sent.Add(w.settings.Lease-w.settings.Margin) {
 		w.violate("%s opens its gate for %s longer than its lease lasts", h.name, until.Sub(sent.Add(w.settings.Lease-w.settings.Margin)))
 	}
 }

@@ -65,6 +65,9 @@ func (w *world) found() {
 	w.draw.link = []time.Duration{ms, 5 * ms, 20 * ms}[r.IntN(3)]
 	w.draw.trunc, w.draw.start, w.draw.adopted = r.IntN(2) == 0, r.IntN(4) != 0, r.IntN(2) == 0
 	w.draw.faults, w.draw.apart = w.between(40*time.Second, 90*time.Second), w.between(s.Lease, 6*s.Lease)
+	if w.chance(0.15) { // one thing at a time, and for long
+		w.draw.faults, w.draw.apart = 3*time.Minute, w.between(10*time.Second, 40*time.Second)
+	}
 	w.result.About = fmt.Sprintf("%s nodes, %s, %s, alone: %s; links up to %s, applying up to %s, truncating: %t, agents start servers: %t, adopted: %t, a fault every %s or so",
 		shape, s.Durability, profile, s.Alone, w.draw.link, w.draw.apply, w.draw.trunc, w.draw.start, w.draw.adopted, w.draw.apart.Round(ms))
 	w.trace("", "%s", w.result.About)

@@ -29,19 +29,22 @@ const (
 	StoreSlow    Fault = "store-slow"
 	StoreLeader  Fault = "store-leader"
 	StoreAway    Fault = "store-without-quorum"
+	StoreDown    Fault = "store-down"        // the nodes reach each other
+	StoreCutOff  Fault = "store-unreachable" // from some nodes, which reach each other
 	Switchover   Fault = "switchover"
 	Failover     Fault = "failover"
 )
 
 // Faults are all of them.
 var faults = [...]Fault{ServerCrash, ServerHang, DiskFull, HostCrash, AgentKill, AgentFreeze, AgentStop, CutLink, CutOneWay, Isolate,
-	IsolateNodes, Split, SlowLink, StoreLoss, StoreSlow, StoreLeader, StoreAway, Switchover, Switchover, Switchover, Failover}
+	IsolateNodes, Split, SlowLink, StoreLoss, StoreSlow, StoreLeader, StoreAway, StoreDown, StoreCutOff, Switchover, Switchover, Switchover, Failover}
 
 // chaos draws faults, and what undoes them.
 type chaos struct {
 	w         *world
 	storeLoss float64
 	storeSlow time.Duration
+	storeDown int64 // until when a fault keeps it down
 	storeSick int64
 	undo      []func() // of the faults that are going on
 	over      int64    // when they ended; 0: not yet
@@ -183,6 +186,18 @@ func (c *chaos) strikeAt(f Fault, h *host) {
 			for j := range i {
 				c.cut(i, j, 0, 3*l)
 				c.cut(j, i, 0, 3*l)
+			}
+		}
+	case StoreDown:
+		c.storeDown = w.now + int64(w.between(l/4, 8*l+w.draw.apart))
+		c.storeSick = w.now
+		c.undo = append(c.undo, func() { c.storeDown = w.now })
+	case StoreCutOff:
+		for i := range w.nodes {
+			if i == h.i || w.chance(0.5) {
+				w.store.unreached[i]++
+				w.nodes[i].sicken()
+				c.lasts(l/4, 8*l, func() { w.store.unreached[i]--; w.nodes[i].sicken() })
 			}
 		}
 	case Switchover, Failover:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/lease"
 	"github.com/baton-db/baton/internal/core/reconcile"
 )
 
@@ -21,12 +22,15 @@ type host struct {
 	gate gate
 	addr address
 
-	srv    *server
-	agent  *agent
-	agents int           // incarnations
-	memory cluster.Epoch // on its disk
-	frozen int64         // its agent stands still until then
-	sick   int64         // when a fault last troubled it (invariants)
+	srv     *server
+	agent   *agent
+	agents  int                                  // incarnations
+	memory  cluster.Epoch                        // on its disk
+	pledge  lease.Pledge                         // on its disk, too
+	pledged bool                                 // it is of this boot
+	grants  map[cluster.NodeName]cluster.Instant // of promises to it
+	frozen  int64                                // its agent stands still until then
+	sick    int64                                // when a fault last troubled it (invariants)
 }
 
 // gate is the kernel's firewall table.
@@ -118,7 +122,7 @@ func (h *host) crash() {
 	if h.srv != nil {
 		h.srv.crash("with its host")
 	}
-	h.up = false
+	h.up, h.pledged = false, false
 	h.gate = gate{mode: reconcile.GateMissing}
 	h.addr = address{}
 }
@@ -129,7 +133,7 @@ func (h *host) start() {
 		return
 	}
 	h.w.trace(string(h.name), "the host boots")
-	h.up, h.boot = true, h.w.now
+	h.up, h.boot, h.grants = true, h.w.now, nil // its clock begins anew
 	h.startAgent()
 	if h.srv != nil {
 		h.w.after(h.w.between(200*time.Millisecond, 2*time.Second), h.srv.start)

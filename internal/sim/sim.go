@@ -32,6 +32,7 @@ type Result struct {
 	Steps    int    // delivered events that ran Decide and Reconcile
 	Events   int
 	Switches int // reigns that began after the first
+	Promised int // times that a lease was prolonged by promises, without the store
 	Written  int // writes that clients saw acknowledged
 	Lost     int // of those, writes that asynchronous replication lost
 	Virtual  time.Duration

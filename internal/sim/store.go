@@ -26,7 +26,10 @@ type store struct {
 	w      *world
 	rev    cluster.Revision
 	leader int // -1: there is none
-	away   int64
+	// unreached counts the faults that keep a host from the store, though not from
+	// the other hosts.
+	unreached []int
+	away      int64
 
 	record   entry[cluster.Record]
 	lease    entry[cluster.Lease]
@@ -63,7 +66,7 @@ type news struct {
 
 func newStore(w *world) *store {
 	s := &store{w: w, rev: 1, leader: 0, facts: map[cluster.NodeName]entry[cluster.Fact]{}, views: map[cluster.NodeName]entry[cluster.View]{},
-		requests: map[string]entry[cluster.Request]{}, watches: make([]watch, len(w.nodes)), sent: map[cluster.NodeName]cluster.Instant{}}
+		requests: map[string]entry[cluster.Request]{}, watches: make([]watch, len(w.nodes)), unreached: make([]int, len(w.nodes)), sent: map[cluster.NodeName]cluster.Instant{}}
 	for i := range s.watches {
 		s.watches[i].broken = true
 	}
@@ -75,6 +78,7 @@ func newStore(w *world) *store {
 func (s *store) tend() {
 	if !s.serves() {
 		s.w.chaos.storeSick = s.w.now
+		s.w.checkPromised()
 	}
 	if s.leader >= 0 && !s.serves() {
 		if s.away == 0 {
@@ -118,11 +122,13 @@ func (s *store) majority(i int) bool {
 	return n >= len(s.w.nodes)/2+1
 }
 
-func (s *store) serves() bool { return s.leader >= 0 && s.majority(s.leader) }
+func (s *store) serves() bool {
+	return s.leader >= 0 && s.w.chaos.storeDown <= s.w.now && s.majority(s.leader)
+}
 
 // reachable reports whether host i's member is in touch with a leader.
 func (s *store) reachable(i int) bool {
-	return s.serves() && s.w.nodes[i].up && s.w.net.both(i, s.leader)
+	return s.serves() && s.w.nodes[i].up && s.unreached[i] == 0 && s.w.net.both(i, s.leader)
 }
 
 // all is everything that there is, copied.

@@ -121,5 +121,7 @@ const (
 	StoreSlow         Reason = "store-disk-slow"      // the disk of this node's member does not keep up
 	DiskUnfit         Reason = "disk-unfit"           // the disk of the server's data is full or read-only
 	WritesLocked      Reason = "writes-locked"        // somebody holds a lock that keeps everybody from writing
+	ServingOnPromises Reason = "serving-on-promises"  // no store; every other data node has promised to wait
+	PromiseWithheld   Reason = "promise-withheld"     // no store, and not every data node has promised
 	EventsUnknown     Reason = "events-unknown"       // scheduled events of which nobody knows whether they ran
 )

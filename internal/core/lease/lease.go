@@ -83,6 +83,9 @@ type Watch struct {
 	// HeardAt is when the store answered again after it had been silent to
 	// this node; zero if it never was.
 	HeardAt cluster.Instant
+	// Pledged is until when this node has promised the holder to wait: it could
+	// not act upon the end of the lease before.
+	Pledged cluster.Instant
 }
 
 // ExpiresAt is when this node may conclude that the holder has stopped, if it
@@ -102,7 +105,7 @@ func (w Watch) ExpiresAt(s cluster.Settings) cluster.Instant {
 	if w.HeardAt != 0 {
 		expires = max(expires, w.HeardAt.Add(s.Renew+2*s.Call+s.Margin))
 	}
-	return expires
+	return max(expires, w.Pledged)
 }
 
 // Expired reports whether the lease has surely run out at now. The swap that

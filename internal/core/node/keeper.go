@@ -23,12 +23,16 @@ type Keeper struct {
 	record cluster.Revision // that the renewals are guarded by
 	seq    uint64
 	last   cluster.Instant
+	fail   failsafe
 }
 
 // Want says which epoch's lease is to be held from now on, and under which
 // revision of the record. It reports whether that is new.
 func (k *Keeper) Want(epoch cluster.Epoch, record cluster.Revision) bool {
 	changed := epoch != 0 && (k.epoch != epoch || k.record != record)
+	if k.epoch != epoch {
+		k.newReign()
+	}
 	k.epoch, k.record = epoch, record
 	return changed
 }
@@ -76,6 +80,7 @@ type Kept struct {
 // sent at sent; its answer is looked at now.
 func (k *Keeper) Renewed(epoch cluster.Epoch, sent, now cluster.Instant, rev cluster.Revision) Kept {
 	k.Rev = max(k.Rev, rev)
+	k.storeRenewed(sent)
 	before := k.Held
 	k.Held = k.Held.Renewed(epoch, sent, now, k.Settings)
 	if k.Held.Until <= before.Until || k.Held.Epoch != epoch {

@@ -48,6 +48,7 @@ type Node struct {
 	// What this host has done, as the steps reported it.
 	Promise   *cluster.Promise
 	Fenced    cluster.Epoch
+	Pledge    lease.Pledge // to a primary that the store does not answer
 	Drained   *cluster.Position
 	Muted     cluster.Epoch
 	Marked    cluster.Epoch
@@ -122,7 +123,9 @@ func (n *Node) Look(s Senses) Look {
 	look.View = n.publishView(now)
 
 	w := n.World(s)
-	n.AckSilent = decide.TrackAcks(n.AckSilent, w, now)
+	if n.AckSilent = decide.TrackAcks(n.AckSilent, w, now); s.StoreSilent {
+		n.AckSilent = nil // no news is no evidence, and nobody could be removed now
+	}
 	w.AckSilentSince = n.AckSilent
 	n.Outcome = decide.Next(w, now)
 
@@ -169,7 +172,7 @@ func (n *Node) Input(s Senses) reconcile.Input {
 	host.Unextended = host.Gate == reconcile.GateOpenLeased && !s.Extends
 	return reconcile.Input{
 		Self: n.Self, Settings: n.Settings, Record: n.Board.Record, Rev: n.Board.RecordRev, PhaseAt: n.Board.PhaseAt,
-		Own: n.Own(), Host: host, Lease: s.Lease, Peers: n.Board.Peers(), Leaving: n.Leaving, Now: s.Now,
+		Own: n.Own(), Host: host, Lease: s.Lease, Pledge: n.Pledge, Peers: n.Board.Peers(), Leaving: n.Leaving, Now: s.Now,
 	}
 }
 
@@ -182,6 +185,9 @@ func (n *Node) World(s Senses) decide.World {
 		WentBack: n.Board.WentBack, StoreSilent: s.StoreSilent, HeardAt: s.HeardAt, Wall: s.Wall.Unix(),
 	}
 	w.Lease.HeardAt = s.HeardAt
+	if n.Pledge.Epoch == n.Board.Record.Epoch {
+		w.Lease.Pledged = n.Pledge.Until
+	}
 	if why := cmp.Or(n.Board.Unreadable[RecordKey], n.Board.newerLease()); why != nil {
 		w.Unreadable = why.Error()
 		w.RecordRev = max(w.RecordRev, 1) // there is one: nothing is to be founded

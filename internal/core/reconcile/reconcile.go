@@ -17,6 +17,10 @@ func Next(in Input) Plan {
 		noRecord(in, &plan)
 	case in.Record.Schema > cluster.Schema:
 		plan.Waits = "the record was written by a newer version: this host keeps what it holds"
+	case in.Pledge.Binds(in.Record.Epoch, in.Now):
+		plan.Waits = "this host has promised the primary of an earlier reign, whom the store did not answer, to take no part in this one yet"
+		plan.WakeAt = in.Pledge.Until
+		readersGate(in, &plan) // what closes is never promised away
 	case in.Record.Primary == in.Self:
 		primary(in, &plan)
 	default:

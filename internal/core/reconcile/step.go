@@ -155,6 +155,7 @@ type Input struct {
 	Own      cluster.Fact    // as it would be published now
 	Host     Host
 	Lease    lease.Held
+	Pledge   lease.Pledge // to take no part in a newer reign yet
 	Peers    map[cluster.NodeName]cluster.Fact
 	// AckSilent are members of the ack set that have not acknowledged for
 	// longer than the limit.

@@ -99,7 +99,7 @@ func switchoverUnderLoad(t *testing.T, flavor string) {
 func TestFaultsOfTheStoreMoveNothing(t *testing.T) { faultsOfTheStore(t, config.MariaDB) }
 
 func faultsOfTheStore(t *testing.T, flavor string) {
-	for _, name := range []string{"store-garbage", "store-leader", "store-loss"} {
+	for _, name := range []string{"store-garbage", "store-leader", "store-loss", "agents-apart"} {
 		f, err := lab.FaultByName(name)
 		if err != nil {
 			t.Fatal(err)

@@ -24,7 +24,7 @@ func All() []Mutant {
 		{"a swap that ends a reign is not guarded by the lease's revision", "decide/world.go",
 			"	o.LeaseRev = &rev\n", "	_ = rev\n", 0},
 		{"the end of a lease is concluded too early", "lease/lease.go",
-			"wait := time.Duration(float64(max(s.Lease, w.Length))*(1+s.Drift)) + s.Margin", "wait := max(s.Lease, w.Length) * 3 / 4", 0},
+			"wait := time.Duration(float64(length)*(1+s.Drift)) + s.Margin", "wait := length * 3 / 4", 0},
 		{"the kernel is told a deadline after the lease's end", "node/keeper.go",
 			"return k.Held.Until.Add(-k.Settings.Margin)", "return k.Held.Until.Add(k.Settings.Renew)", 0},
 		{"fencing does not latch: a late renewal opens the gate again", "lease/lease.go",
@@ -57,5 +57,13 @@ func All() []Mutant {
 			"		if _, veiled := n.veiled[of]; veiled {", "		if false {", 1104},
 		{"a replica that was cut off before it had back what it lost waits for ever", "reconcile/secondary.go",
 			"!srv.Replica.Receiver && !acknowledge && mayNotAcknowledge(in) {", "false {", 200},
+		{"a replica that is not heard of while the store is silent counts as one that acknowledges no more", "node/node.go",
+			"TrackAcks(n.AckSilent, w, now); s.StoreSilent {", "TrackAcks(n.AckSilent, w, now); false {", 0},
+		{"what was promised to a primary without a store is forgotten by a restarted agent", "node/failsafe.go",
+			"	if known {\n		return kept\n	}\n	return lease.Pledge{Until: cluster.Instant(lease.PledgeLasts(s.Lease, s))}", "	return lease.Pledge{}", 0},
+		{"one other node's promise is enough to serve on without the store", "node/failsafe.go",
+			"		oldest = min(oldest, k.fail.granted[o])\n", "		_ = o\n", 0},
+		{"a node that has promised to wait takes part all the same", "lease/pledge.go",
+			"return epoch > p.Epoch && now < p.Until", "return false", 0},
 	}
 }
