@@ -46,6 +46,9 @@ type server struct {
 	hung bool // stopped by a signal
 	full bool // its disk is full: writes do not come back
 	life int
+	// recovered is how long the log was when this life began: what a server has
+	// come up with once, no later crash takes from it.
+	recovered int
 
 	readOnly   bool
 	log        []txn
@@ -80,6 +83,7 @@ func (s *server) start() {
 	}
 	s.up, s.hung, s.readOnly, s.semiSource, s.locking = true, false, true, false, false
 	s.life++
+	s.recovered = len(s.log)
 	s.replica = replica{source: s.replica.source, semi: false}
 	s.trace("the server starts, life %d, holding %s", s.life, s.position())
 	if a := s.h.agent; a != nil {
@@ -123,14 +127,17 @@ func (s *server) keepTheOnlyCopies() {
 	s.replica.relay = nil
 }
 
-// truncate drops the end of the log as far as it wrote that itself and another
-// member of the ack set has it, or nobody was told that it is there.
+// truncate drops the end of the log as far as it wrote that itself in this life
+// and another member of the ack set has it, or nobody was told that it is there.
+// While the ack set is empty it keeps what anybody received: losing that, with the
+// one who has it away, takes two failures (docs/safety.md, the last gaps).
 func (s *server) truncate() int {
 	n := len(s.log)
-	for most := s.w.rng.IntN(6); most > 0 && n > 0; most-- {
+	for most := s.w.rng.IntN(6); most > 0 && n > s.recovered; most-- {
 		t := s.log[n-1]
 		told := t.write == nil || t.write.acked
-		if t.server != s.id || told && !s.w.heldByMember(t, s, nil) {
+		alone := len(s.w.store.record.value.Acks().Members) == 0 && s.w.heldByAnybody(t, s)
+		if t.server != s.id || alone || told && !s.w.heldByMember(t, s, nil) {
 			break
 		}
 		n--
@@ -160,6 +167,13 @@ func (w *world) heldByMember(t txn, but *server, nor *host) bool {
 		}
 	}
 	return false
+}
+
+// heldByAnybody reports whether another server has a transaction.
+func (w *world) heldByAnybody(t txn, but *server) bool {
+	return slices.ContainsFunc(w.nodes, func(h *host) bool {
+		return h.srv != nil && h.srv != but && (has(h.srv.log, t) || has(h.srv.replica.relay, t))
+	})
 }
 
 // has looks from the end, where what is looked for mostly is.

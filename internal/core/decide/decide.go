@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
 )
 
 // Next returns what the record should become, seen from w.Self at now.
@@ -104,10 +105,13 @@ func electing(w World, now cluster.Instant) Outcome {
 	if len(promised) == 0 {
 		return stay(cluster.AwaitingPromises, "no node has promised yet")
 	}
+	if n, lost := w.lostButHeldElsewhere(promised, now); n != "" && !w.Record.Force {
+		return stay(cluster.AwaitingPromises, fmt.Sprintf("%s has lost %s since its reign, and %s has received it: it is waited for", w.Record.Acks().Primary, lost, n)).wake(now.Add(w.Settings.Renew))
+	}
 	if until := w.PhaseAt.Add(w.Settings.PromiseWait); now < until && !w.Record.Force && w.blamelessStillSilent(promised, now) {
 		return stay(cluster.AwaitingPromises, fmt.Sprintf("%s lost its lease through no fault of its own and may promise, too", w.Record.Previous)).wake(until)
 	}
-	if w.Record.Acks().K == 0 && !w.Record.Force {
+	if (w.Record.Acks().K == 0 || w.soleWord(promised)) && !w.Record.Force {
 		if until, more := w.morePromises(promised, now); more {
 			return stay(cluster.AwaitingPromises, "more nodes may promise").wake(until)
 		}
@@ -172,7 +176,41 @@ func (w World) betterStillSilent(promised []cluster.NodeName, now cluster.Instan
 	return ""
 }
 
-// morePromises reports, for an asynchronous cluster, whether a living replica
+// soleWord reports that an election rests on the word of a primary that nobody
+// acknowledged and whose server has restarted since. It may have dropped what
+// replicas received of it, and would give the same numbers to other transactions.
+func (w World) soleWord(promised []cluster.NodeName) bool {
+	q := w.Record.Acks()
+	p := w.fact(q.Primary).Promise
+	return len(q.Members) == 0 && q.Start != "" && slices.Contains(promised, q.Primary) && p.Start != q.Start
+}
+
+// lostButHeldElsewhere returns a node that had received what such a primary has
+// dropped, and what that is, unless one of the promised has it and is alive.
+func (w World) lostButHeldElsewhere(promised []cluster.NodeName, now cluster.Instant) (cluster.NodeName, gtid.Set) {
+	if !w.soleWord(promised) {
+		return "", gtid.Set{}
+	}
+	var held gtid.Set
+	for _, n := range promised {
+		if w.fresh(n, now, w.electing(false)) && w.alive(n, now) {
+			held = held.Union(w.fact(n).Promise.Held())
+		}
+	}
+	id := w.fact(w.Record.Acks().Primary).Server.ID
+	for _, n := range w.Settings.DataNodes() {
+		f := w.fact(n)
+		if id == 0 || f.Held != "" || !f.Errant.IsZero() {
+			continue
+		}
+		if lost := f.Server.Held().Subtract(held).OfServer(id); !lost.IsZero() {
+			return n, lost
+		}
+	}
+	return "", gtid.Set{}
+}
+
+// morePromises reports, for an election that any promise may decide, whether a living replica
 // has not promised yet and how long that is worth waiting for.
 func (w World) morePromises(promised []cluster.NodeName, now cluster.Instant) (cluster.Instant, bool) {
 	until := w.PhaseAt.Add(w.Settings.PromiseWait)

@@ -74,6 +74,17 @@ func (s Set) Named() Set {
 	return Set{named}
 }
 
+// CoversBeyond reports whether s covers numbers that by does not reach: some
+// server holds those, and which servers' they are is not known yet.
+func (s Set) CoversBeyond(by Set) bool {
+	for _, e := range s.entries {
+		if e.from.covers() && e.have[len(e.have)-1].last > by.reached(e.from.domain) {
+			return true
+		}
+	}
+	return false
+}
+
 // Covering returns s, covering each domain of MariaDB up to the greatest number
 // that past has in it: for one who knows that all of past is common history.
 func (s Set) Covering(past Set) Set {

@@ -66,6 +66,11 @@ func movesAhead(in Input, n cluster.NodeName, f cluster.Fact) bool {
 	if c := in.peer(r.Candidate).Server.Replica; q.K > 1 || slices.Contains(q.Members, n) && !(slices.Contains(q.Members, r.Candidate) && c.SemiSync && c.Receiver) {
 		return false
 	}
+	if !f.Server.OwnLost(r.Required.Union(in.peer(r.Primary).Server.Held())).IsZero() {
+		// It once wrote what it has lost, gets that back only from whom it
+		// acknowledges to, and is doing so: moved, it might skip it for ever.
+		return false
+	}
 	return f.Server.Replica.Source == r.Primary || f.Server.Replica.Source == r.Candidate
 }
 

@@ -32,6 +32,28 @@ func following(n cluster.NodeName) cluster.ReplicaFact {
 	return cluster.ReplicaFact{Source: n, Started: true, Receiver: true, Applier: true, SemiSync: true, Received: position("0-1-100")}
 }
 
+// lostItsOwn says that n, once primary with server id 3, has lost what it wrote
+// then, and that the present primary has it.
+func lostItsOwn(n cluster.NodeName) change {
+	return func(in *Input) {
+		if in.Self == "db1" {
+			in.Own.Server.Executed = position("0-1-100,0-3-90")
+		}
+		for _, name := range []cluster.NodeName{"db1", n} {
+			f, known := in.Peers[name]
+			if !known {
+				continue
+			}
+			if name == "db1" {
+				f.Server.Executed = position("0-1-100,0-3-90")
+			} else {
+				f.Server.ID = 3
+			}
+			in.Peers[name] = f
+		}
+	}
+}
+
 func peer(n cluster.NodeName, edit func(*cluster.Fact)) change {
 	return func(in *Input) { f := in.Peers[n]; edit(&f); in.Peers[n] = f }
 }
@@ -61,6 +83,7 @@ func TestHandoff(t *testing.T) {
 		"one whose server is down is not waited for":                 {handingOver(primaryOf(), peer("db3", func(f *cluster.Fact) { f.Server.State = cluster.ServerStopped })), "drain", ""},
 		"one that is held is not waited for":                         {handingOver(primaryOf(), peer("db3", func(f *cluster.Fact) { f.Held = "errant" })), "drain", ""},
 		"the candidate does not acknowledge, so the other one stays": {handingOver(primaryOf(), peer("db2", func(f *cluster.Fact) { f.Server.Replica.SemiSync = false })), "drain", ""},
+		"one that lost what it wrote itself is not waited for":       {handingOver(primaryOf(), lostItsOwn("db3")), "drain", ""},
 		"one that was never heard is not waited for":                 {handingOver(primaryOf(), func(in *Input) { delete(in.Peers, "db3") }), "drain", ""},
 		"one that has moved but does not receive yet is waited for":  {handingOver(primaryOf(), moved, peer("db3", func(f *cluster.Fact) { f.Server.Replica.Receiver = false })), "", "db3 move to db2 first"},
 
@@ -76,6 +99,15 @@ func TestHandoff(t *testing.T) {
 		"the candidate is not connected: it stays":                           {third(peer("db2", func(f *cluster.Fact) { f.Server.Replica.Receiver = false })), "", ""},
 		"nobody's acknowledgement counts: it moves":                          {third(func(in *Input) { in.Record.Quorums[0].Members = nil }), "stop-replication", ""},
 		"it follows somebody else: that is not touched now":                  {third(server(func(s *cluster.ServerFact) { s.Replica.Source = "db9" })), "", ""},
+
+		"it lost what it wrote itself, and gets that back where it is": {third(func(in *Input) {
+			lostItsOwn("db3")(in)
+			in.Own.Server.ID = 3
+		}), "", ""},
+		"what it wrote itself is all there: it moves": {third(func(in *Input) {
+			lostItsOwn("db3")(in)
+			in.Own.Server.ID, in.Own.Server.Executed = 3, position("0-1-100,0-3-90")
+		}), "stop-replication", ""},
 
 		// The candidate.
 		"the candidate follows on until the position is final": {handingOver(replicaOf()), "probe-addresses", ""},
@@ -110,7 +142,7 @@ func TestPlannedPromotionTakesTheLeaseEarly(t *testing.T) {
 		return replicaOf(append([]change{phase(cluster.PhasePromoting, 7, "db2", "db1"), func(in *Input) {
 			in.Record.Planned, in.Record.Required = planned, position("0-1-100")
 			in.Host.Done[ProbeAddresses] = 7
-			in.Host.Cut = []cluster.NodeName{"db1", "db3"}
+			cutOff("db1", "db3")(in)
 		}}, changes...)...)
 	}
 	if plan := Next(promoting(true)); plan.Lease != 7 {

@@ -88,14 +88,16 @@ func prepared(in Input, plan *Plan) bool {
 			return false
 		}
 		plan.Waits = fmt.Sprintf("it fetches %s from %s", r.Required.Subtract(srv.Held()), r.Source)
-		if srv.Replica.Source != r.Source || !srv.Replica.Receiver {
+		if srv.Replica.Source != r.Source || !srv.Replica.Started || slices.Contains(in.Host.Blocked, r.Source) {
 			if !srv.Executed.Contains(srv.Replica.Received) {
 				plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: srv.Replica.Received})
 				return false
 			}
-			// The source's commits wait for nobody now, so acknowledging harms nothing.
-			lost := !srv.OwnLost(r.Required).IsZero()
-			plan.add(LaneServer, Step{Kind: Follow, Epoch: r.Epoch, Node: r.Source, On: lost})
+			// It skips what it once wrote and has lost, unless it acknowledges: what
+			// Required merely covers may be of that kind. The source's commits wait for
+			// nobody now, so acknowledging harms nothing.
+			own := !srv.OwnLost(r.Required).IsZero() || !r.Required.Named().Equal(r.Required)
+			plan.add(LaneServer, Step{Kind: Follow, Epoch: r.Epoch, Node: r.Source, On: own})
 			return false
 		}
 		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: r.Required})
@@ -176,7 +178,9 @@ func strangers(in Input) []cluster.NodeName {
 	for _, n := range in.Settings.DataNodes() {
 		f := in.Peers[n]
 		innocent := f.Epoch == in.Record.Epoch && !f.Server.Replica.SemiSync
-		if n != in.Self && !innocent && !slices.Contains(in.Host.Cut, n) && !Acknowledges(in.Record, in.Settings, n) {
+		// One that is being let in is taken out of AckCut first.
+		cut := slices.Contains(in.Host.Cut, n) && slices.Contains(in.Own.AckCut, n)
+		if n != in.Self && !innocent && !cut && !Acknowledges(in.Record, in.Settings, n) {
 			names = append(names, n)
 		}
 	}
@@ -222,8 +226,11 @@ func keepAckSet(in Input, plan *Plan) {
 			continue
 		}
 		// It may come back once it says, under this very record, that its
-		// acknowledgements are switched off.
-		if f := in.Peers[n]; f.RecordRev == in.Rev && !f.Server.Replica.SemiSync && f.Server.State == cluster.ServerUp {
+		// acknowledgements are switched off; or while commits wait for none, for
+		// then it may acknowledge to get back what it lost.
+		f := in.Peers[n]
+		silent := !f.Server.Replica.SemiSync || !CommitsWait(r, in.Settings)
+		if f.RecordRev == in.Rev && silent && f.Server.State == cluster.ServerUp {
 			uncut = append(uncut, n)
 		}
 	}

@@ -49,7 +49,14 @@ func noRecord(in Input, plan *Plan) {
 func readersGate(in Input, plan *Plan) {
 	srv := in.Own.Server
 	readable := srv.State == cluster.ServerUp && srv.ReadOnly && in.Own.Held == ""
+	// A step that an earlier record asked for may make it writable yet, or may
+	// have done so since it was read: an agent that stood still comes back to a
+	// lease that is over, and to a reading from before. The kernel has shut the
+	// gate; it stays so until no such step is on its way.
+	settled := in.Own.RecordRev == in.Rev
 	switch {
+	case readable && !settled:
+		plan.Waits = "steps of an earlier record are to end first"
 	case readable && in.Host.Gate != GateOpenRead:
 		plan.add(LaneGate, Step{Kind: GateReadOnly})
 	case !readable && in.Host.Gate != GateClosed:

@@ -30,7 +30,7 @@ func base(self cluster.NodeName) Input {
 		Host:  Host{Addresses: 2, Done: map[Kind]cluster.Epoch{}},
 		Peers: map[cluster.NodeName]cluster.Fact{"db1": {Node: "db1", Epoch: 5, Serving: 5, Addresses: []string{"a", "b"}, Server: cluster.ServerFact{Executed: position("0-1-100")}}},
 	}
-	in.Own = cluster.Fact{Node: self, Server: cluster.ServerFact{State: cluster.ServerUp, Start: "s1", ReadOnly: true, Executed: position("0-1-100")}}
+	in.Own = cluster.Fact{Node: self, RecordRev: 50, Server: cluster.ServerFact{State: cluster.ServerUp, Start: "s1", ReadOnly: true, Executed: position("0-1-100")}}
 	return in
 }
 
@@ -78,6 +78,11 @@ func server(edit func(*cluster.ServerFact)) change { return func(in *Input) { ed
 func host(edit func(*Host)) change                 { return func(in *Input) { edit(&in.Host) } }
 func own(edit func(*cluster.Fact)) change          { return func(in *Input) { edit(&in.Own) } }
 
+// cutOff says that this agent has cut nodes off.
+func cutOff(names ...cluster.NodeName) change {
+	return func(in *Input) { in.Host.Cut, in.Own.AckCut, in.Own.CutAt = names, names, position("0-1-100") }
+}
+
 func detached(in *Input) { in.Own.Server.Replica = cluster.ReplicaFact{} }
 
 // maintained says that somebody works on db2.
@@ -116,7 +121,7 @@ func TestNext(t *testing.T) {
 			in.Record.Required = position("0-1-100")
 			in.Record.Quorums = append(in.Record.Quorums, cluster.AckQuorum{Epoch: 6, Primary: "db2", Members: []cluster.NodeName{"db3"}, K: 1})
 			in.Host.Done[ProbeAddresses] = 6
-			in.Host.Cut = []cluster.NodeName{"db1"} // it has not said anything in this reign
+			cutOff("db1")(in) // it has not said anything in this reign
 		}}, changes...)...)
 	}
 	for name, tt := range map[string]struct {
@@ -128,7 +133,7 @@ func TestNext(t *testing.T) {
 		"a replica that follows has nothing to do":              {replicaOf(), "", 0},
 		"a witness never has anything to do":                    {with(base("w1"), nil), "", 0},
 		"without a record an unmanaged server is left as it is": {with(base("db1"), []change{func(in *Input) { in.Rev = 0 }, host(func(h *Host) { h.Gate = GateMissing })}), "", 0},
-		"without a record a closed gate opens for reading only": {with(base("db1"), []change{func(in *Input) { in.Rev = 0 }, host(func(h *Host) { h.Gate = GateClosed })}), "gate-read-only", 0},
+		"without a record a closed gate opens for reading only": {with(base("db1"), []change{func(in *Input) { in.Rev, in.Own.RecordRev = 0, 0 }, host(func(h *Host) { h.Gate = GateClosed })}), "gate-read-only", 0},
 		"without a record a writable server stays behind a gate": {with(base("db1"), []change{func(in *Input) { in.Rev = 0 }, host(func(h *Host) { h.Gate = GateClosed }),
 			server(func(s *cluster.ServerFact) { s.ReadOnly = false })}), "", 0},
 
@@ -149,11 +154,11 @@ func TestNext(t *testing.T) {
 		"one that left stays cut while it acknowledges": {primaryOf(func(in *Input) {
 			in.Record.Quorums[0].Members = []cluster.NodeName{"db2"}
 			in.Peers["db3"] = cluster.Fact{RecordRev: 50, Server: cluster.ServerFact{State: cluster.ServerUp, Replica: cluster.ReplicaFact{SemiSync: true}}}
-		}, host(func(h *Host) { h.Cut = []cluster.NodeName{"db3"} })), "", 5},
+		}, cutOff("db3")), "", 5},
 		"one that left may come back once it does not acknowledge": {primaryOf(func(in *Input) {
 			in.Record.Quorums[0].Members = []cluster.NodeName{"db2"}
 			in.Peers["db3"] = cluster.Fact{RecordRev: 50, Server: cluster.ServerFact{State: cluster.ServerUp}}
-		}, host(func(h *Host) { h.Cut = []cluster.NodeName{"db3"} })), "uncut-replica db3", 5},
+		}, cutOff("db3")), "uncut-replica db3", 5},
 		"handing over, it drains": {primaryOf(phase(cluster.PhaseHandoff, 6, "db1", ""), taken(6)), "drain", 6},
 		"drained, it keeps the lease and its clients": {primaryOf(phase(cluster.PhaseHandoff, 6, "db1", ""), taken(6),
 			own(func(f *cluster.Fact) { f.Drained = &cluster.Position{Epoch: 6} }), server(func(s *cluster.ServerFact) { s.ReadOnly = true })), "", 6},
@@ -167,6 +172,16 @@ func TestNext(t *testing.T) {
 		"the candidate lacks something and fetches it from its source": {candidate(func(in *Input) {
 			in.Record.Required, in.Record.Source = position("0-1-105"), "db3"
 		}), "probe-addresses? follow db3", 0},
+		"it may have written itself, and lost, what that merely covers: it acknowledges so as not to skip it": {candidate(func(in *Input) {
+			in.Record.Required, in.Record.Source = position("0-1-100").Covering(position("0-1-100,0-3-105")).Union(position("0-3-105")), "db3"
+		}), "probe-addresses? follow db3 on", 0},
+		"it tries to connect to its source: it is not told again": {candidate(func(in *Input) {
+			in.Record.Required, in.Record.Source = position("0-1-105"), "db3"
+		}, server(func(s *cluster.ServerFact) { s.Replica.Source, s.Replica.Receiver = "db3", false })), "apply 0-1-105", 0},
+		"its own gate keeps it from its source: it follows anew": {candidate(func(in *Input) {
+			in.Record.Required, in.Record.Source = position("0-1-105"), "db3"
+			in.Host.Blocked = []cluster.NodeName{"db3"}
+		}, server(func(s *cluster.ServerFact) { s.Replica.Source = "db3" })), "follow db3", 0},
 		"the candidate waits for what it fetches": {candidate(func(in *Input) {
 			in.Record.Required, in.Record.Source = position("0-1-105"), "db3"
 		}, server(func(s *cluster.ServerFact) { s.Replica.Source = "db3" })), "apply 0-1-105", 0},

@@ -19,6 +19,7 @@ func Rehearse(in Input) (steps []Step, after Input) {
 	if in.Host.Done == nil {
 		in.Host.Done = map[Kind]cluster.Epoch{}
 	}
+	in.Own.RecordRev = in.Rev // no step of an earlier record is on its way
 	taken := map[string]bool{}
 	for range rehearsed {
 		plan := Next(in)
@@ -56,6 +57,7 @@ func (in Input) taken(s Step) Input {
 		in.Own.Fenced, srv.ReadOnly, in.Lease = max(in.Own.Fenced, s.Epoch), true, in.Lease.Latch(s.Epoch)
 	case Cut:
 		host.Cut = append(slices.Clone(host.Cut), s.Nodes...)
+		in.Own.AckCut = slices.Clone(host.Cut)
 	case Uncut:
 		host.Cut = slices.DeleteFunc(slices.Clone(host.Cut), func(n cluster.NodeName) bool { return slices.Contains(s.Nodes, n) })
 	case BindAddresses:

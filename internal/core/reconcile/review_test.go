@@ -35,9 +35,13 @@ func TestStrangersAreCutBeforeWritesBegin(t *testing.T) {
 	if got := cutOf(plan); len(got) != 1 || got[0] != "db3" || plan.Has(SetWritable) {
 		t.Errorf("want db3 cut before anything is writable, got %v", plan.Steps)
 	}
-	plan = Next(again(host(func(h *Host) { h.Cut = []cluster.NodeName{"db3"} })))
+	plan = Next(again(cutOff("db3")))
 	if !plan.Has(SetWritable) {
 		t.Errorf("db3 is cut, so writes may begin; got %v", plan.Steps)
+	}
+	plan = Next(again(cutOff("db3"), own(func(f *cluster.Fact) { f.AckCut = nil })))
+	if got := cutOf(plan); len(got) != 1 || plan.Has(SetWritable) {
+		t.Errorf("db3 is being let in: it must be cut anew before anything is writable, got %v", plan.Steps)
 	}
 	plan = Next(again(func(in *Input) {
 		f := in.Peers["db3"]

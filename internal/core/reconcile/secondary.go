@@ -148,7 +148,8 @@ func follow(in Input, plan *Plan) {
 		return
 	}
 	acknowledge := Acknowledges(r, in.Settings, in.Self)
-	lost := srv.OwnLost(in.Record.Required.Union(in.Peers[r.Primary].Server.Held()))
+	p := in.Peers[r.Primary].Server
+	lost := srv.OwnLost(r.Required.Union(p.Held()))
 	blocked := slices.Contains(in.Host.Blocked, r.Primary)
 	if srv.Replica.Source == r.Primary && srv.Replica.Started && !blocked {
 		if len(in.Host.Blocked) > 0 {
@@ -176,6 +177,9 @@ func follow(in Input, plan *Plan) {
 	switch lacking := heldBeyond(in); {
 	case !lacking.IsZero():
 		plan.Waits = fmt.Sprintf("%s has not got %s yet", r.Primary, lacking)
+	case !acknowledge && r.Required.Union(p.Held()).CoversBeyond(p.Executed):
+		// Some of it may be this server's own, and lost here: it would skip that.
+		plan.Waits = fmt.Sprintf("%s has not applied everything yet: whether some of it was written here, and lost, is not known", r.Primary)
 	case !srv.Executed.Contains(srv.Replica.Received):
 		// Changing the source throws received transactions away.
 		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: srv.Replica.Received})

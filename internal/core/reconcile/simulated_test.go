@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -41,6 +42,121 @@ func TestACutThatInterruptsAReturnIsNoDeadlock(t *testing.T) {
 			}
 			if len(got) != len(tt.want) || len(got) > 0 && got[0] != tt.want[0] {
 				t.Errorf("got %v (%s), want %v", plan.Steps, plan.Waits, tt.want)
+			}
+		})
+	}
+}
+
+// TestNoReaderIsLetInWhileAnEarlierRecordsStepIsOnItsWay: db2 was about to take
+// writes when its agent stood still. The lease is over, another has the role, and
+// the reading that says read-only is from before. A gate that opened for readers,
+// without a time limit, would let writers in.
+func TestNoReaderIsLetInWhileAnEarlierRecordsStepIsOnItsWay(t *testing.T) {
+	stoodStill := own(func(f *cluster.Fact) { f.RecordRev = 49 })
+	shut := host(func(h *Host) { h.Gate = GateClosed })
+	for name, tt := range map[string]struct {
+		in   Input
+		want string
+	}{
+		"a step of an earlier record is on its way: shut":           {replicaOf(shut, stoodStill), ""},
+		"the lease's gate has run off, as the kernel does it: shut": {replicaOf(host(func(h *Host) { h.Gate = GateClosed }), stoodStill, closedAt(6)), ""},
+		"none is on its way any more: readers are let in":           {replicaOf(shut), "gate-read-only"},
+		"readers are in already, and stay":                          {replicaOf(stoodStill), ""},
+		"its server is gone, whatever is on its way: shut":          {replicaOf(stoodStill, server(func(s *cluster.ServerFact) { s.State = cluster.ServerStopped })), "gate-close"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			for _, s := range Next(tt.in).Steps {
+				if s.Lane == LaneGate {
+					got = s.String()
+				}
+			}
+			if got != tt.want {
+				t.Errorf("gate step %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// closedAt is a host that was fenced at an epoch of its own.
+func closedAt(epoch cluster.Epoch) change {
+	return func(in *Input) { in.Lease, in.Own.Fenced = in.Lease.Latch(epoch), epoch }
+}
+
+// TestWhoMustAcknowledgeToComeBackIsLetInWhereNobodyCounts: db2 has lost what it
+// wrote itself, which it gets only while it acknowledges. The primary, on its own
+// by `alone: continue`, has cut it off.
+func TestWhoMustAcknowledgeToComeBackIsLetInWhereNobodyCounts(t *testing.T) {
+	alone := func(in *Input) {
+		cutOff("db2")(in)
+		in.Record.Quorums[0].Members, in.Own.Server.SemiSrc.Enabled = nil, false
+		in.Peers["db2"] = cluster.Fact{Node: "db2", Epoch: 5, RecordRev: 50, Server: cluster.ServerFact{State: cluster.ServerUp, Replica: cluster.ReplicaFact{Source: "db1", SemiSync: true}}}
+	}
+	for name, tt := range map[string]struct {
+		in   Input
+		want string
+	}{
+		"commits wait for nobody: it is let in":                            {primaryOf(alone), "uncut-replica db2"},
+		"db3 is about to be counted on, so commits wait: it stays cut off": {primaryOf(alone, func(in *Input) { in.Record.Joining = "db3" }), "semi-source on"},
+		"it was being let in when db3 was called: it is cut off anew, and commits do not wait before that": {primaryOf(alone, func(in *Input) {
+			in.Record.Joining, in.Own.AckCut = "db3", nil
+			in.Peers["db3"] = cluster.Fact{Node: "db3", Epoch: 5}
+		}), "cut-replica db2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var steps []string
+			for _, s := range Next(tt.in).Steps {
+				steps = append(steps, s.String())
+			}
+			if got := strings.Join(steps, ", "); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestNobodyFollowsBeforeItIsKnownWhatItLost: db2 was primary once and dropped
+// 0-2-98 and 0-2-99, which the new primary has received and not applied. From a
+// position nobody can tell whose those are.
+func TestNobodyFollowsBeforeItIsKnownWhatItLost(t *testing.T) {
+	behind := func(in *Input) {
+		in.Own.Server.ID, in.Own.Server.Executed = 2, position("0-1-100,0-2-97")
+		in.Own.Server.Replica = cluster.ReplicaFact{}
+		in.Record.Quorums[0].Members = []cluster.NodeName{"db3"}
+		p := in.Peers["db1"]
+		p.Server.Executed = position("0-1-97,0-2-97")
+		received, err := p.Server.Executed.Through("0-1-100")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Server.Replica.Received = received
+		in.Peers["db1"] = p
+	}
+	applied := func(at string) change {
+		return func(in *Input) {
+			p := in.Peers["db1"]
+			p.Server.Executed, p.Server.Replica = position(at), cluster.ReplicaFact{}
+			in.Peers["db1"] = p
+		}
+	}
+	counted := func(in *Input) { in.Record.Quorums[0].Members = []cluster.NodeName{"db2", "db3"} }
+	for name, tt := range map[string]struct {
+		in   Input
+		want string
+	}{
+		"the primary has not applied everything: it waits": {replicaOf(behind), ""},
+		"it acknowledges, so it skips nothing: it follows": {replicaOf(behind, counted), "follow db1 on"},
+		"nothing of it was its own: it follows":            {replicaOf(behind, applied("0-1-100,0-2-97")), "follow db1"},
+		"it has lost something: it waits to be counted on": {replicaOf(behind, applied("0-1-100,0-2-99")), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var steps []string
+			plan := Next(tt.in)
+			for _, s := range plan.Steps {
+				steps = append(steps, s.String())
+			}
+			if got := strings.Join(steps, ", "); got != tt.want {
+				t.Errorf("got %q, want %q (%s)", got, tt.want, plan.Waits)
 			}
 		})
 	}

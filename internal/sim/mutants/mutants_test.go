@@ -11,7 +11,7 @@ import (
 )
 
 // within is how many seeds the simulator may need.
-const within = 300
+const within = 150
 
 // TestTheSimulatorFindsEveryMutant builds the simulator with each mistake.
 func TestTheSimulatorFindsEveryMutant(t *testing.T) {
