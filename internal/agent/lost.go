@@ -122,16 +122,13 @@ func (a *auditor) run(ctx context.Context) {
 // one.
 func (a *auditor) audit(ctx context.Context, d divergence) lostOf {
 	found := lostOf{errant: d.errant}
-	earlier, err := audits(a.dir)
+	earlier, err := a.earlier(d.errant)
 	if err != nil {
 		found.err = err
 		return found
 	}
-	for _, e := range earlier {
-		if e.sum.Errant.Equal(d.errant) && e.sum.Node == a.node {
-			found.dir, found.sum = e.dir, e.sum
-			return found
-		}
+	if earlier != nil {
+		return *earlier
 	}
 	found.dir = freeDir(a.dir, d.epoch)
 	begun := time.Now()
@@ -144,6 +141,17 @@ func (a *auditor) audit(ctx context.Context, d divergence) lostOf {
 			"acknowledged", found.sum.Acknowledged(), "rewind", found.sum.Undo.InTheWay, "directory", found.dir, "took", time.Since(begun))
 	}
 	return found
+}
+
+// earlier is the audit of those transactions that there is; nil if there is none.
+func (a *auditor) earlier(errant gtid.Set) (*lostOf, error) {
+	all, err := audits(a.dir)
+	for _, e := range all {
+		if e.sum.Errant.Equal(errant) && e.sum.Node == a.node {
+			return &e, nil
+		}
+	}
+	return nil, err
 }
 
 // listing bounds the questions to the server before an audit.

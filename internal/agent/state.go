@@ -56,12 +56,19 @@ func (m memory) keep(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, memoryFile)
-	f, err := os.CreateTemp(dir, memoryFile+".*")
-	if err != nil {
+	if err := writeWhole(filepath.Join(dir, memoryFile), b); err != nil {
 		return fmt.Errorf("remember epoch %d: %w", m.Epoch, err)
 	}
-	defer os.Remove(f.Name())
+	return nil
+}
+
+// writeWhole writes a file that is the old one or the new one at any moment.
+func writeWhole(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // of no effect once it is renamed
 	_, err = f.Write(b)
 	if err == nil {
 		err = f.Sync()
@@ -69,8 +76,5 @@ func (m memory) keep(dir string) error {
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
-	if err != nil {
-		return fmt.Errorf("remember epoch %d: %w", m.Epoch, err)
-	}
-	return nil
+	return err
 }

@@ -114,7 +114,7 @@ func (j Job) write(ctx context.Context, dir string) (Summary, error) {
 		}
 	}
 	c.end()
-	if err := keepEvidence(files, filepath.Join(dir, EvidenceDir)); err != nil {
+	if err := Keep(files, filepath.Join(dir, EvidenceDir)); err != nil {
 		return Summary{}, err
 	}
 	if err := w.finish(c.sum); err != nil {
@@ -123,16 +123,17 @@ func (j Job) write(ctx context.Context, dir string) (Summary, error) {
 	return c.sum, syncDir(dir)
 }
 
-// keepEvidence keeps the logs themselves: what is rounded in the files is exact
-// in them. Another name of the same file costs no space, and outlives its
-// removal by the server; where that cannot be, it is copied.
-func keepEvidence(files []string, dir string) error {
-	if err := os.Mkdir(dir, 0o700); err != nil {
+// Keep keeps binary logs in a directory, but for those that are there already:
+// what is rounded elsewhere is exact in them. Another name of the same file costs
+// no space, and outlives its removal by the server; where that cannot be, it is
+// copied.
+func Keep(files []string, dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("keep the binary logs: %w", err)
 	}
 	for _, f := range files {
 		to := filepath.Join(dir, filepath.Base(f))
-		if os.Link(f, to) == nil {
+		if _, err := os.Lstat(to); err == nil || os.Link(f, to) == nil {
 			continue
 		}
 		if err := copyFile(f, to); err != nil {

@@ -23,12 +23,12 @@ const (
 // Touched is one row that the transactions changed, from its first image to its
 // last.
 type Touched struct {
-	Table string   // database.table
-	Key   string   // its primary key, in SQL
-	GTIDs []string // who changed it; the first few
+	Database, Name string
+	Table          string   // database.table
+	Key            string   // its primary key, in SQL
+	GTIDs          []string // who changed it; the first few
 
-	database, name string
-	was, became    string // SQL that is 1 if the row's columns are so; empty: there was no row
+	was, became string // SQL that is 1 if the row's columns are so; empty: there was no row
 }
 
 // ErrTooMany says that more rows were changed than can be held in mind.
@@ -108,7 +108,7 @@ func (b *rowBook) touch(t *transaction, tbl *table, key string, was, became []Ce
 		}
 		i = len(b.rows)
 		b.at[id] = i
-		b.rows = append(b.rows, Touched{Table: tbl.database + "." + tbl.name, Key: key, database: tbl.database, name: tbl.name, was: tbl.same(was)})
+		b.rows = append(b.rows, Touched{Table: tbl.database + "." + tbl.name, Key: key, Database: tbl.database, Name: tbl.name, was: tbl.same(was)})
 	}
 	row := &b.rows[i]
 	row.became = tbl.same(became)
@@ -198,7 +198,7 @@ func (r Touched) State(ask func(query string) ([]map[string]string, error)) (Row
 		return condition
 	}
 	rows, err := ask(fmt.Sprintf("SELECT %s AS was, %s AS became FROM %s.%s WHERE %s",
-		is(r.was), is(r.became), quoteName(r.database), quoteName(r.name), r.Key))
+		is(r.was), is(r.became), quoteName(r.Database), quoteName(r.Name), r.Key))
 	if err != nil {
 		return "", fmt.Errorf("look at %s where %s: %w", r.Table, r.Key, err)
 	}

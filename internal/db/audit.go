@@ -39,9 +39,12 @@ type Undoing interface {
 	Ask(ctx context.Context, query string) ([]map[string]string, error)
 	// LoggedState is what the server has in its binary logs: gtid_binlog_state.
 	LoggedState(ctx context.Context) (string, error)
+	// ToDisk returns once everything that is committed would survive a power loss.
+	ToDisk(ctx context.Context) error
 	// Reseed removes all binary logs of the server, and has it go on as one that
-	// has logged state and applied position.
-	Reseed(ctx context.Context, state, position string) error
+	// has logged state, and has applied that and what it had applied before. It
+	// must follow nobody.
+	Reseed(ctx context.Context, state string) error
 }
 
 // Ask runs a query and returns its rows.

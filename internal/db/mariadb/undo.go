@@ -60,10 +60,15 @@ func (s *session) LoggedState(ctx context.Context) (state string, err error) {
 	return state, err
 }
 
+// ToDisk implements db.Undoing.
+func (s *session) ToDisk(ctx context.Context) error {
+	return s.Step(ctx, "write everything to the disk", func() error { return s.Exec(ctx, "FLUSH LOCAL ENGINE LOGS") })
+}
+
 // Reseed implements db.Undoing. gtid_binlog_state can be set only while the
 // binary log is empty, and gtid_slave_pos not to less than the log has: so the
 // order is given. RESET MASTER is refused while somebody sets up replication.
-func (s *session) Reseed(ctx context.Context, state, position string) error {
+func (s *session) Reseed(ctx context.Context, state string) error {
 	return s.Step(ctx, "begin a new binary log", func() error {
 		r, err := replicationStatus(ctx, s.Link)
 		if err != nil {
@@ -72,8 +77,12 @@ func (s *session) Reseed(ctx context.Context, state, position string) error {
 		if r.configured {
 			return wire.Refusal("it is set up as a replica: what it received would be lost")
 		}
+		applied, err := s.Link.Value(ctx, "SELECT @@global.gtid_slave_pos")
+		if err != nil {
+			return err
+		}
 		return s.Exec(ctx, "RESET MASTER",
 			"SET GLOBAL gtid_binlog_state = "+wire.Quote(state),
-			"SET GLOBAL gtid_slave_pos = "+wire.Quote(position))
+			"SET GLOBAL gtid_slave_pos = "+wire.Quote(write(newest(state, applied))))
 	})
 }
