@@ -45,6 +45,8 @@ type hands struct {
 	progressed func(string)
 	rejoined   func(string) // the same of a rejoin
 
+	rewinder *rewinder
+
 	sql     sync.Mutex // held while the session is used, but by a fence
 	mu      sync.Mutex
 	session db.Session // of the server lane; nil if none is open

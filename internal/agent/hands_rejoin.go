@@ -7,6 +7,7 @@ import (
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/reconcile"
+	"github.com/baton-db/baton/internal/db"
 )
 
 // rejoin carries out this host's part of a rejoin, once: whether it is done or
@@ -22,16 +23,17 @@ func (h *hands) rejoin(ctx context.Context, s reconcile.Step) (deed, error) {
 	case reconcile.Rewind:
 		detail, err = h.rewind(ctx, s)
 	}
+	rewinding := h.rewinder.unfinished()
 	if ctx.Err() != nil {
 		// Nobody wants it any more, or the record asks for something else first.
-		return func(l *loop) { l.Rejoining = "" }, errors.Join(ctx.Err(), err)
+		return func(l *loop) { l.Rejoining, l.Host.Rewinding = "", rewinding }, errors.Join(ctx.Err(), err)
 	}
 	res := &cluster.RejoinResult{ID: s.Asked, Detail: detail}
 	if err != nil {
 		res.Failed = err.Error()
 		h.log.Error("the rejoin failed", "step", s.String(), "request", s.Asked, "err", err)
 	}
-	return func(l *loop) { l.Rejoined, l.Rejoining = res, "" }, nil
+	return func(l *loop) { l.Rejoined, l.Rejoining, l.Host.Rewinding = res, "", rewinding }, nil
 }
 
 // rejoining tells the loop, and so everybody, how far it has come.
@@ -43,6 +45,17 @@ func (h *hands) reclone(context.Context, reconcile.Step) (detail string, err err
 }
 
 // rewind undoes what only this server has.
-func (h *hands) rewind(context.Context, reconcile.Step) (detail string, err error) {
-	return "", errors.New("this build cannot undo transactions yet: use --reclone")
+func (h *hands) rewind(ctx context.Context, _ reconcile.Step) (detail string, err error) {
+	h.sql.Lock()
+	defer h.sql.Unlock()
+	session, err := h.openSession(ctx)
+	if err != nil {
+		return "", fmt.Errorf("connect to the server: %w", err)
+	}
+	detail, err = h.rewinder.run(ctx, session)
+	if errors.Is(err, db.ErrSessionBroken) || ctx.Err() != nil {
+		h.closeSession()
+	}
+	_, looking := h.observe(ctx)
+	return detail, errors.Join(err, looking)
 }

@@ -204,6 +204,7 @@ func (h *hostParts) openServer(a *Agent) error {
 	}
 	h.auditor = &auditor{cluster: c.Cluster, node: c.Node, dir: c.LostDir(), flavor: own.Flavor, program: own.Binlog, database: server, log: a.Log,
 		report: func(found lostOf) { a.post(func(l *loop) { l.foundLost(found) }) }, wake: make(chan struct{}, 1)}
+	h.hands.rewinder = &rewinder{dir: c.StateDir(), auditor: h.auditor, database: server, log: a.Log}
 	return nil
 }
 
@@ -226,6 +227,7 @@ func (h *hostParts) join(a *Agent, l *loop) {
 	h.hands.sockets = socketsOf{scopeOf(a.Config)}
 	h.hands.situation = l.situation.get
 	_, l.Host.NoCut = h.gate.(*weakGate)
+	l.Host.Rewinding = h.hands.rewinder.unfinished()
 	l.lanes.perform = h.hands.perform
 	l.auditor = h.auditor
 	l.kick = h.observer.kick

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/baton-db/baton/internal/audit"
 	"github.com/baton-db/baton/internal/core/gtid"
 	"github.com/baton-db/baton/internal/db"
@@ -44,7 +46,12 @@ type intent struct {
 	Audit  string   `json:"audit"` // the directory in which they are written down
 	// Undone says that the rows are as before, on the disk. Only then is the log
 	// removed, which alone could tell.
-	Undone bool `json:"undone,omitempty"`
+	Undone bool   `json:"undone,omitempty"`
+	Did    string `json:"did,omitempty"` // in words
+	// Data is the file by which the server's data is known again, and Is which file
+	// that was: on other data no rewind was begun.
+	Data string `json:"data"`
+	Is   string `json:"is"`
 }
 
 const intentFile = "rewind.json"
@@ -83,7 +90,7 @@ func (r *rewinder) run(ctx context.Context, session db.Session) (did string, err
 	}
 	in, begun, err := r.intended()
 	if err == nil && !begun {
-		in, err = r.intend()
+		in, err = r.intend(ctx)
 	}
 	if err != nil {
 		return "", err
@@ -100,11 +107,12 @@ func (r *rewinder) run(ctx context.Context, session db.Session) (did string, err
 	case err != nil:
 		return "", fmt.Errorf("read what the binary log has: %w", err)
 	case in.Undone && (logged.Equal(in.State) || logged.IsZero()):
-		did = "it was undone before"
+		did = in.Did
 	case logged.Contains(in.State) && logged.Subtract(in.State).Equal(in.Errant):
 		if did, err = r.undo(ctx, undoing, in); err != nil {
 			return "", err
 		}
+		in.Did = did
 	default:
 		return "", cannot("the binary log of this server has %s, and should have %s and %s: somebody has written here since. Give it new data (reclone)", logged, in.State, in.Errant)
 	}
@@ -134,7 +142,7 @@ func (r *rewinder) quiet(ctx context.Context, session db.Session) error {
 
 // intend works out what a rewind has to do. The transactions must have been
 // written down, and nothing be in the way.
-func (r *rewinder) intend() (intent, error) {
+func (r *rewinder) intend(ctx context.Context) (intent, error) {
 	r.auditor.mu.Lock()
 	errant := r.auditor.want.errant
 	r.auditor.mu.Unlock()
@@ -150,7 +158,16 @@ func (r *rewinder) intend() (intent, error) {
 	case found.sum.Undo.InTheWay != "":
 		return intent{}, cannot("%s. Give this server new data (reclone)", found.sum.Undo.InTheWay)
 	}
-	return intent{Errant: errant, State: found.sum.Undo.State, Audit: found.dir}, nil
+	in := intent{Errant: errant, State: found.sum.Undo.State, Audit: found.dir}
+	id, err := r.database.Identify(ctx)
+	if err != nil {
+		return intent{}, err
+	}
+	in.Data = filepath.Join(id.DataDir, systemTablespace)
+	if in.Is, err = fileIs(in.Data); err != nil {
+		return intent{}, fmt.Errorf("find the server's data: %w", err)
+	}
+	return in, nil
 }
 
 // undo changes the rows back, unless that has been done.
@@ -282,7 +299,8 @@ func (r *rewinder) beginAnew(ctx context.Context, session db.Session, undoing db
 	return nil
 }
 
-// intended reads what is under way.
+// intended reads what is under way. Of data that has been replaced since, nothing
+// is.
 func (r *rewinder) intended() (in intent, begun bool, err error) {
 	b, err := os.ReadFile(filepath.Join(r.dir, intentFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -294,7 +312,24 @@ func (r *rewinder) intended() (in intent, begun bool, err error) {
 	if err != nil {
 		return intent{}, false, fmt.Errorf("read which rewind is under way: %w", err)
 	}
+	if is, err := fileIs(in.Data); in.Data != "" && (err != nil || is != in.Is) {
+		r.log.Warn("a rewind was begun on data that has been replaced since: it is forgotten", "gtids", in.Errant.String(), "data", in.Data)
+		return intent{}, false, os.Remove(filepath.Join(r.dir, intentFile))
+	}
 	return in, true, nil
+}
+
+// systemTablespace is a file that a server's data has all its life.
+const systemTablespace = "ibdata1"
+
+// fileIs identifies a file beyond its name: by its number, which may be used
+// again, and by when it was made, where the file system knows that.
+func fileIs(path string) (string, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d made %d.%09d", st.Ino, st.Btime.Sec, st.Btime.Nsec), nil
 }
 
 // keep notes what is under way, so that it is known after a crash.

@@ -114,7 +114,7 @@ func TestARewindTakesTransactionsBackFromWhereverItWasInterrupted(t *testing.T) 
 	for name, far := range map[string]func(){
 		"not interrupted": func() {},
 		"before the rows were changed": func() {
-			in, err := d.r.intend()
+			in, err := d.r.intend(within(d.t))
 			if err == nil {
 				err = d.r.keep(in)
 			}
@@ -123,7 +123,7 @@ func TestARewindTakesTransactionsBackFromWhereverItWasInterrupted(t *testing.T) 
 			}
 		},
 		"after the rows were changed": func() {
-			in, err := d.r.intend()
+			in, err := d.r.intend(within(d.t))
 			if err == nil {
 				_, err = d.r.undo(within(d.t), d.session().(db.Undoing), in)
 			}
@@ -132,7 +132,7 @@ func TestARewindTakesTransactionsBackFromWhereverItWasInterrupted(t *testing.T) 
 			}
 		},
 		"when the log was removed and nothing was set": func() {
-			in, err := d.r.intend()
+			in, err := d.r.intend(within(d.t))
 			if err == nil {
 				_, err = d.r.undo(within(d.t), d.session().(db.Undoing), in)
 			}
@@ -149,7 +149,12 @@ func TestARewindTakesTransactionsBackFromWhereverItWasInterrupted(t *testing.T) 
 				d.t.Fatal(err)
 			}
 			state := gtid.MustParse(d.state)
-			if err := d.r.keep(intent{Errant: d.errant, State: state, Audit: filepath.Join(d.r.auditor.dir, "7"), Undone: true}); err != nil {
+			data := filepath.Join(d.Dir, "data", systemTablespace)
+			is, err := fileIs(data)
+			if err == nil {
+				err = d.r.keep(intent{Errant: d.errant, State: state, Audit: filepath.Join(d.r.auditor.dir, "7"), Undone: true, Data: data, Is: is})
+			}
+			if err != nil {
 				d.t.Fatal(err)
 			}
 		},
@@ -222,5 +227,39 @@ func TestARewindThatCannotBeDoneChangesNothing(t *testing.T) {
 				t.Error("a rewind is under way, it is said")
 			}
 		})
+	}
+}
+
+func TestARewindIsForgottenOnceTheDataIsAnother(t *testing.T) {
+	dir := t.TempDir()
+	data := filepath.Join(dir, systemTablespace)
+	if err := os.WriteFile(data, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	is, err := fileIs(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rewinder{dir: dir, log: slog.New(slog.DiscardHandler)}
+	if err := r.keep(intent{Errant: gtid.MustParse("0-1-5"), Data: data, Is: is}); err != nil {
+		t.Fatal(err)
+	}
+	if why := r.unfinished(); !strings.Contains(why, "0-1-5") {
+		t.Errorf("under way: %q", why)
+	}
+	if err := os.Rename(data, data+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(data, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if why := r.unfinished(); why != "" {
+		t.Errorf("under way on other data: %q", why)
+	}
+	if err := os.WriteFile(filepath.Join(dir, intentFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r.unfinished() == "" {
+		t.Error("a file that cannot be read means that something may be under way")
 	}
 }

@@ -72,9 +72,19 @@ func (l *Lab) agentConfig(node string) section {
 		// A bench breaks things again and again.
 		"detection":  detection,
 		"durability": durability,
+		// What is done with a diverged server is each test's business.
+		"rejoin":     section{"acknowledged": "hold", "unacknowledged": l.rejoins()},
 		"automation": section{"cool_down": "0s", "max_per_hour": 0},
 		"log":        section{"level": "debug"},
 	}
+}
+
+// rejoins is what becomes of transactions that no client was told of.
+func (l *Lab) rejoins() string {
+	if l.Rewind {
+		return string(cluster.Rewind)
+	}
+	return string(cluster.Hold)
 }
 
 func (l *Lab) buildAgents(ctx context.Context) error {

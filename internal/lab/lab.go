@@ -54,6 +54,7 @@ type Options struct {
 	// Disks gives every server a disk of its own, a file system on a loop device.
 	Disks   bool `json:"disks"`
 	Async   bool `json:"async"`   // commits wait for nobody (durability.mode: async)
+	Rewind  bool `json:"rewind"`  // a diverged server is rewound if no client was told (rejoin.unacknowledged: rewind)
 	Adopt   bool `json:"adopt"`   // set replication up by hand first, and let Baton take it over
 	Observe bool `json:"observe"` // the same, with agents that only observe
 }

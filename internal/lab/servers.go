@@ -170,6 +170,13 @@ func (l *Lab) Ask(ctx context.Context, node, query string) (string, error) {
 	return v.String, err
 }
 
+// Checksum is that of a table's rows on a node's server.
+func (l *Lab) Checksum(ctx context.Context, node, table string) (string, error) {
+	var name, sum string
+	err := l.ask(ctx, node, "CHECKSUM TABLE "+table, &name, &sum)
+	return sum, err
+}
+
 // ask reads one row from a node's server.
 func (l *Lab) ask(ctx context.Context, node, query string, into ...any) error {
 	db := l.open(node)

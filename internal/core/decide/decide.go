@@ -53,6 +53,11 @@ func steady(w World, now cluster.Instant) Outcome {
 	if out := rejoinOver(w, now); out.Next != nil {
 		return out
 	}
+	if held.Why == cluster.Nothing {
+		if out := rejoinByPolicy(w, now); out.Next != nil {
+			return out
+		}
+	}
 	return held
 }
 

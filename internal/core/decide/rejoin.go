@@ -40,6 +40,9 @@ func PlanRejoin(w World, q cluster.Request, now cluster.Instant) RejoinPlan {
 	case cluster.Hold:
 	case cluster.Rewind:
 		p.Refused = w.mayRewind(q, f)
+		if !f.Errant.IsZero() {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("it has %s", f.Lost))
+		}
 	case cluster.Reclone:
 		w.planReclone(q, now, &p)
 	default:
@@ -78,18 +81,51 @@ func (w World) mayRejoin(q cluster.Request, now cluster.Instant) string {
 }
 
 // rejoinPolicy is the way back that the configuration has for a diverged server.
-func (w World) rejoinPolicy(cluster.Fact) cluster.RejoinMethod {
+func (w World) rejoinPolicy(f cluster.Fact) cluster.RejoinMethod {
+	if f.Lost.Unacknowledged {
+		return cmp.Or(w.Settings.Rejoin.Unacknowledged, cluster.Hold)
+	}
 	return cmp.Or(w.Settings.Rejoin.Acknowledged, cluster.Hold)
 }
 
+// mayRewind says why what only a node's server has cannot be undone; empty if it
+// can, or if undoing it has begun.
 func (w World) mayRewind(q cluster.Request, f cluster.Fact) string {
+	instead := fmt.Sprintf("give %s new data instead, baton rejoin %s --reclone", q.Node, q.Node)
 	switch {
-	case f.Errant.IsZero():
+	case f.Errant.IsZero() && f.Held == "":
 		return fmt.Sprintf("%s has nothing that the primary lacks, so there is nothing to undo", q.Node)
 	case f.Server.Flavor == "mysql":
-		return fmt.Sprintf("MySQL cannot undo transactions: give %s new data instead, baton rejoin %s --reclone", q.Node, q.Node)
+		return "MySQL cannot undo transactions: " + instead
+	case f.Errant.IsZero():
+		return ""
+	case f.Lost.See == "" && f.Lost.InTheWay == "":
+		return fmt.Sprintf("its agent is still writing down what %s did: ask again in a moment", f.Errant)
+	case !f.Lost.Undoable:
+		return fmt.Sprintf("they cannot be undone: %s. So %s", f.Lost.InTheWay, instead)
 	}
 	return ""
+}
+
+// rejoinByPolicy begins the way back of a diverged node that the configuration
+// has for it. One that failed is left to a person.
+func rejoinByPolicy(w World, now cluster.Instant) Outcome {
+	for _, n := range w.Settings.DataNodes() {
+		f := w.fact(n)
+		if f.Errant.IsZero() || f.Lost.See == "" || slices.Contains(w.Record.Held, n) {
+			continue
+		}
+		q := cluster.Request{ID: fmt.Sprintf("policy-%d-%s", w.RecordRev, n), Kind: cluster.RequestRejoin, Node: n}
+		p := PlanRejoin(w, q, now)
+		if p.Refused != "" || p.Method == cluster.Hold {
+			continue
+		}
+		next := w.Record
+		next.Rejoin = &cluster.Rejoin{ID: q.ID, Node: n, Method: p.Method, Donor: p.Donor}
+		next.Rejoined = nil
+		return swap(next, w.Record.Reason, w.Record.Detail).because(cluster.RejoinBegan, next.Rejoin.String()+", as the configuration says")
+	}
+	return Outcome{}
 }
 
 // planReclone chooses the donor and counts the copies that are left meanwhile.
@@ -255,6 +291,10 @@ func rejoinOver(w World, now cluster.Instant) Outcome {
 	why, detail := cluster.RejoinEnded, fmt.Sprintf("%s follows again (%s)", j.Node, j.Method)
 	if res.Failed != "" {
 		why, detail = cluster.RejoinFailed, fmt.Sprintf("%s: %s", j, res.Failed)
+		if j.By == "" && !slices.Contains(next.Held, j.Node) {
+			next.Held = append(slices.Clone(next.Held), j.Node) // it would come to the same again
+			slices.Sort(next.Held)
+		}
 	}
 	return swap(next, w.Record.Reason, w.Record.Detail).because(why, detail)
 }

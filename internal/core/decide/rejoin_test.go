@@ -166,3 +166,67 @@ func TestARejoiningNodeDoesNotEnterTheAckSet(t *testing.T) {
 		t.Error("db3 entered the ack set to get back what it has lost, while its data is about to be replaced")
 	}
 }
+
+// lost is what a node's agent says of what only its server has.
+func lost(n cluster.NodeName, l cluster.Lost) change {
+	return fact(n, func(f *cluster.Fact) { f.Lost = l })
+}
+
+func TestWhatIsUndoneAndWhoseWayBackBeginsByItself(t *testing.T) {
+	policy := func(acknowledged, unacknowledged cluster.RejoinMethod) change {
+		return func(w *World) {
+			w.Settings.Rejoin = cluster.RejoinPolicy{Acknowledged: acknowledged, Unacknowledged: unacknowledged}
+		}
+	}
+	ask := asked(cluster.Request{Kind: cluster.RequestRejoin, Node: "db3", Method: cluster.Rewind, Epoch: 5, At: "now"})
+	told := cluster.Lost{What: "3 transactions", See: "there", Undoable: true}
+	untold := cluster.Lost{What: "3 transactions", See: "there", Undoable: true, Unacknowledged: true}
+	for name, tt := range map[string]struct {
+		world World
+		want  string // the rejoin that begins; empty: none
+		why   string // part of why not, if somebody asked
+	}{
+		"what is written down is undone if a person asks":  {newWorld(diverged("db3"), lost("db3", told), ask), "rewind of db3, asked by alice", ""},
+		"not before it is written down":                    {newWorld(diverged("db3"), ask), "", "still writing down"},
+		"not what cannot be, and the event is named":       {newWorld(diverged("db3"), lost("db3", cluster.Lost{See: "there", InTheWay: "0-3-101 is logged as a statement: DROP TABLE t"}), ask), "", "DROP TABLE t. So give db3 new data instead, baton rejoin db3 --reclone"},
+		"not what could not be looked at":                  {newWorld(diverged("db3"), lost("db3", cluster.Lost{InTheWay: "no decoder"}), ask), "", "no decoder"},
+		"a rewind that was interrupted goes on":            {newWorld(fact("db3", func(f *cluster.Fact) { f.Held = "a rewind of 0-3-101 is not finished" }), acknowledgedBy("db2"), ask), "rewind of db3, asked by alice", ""},
+		"what no client was told of, by itself":            {newWorld(diverged("db3"), lost("db3", untold), policy(cluster.Hold, cluster.Rewind)), "rewind of db3", ""},
+		"not by itself if a client may have been told":     {newWorld(diverged("db3"), lost("db3", told), policy(cluster.Hold, cluster.Rewind)), "", ""},
+		"unless that is wanted":                            {newWorld(diverged("db3"), lost("db3", told), policy(cluster.Reclone, cluster.Rewind)), "reclone of db3 from db2", ""},
+		"not by itself before it is written down":          {newWorld(diverged("db3"), policy(cluster.Rewind, cluster.Rewind)), "", ""},
+		"not by itself if it cannot be undone":             {newWorld(diverged("db3"), lost("db3", cluster.Lost{See: "there", InTheWay: "DDL", Unacknowledged: true}), policy(cluster.Hold, cluster.Rewind)), "", ""},
+		"not by itself if a person wants it left as it is": {newWorld(diverged("db3"), lost("db3", untold), policy(cluster.Hold, cluster.Rewind), record(func(r *cluster.Record) { r.Held = []cluster.NodeName{"db3"} })), "", ""},
+		"not by itself in a pause":                         {newWorld(diverged("db3"), lost("db3", untold), policy(cluster.Hold, cluster.Rewind), record(func(r *cluster.Record) { r.Paused = &cluster.Pause{} })), "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := Next(tt.world, noon)
+			got := ""
+			if out.Next != nil && out.Next.Rejoin != nil {
+				got = out.Next.Rejoin.String()
+			}
+			refused := ""
+			if len(out.Refused) > 0 {
+				refused = out.Refused[0].Refused
+			}
+			if got != tt.want || (tt.why == "") != (refused == "") || !strings.Contains(refused, tt.why) {
+				t.Errorf("%q begins, refused: %q", got, refused)
+			}
+		})
+	}
+	t.Run("one that failed by itself is left to a person", func(t *testing.T) {
+		w := newWorld(diverged("db3"), lost("db3", untold), policy(cluster.Hold, cluster.Rewind))
+		w.Record.Rejoin = &cluster.Rejoin{ID: "policy-1-db3", Node: "db3", Method: cluster.Rewind}
+		fact("db3", func(f *cluster.Fact) {
+			f.Rejoined = &cluster.RejoinResult{ID: "policy-1-db3", Failed: "somebody wrote there"}
+		})(&w)
+		out := Next(w, noon)
+		if out.Next == nil || out.Next.Rejoin != nil || !slices.Contains(out.Next.Held, "db3") {
+			t.Fatalf("%+v", out)
+		}
+		w.Record = *out.Next
+		if out := Next(w, noon); out.Next != nil {
+			t.Errorf("it begins again: %+v", out.Next)
+		}
+	})
+}

@@ -25,7 +25,9 @@ func (n *Node) Own() cluster.Fact {
 }
 
 // whyHeld says why this server does not follow; empty if nothing keeps it.
-func (n *Node) whyHeld() string { return cmp.Or(n.Host.Unfinished, n.Divergence.Held()) }
+func (n *Node) whyHeld() string {
+	return cmp.Or(n.Host.Unfinished, n.Host.Rewinding, n.Divergence.Held())
+}
 
 // lost is what the errant transactions did, as long as there are any.
 func (n *Node) lost() cluster.Lost {

@@ -37,7 +37,7 @@ func rejoin(in Input, plan *Plan) bool {
 		plan.Waits = j.String()
 		plan.add(LaneServer, Step{Kind: Reclone, Node: j.Donor, Asked: j.ID})
 	case j.Method == cluster.Rewind:
-		if !up {
+		if !up && srv.State != cluster.ServerHung { // it seems to hang while it removes its logs
 			plan.Waits = fmt.Sprintf("%s: its server is %s", j, srv.State)
 			startServer(in, plan)
 			break

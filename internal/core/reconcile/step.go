@@ -138,6 +138,8 @@ type Host struct {
 	// Unfinished says that the server's data was being replaced and what is
 	// missing; empty: it is whole.
 	Unfinished string
+	// Rewinding says the same of a rewind that was begun.
+	Rewinding string
 	// DiskUnfit says why no server is to be started on the disk of its data;
 	// empty: one may.
 	DiskUnfit string

@@ -16,16 +16,18 @@ import (
 	"github.com/baton-db/baton/internal/lab"
 )
 
-// TestLostTransactionsAreWrittenDown: where commits wait for nobody, a primary
-// that is cut off comes back with transactions that the new one lacks. They are
-// written down, with their rows, before anything else happens to them.
-func TestLostTransactionsAreWrittenDown(t *testing.T) {
+// TestLostTransactionsAreWrittenDownAndTakenBack: where commits wait for nobody, a
+// primary that is cut off comes back with transactions that the new one lacks.
+// They are written down, with their rows, before anything else happens to them.
+// Then a person has them taken back, and the server follows with the same rows as
+// the others.
+func TestLostTransactionsAreWrittenDownAndTakenBack(t *testing.T) {
 	l := up(t, lab.Options{Async: true})
-	old, _ := diverge(t, l, func(old string) error {
+	old, primary := diverge(t, l, func(old string) error {
 		return l.Do(inTime(t), old, "UPDATE app.kept SET v = 'it''s lost' WHERE id = 2", "DELETE FROM app.kept WHERE id = 3", "INSERT INTO app.kept VALUES (4, 'new')")
 	})
 	lost := written(t, l, old)
-	if lost.Transactions < 3 || lost.Acknowledged != "possibly" || len(lost.Findings) != 0 {
+	if lost.Transactions < 3 || lost.Acknowledged != "possibly" || len(lost.Findings) != 0 || lost.InTheWay != "" {
 		t.Errorf("%+v", lost)
 	}
 	out := baton(t, l, old, "lost", lost.Name)
@@ -40,6 +42,37 @@ func TestLostTransactionsAreWrittenDown(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(lost.Directory, audit.ReplayFile)); err != nil {
 		t.Error(err)
+	}
+
+	if err := l.Do(inTime(t), primary, "UPDATE app.kept SET v = 'zwei' WHERE id = 2"); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(baton(t, l, primary, "rejoin", old, "--rewind", "--yes"))
+	if err := l.WaitSteady(inTime(t)); err != nil {
+		t.Fatal(err)
+	}
+	same(t, l, "app.kept", "1 one,2 zwei,3 three")
+	kept, err := filepath.Glob(filepath.Join(lost.Directory, audit.EvidenceDir, "binlog.0*"))
+	if err != nil || len(kept) == 0 {
+		t.Errorf("its binary logs are not kept, %v", err)
+	}
+}
+
+// same: every server has these rows, and they all have the same checksum.
+func same(t *testing.T, l *lab.Lab, table, want string) {
+	t.Helper()
+	sums := map[string]string{}
+	for _, n := range l.DataNodes() {
+		rows, err := l.Ask(inTime(t), n, "SELECT GROUP_CONCAT(id, ' ', v ORDER BY id) FROM "+table)
+		if err != nil || rows != want {
+			t.Errorf("%s has %s, %v; want %s", n, rows, err, want)
+		}
+		if sums[n], err = l.Checksum(inTime(t), n, table); err != nil {
+			t.Error(err)
+		}
+		if sums[n] != sums[l.DataNodes()[0]] {
+			t.Errorf("checksums of %s differ: %v", table, sums)
+		}
 	}
 }
 
