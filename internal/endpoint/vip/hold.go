@@ -11,22 +11,25 @@ import (
 	"github.com/baton-db/baton/internal/core/cluster"
 )
 
-// Extend lets the kernel keep the addresses that this process has bound until
-// that instant. It is cheap: the kernel is told only when the whole second that
+// Extend lets the kernel keep the addresses that this process has bound, or one
+// before it that was killed, until that instant. It is cheap: the kernel is told only when the whole second that
 // it knows would come too early. The error is ErrExpired if the instant has
 // passed and ErrNotBound if nothing is bound; then, and after any other error,
 // Bind puts things right.
 func (s *Set) Extend(_ context.Context, until cluster.Instant) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.held) == 0 {
-		return ErrNotBound
-	}
 	now := clock.Now()
 	if now >= until {
 		return ErrExpired
 	}
 	var errs []error
+	if len(s.held) < len(s.cfg.Addresses) {
+		errs = append(errs, s.takeUpLocked(now, until))
+	}
+	if len(s.held) == 0 {
+		return errors.Join(append(errs, ErrNotBound)...)
+	}
 	for _, h := range s.held {
 		h.until = until
 		if until.Add(slack) <= h.backstop {
@@ -39,6 +42,39 @@ func (s *Set) Extend(_ context.Context, until cluster.Instant) error {
 		}
 		h.backstop = now.Add(time.Duration(seconds) * time.Second)
 	}
+	return errors.Join(errs...)
+}
+
+// takeUpLocked holds what an earlier process of this cluster bound and did not
+// drop, until until, and announces it. While this host keeps silent for the
+// addresses, another one is about to have them.
+func (s *Set) takeUpLocked(now, until cluster.Instant) error {
+	if muted, err := s.observeMute(); muted || err != nil {
+		return err
+	}
+	var errs []error
+	for _, a := range s.cfg.Addresses {
+		if s.held[a.IP] != nil {
+			continue
+		}
+		l, err := s.kernel.usable(a.Interface)
+		if err != nil {
+			continue // it is not here, and Bind says why
+		}
+		p, err := s.kernel.find(a, l.index)
+		if err != nil {
+			return errors.Join(append(errs, fmt.Errorf("look for %s: %w", a, err))...)
+		}
+		if p == nil || !s.kernel.mark.owns(*p) {
+			continue
+		}
+		h := &holding{Address: a, link: l, until: until, backstop: now}
+		h.begin(now)
+		s.held[a.IP] = h
+		errs = append(errs, s.announceLocked(h))
+		s.log.Info("virtual address taken up from the agent before", "address", a.IP, "interface", a.Interface)
+	}
+	s.poke()
 	return errors.Join(errs...)
 }
 

@@ -136,7 +136,6 @@ func TestAfterACrashInTheMiddleBindFinishesTheWork(t *testing.T) {
 	if bound := observe(t, again).Bound(); !slices.Equal(bound, []string{"10.78.0.50", "fd78::50"}) {
 		t.Fatalf("the restarted agent observes %v", bound)
 	}
-	wantError(t, again.Extend(t.Context(), in(time.Minute)), vip.ErrNotBound)
 	for _, r := range bind(t, again) {
 		if r.Outcome != vip.AlreadyBound || r.Announce == 0 || r.Probe != 0 {
 			t.Errorf("report: %+v", r)
@@ -145,6 +144,28 @@ func TestAfterACrashInTheMiddleBindFinishesTheWork(t *testing.T) {
 	for _, ip := range []netip.Addr{vip4, vip6} {
 		l.cl.awaitReach(t, ip, l.db2)
 	}
+}
+
+// TestARestartedAgentThatKeptItsLeaseKeepsTheAddresses: the next renewal takes
+// them up, so that the kernel does not drop them.
+func TestARestartedAgentThatKeptItsLeaseKeepsTheAddresses(t *testing.T) {
+	l := newLab(t)
+	l.db1.serve(t)
+	bind(t, l.db1.set(t))
+	again := l.db1.set(t)
+	if err := again.Extend(t.Context(), in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range observe(t, again).Addresses {
+		if !a.Bound || a.Left < 50*time.Second {
+			t.Errorf("%s is kept for %s", a.IP, a.Left)
+		}
+	}
+	if err := again.Mute(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Another one has them soon: a third agent takes nothing up.
+	wantError(t, l.db1.set(t).Extend(t.Context(), in(time.Minute)), vip.ErrNotBound)
 }
 
 func TestAnAddressThatThePersonBoundIsAdopted(t *testing.T) {
