@@ -45,8 +45,9 @@ func run(ctx context.Context, c *config.Config, ready func()) error {
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // no systemd: nothing to tell
 			ready()
 		},
-		Lacks:  lacks(c),
-		Reload: reload, Reloaded: func(c *config.Config) { level.Set(c.Log.Slog()) },
+		Lacks:     lacks(c),
+		Successor: successor(c.File),
+		Reload:    reload, Reloaded: func(c *config.Config) { level.Set(c.Log.Slog()) },
 	})
 }
 

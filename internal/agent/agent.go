@@ -38,6 +38,8 @@ type Options struct {
 	// Lacks says what would keep an active agent from starting on this host: asked
 	// again and again in mode observe. It may be nil.
 	Lacks func(context.Context) []string
+	// Successor is what may replace this process in place; nil: nothing may.
+	Successor Successor
 	// Ready is called once the agent watches the store and its own server.
 	Ready func()
 	// Reload has the configuration's file read anew, and Reloaded is called with

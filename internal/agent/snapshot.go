@@ -14,7 +14,7 @@ import (
 // snapshot is what this node knows, for people.
 func (l *loop) snapshot(w decide.World, now cluster.Instant) api.Snapshot {
 	s := api.Snapshot{
-		Node: l.Self, Build: l.Build, Mode: l.Mode, Wall: time.Now(), Settings: l.Settings,
+		Node: l.Self, Agent: l.Agent, Build: l.Build, Mode: l.Mode, Wall: time.Now(), Settings: l.Settings,
 		Record: l.Board.Record, Rev: l.Board.RecordRev,
 		Lease: api.Aged[cluster.Lease]{Value: cluster.Lease{Epoch: l.Board.Lease.Epoch, Holder: l.Board.Lease.Holder, Agent: l.Board.Lease.Agent}, Age: now.Sub(l.Board.Lease.SeenAt)},
 		Facts: map[cluster.NodeName]api.Aged[cluster.Fact]{}, Views: map[cluster.NodeName]api.Aged[cluster.View]{},

@@ -74,6 +74,7 @@ type Aged[T any] struct {
 // and changes nothing in it afterwards.
 type Snapshot struct {
 	Node     cluster.NodeName
+	Agent    string // this incarnation of it
 	Build    string
 	Mode     cluster.Mode
 	Wall     time.Time // for people

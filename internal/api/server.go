@@ -25,6 +25,7 @@ type Options struct {
 	Requests Requests
 	History  History
 	Members  Members
+	Restarts Restarts
 	Lost     LostTransactions
 	Rejoins  Rejoins          // nil: a plan says nothing of the hosts
 	Now      func() time.Time // wall clock, for the time of a request
@@ -37,6 +38,7 @@ type Server struct {
 	requests Requests
 	history  History
 	members  Members
+	restarts Restarts
 	lost     LostTransactions
 	rejoins  Rejoins
 	now      func() time.Time
@@ -45,7 +47,7 @@ type Server struct {
 
 // NewServer returns a server that does not listen yet.
 func NewServer(o Options) *Server {
-	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, lost: o.Lost, rejoins: o.Rejoins, now: o.Now, log: o.Log}
+	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, restarts: o.Restarts, lost: o.Lost, rejoins: o.Rejoins, now: o.Now, log: o.Log}
 }
 
 // maxBody is how much of a request's body is read.
@@ -69,6 +71,7 @@ func (s *Server) Handler() http.Handler {
 		"GET /v1/requests/{id}":   s.request,
 		"GET /v1/events":          s.events,
 		"GET /v1/store/members":   s.storeMembers,
+		"POST /v1/agent/restart":  s.restart,
 		"GET /v1/lost":            s.listLost,
 
 		"GET /v1/lost/{name}/report":       s.lostReport,

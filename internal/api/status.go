@@ -18,7 +18,8 @@ const StatusSchema = 1
 type Status struct {
 	Schema  int              `json:"schema"`
 	Cluster string           `json:"cluster"`
-	Node    cluster.NodeName `json:"node"` // who says all this
+	Node    cluster.NodeName `json:"node"`            // who says all this
+	Agent   string           `json:"agent,omitempty"` // its incarnation: a restarted one is another
 	Build   string           `json:"build,omitempty"`
 	Mode    cluster.Mode     `json:"mode"`
 	At      string           `json:"at"` // wall clock, RFC 3339
@@ -137,7 +138,7 @@ type Row struct {
 func StatusOf(s Snapshot) Status {
 	r := s.Record
 	st := Status{
-		Schema: StatusSchema, Cluster: s.Settings.Cluster, Node: s.Node, Build: s.Build, Mode: s.Mode,
+		Schema: StatusSchema, Cluster: s.Settings.Cluster, Node: s.Node, Agent: s.Agent, Build: s.Build, Mode: s.Mode,
 		At: s.Wall.UTC().Format(time.RFC3339), Known: s.Rev != 0,
 		Epoch: r.Epoch, Phase: r.Phase, Primary: r.Primary, Candidate: r.Candidate, Previous: r.Previous,
 		Since: r.Since, Reason: r.Reason, Detail: r.Detail, Paused: r.Paused, Maintenance: r.Maintenance,

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -61,7 +62,7 @@ func Start(t interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := api.NewServer(api.Options{Source: c.Live, Requests: c, History: c, Members: c, Lost: c, Now: Wall, Log: slog.New(slog.DiscardHandler)})
+	server := api.NewServer(api.Options{Source: c.Live, Requests: c, History: c, Members: c, Restarts: c, Lost: c, Now: Wall, Log: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, l) }()
@@ -134,6 +135,24 @@ func (c *Cluster) Forget(_ context.Context, id string) error {
 	defer c.mu.Unlock()
 	c.forgotten = append(c.forgotten, id)
 	return nil
+}
+
+// PrepareRestart lets the agent be replaced by one of another build, unless the
+// cluster refuses.
+func (c *Cluster) PrepareRestart(context.Context) (func() error, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.behaviour == Refuses {
+		return nil, &api.Error{Status: http.StatusConflict, Message: "a switch is going on: fencing, epoch 8", Mend: "ask again when it is over"}
+	}
+	return func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		s := c.snapshot
+		s.Agent, s.Build = "the next one", "v9.9.9"
+		c.publish(s)
+		return nil
+	}, nil
 }
 
 // Submit does with a request what a cluster would do, one record after the other.

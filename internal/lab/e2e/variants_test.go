@@ -54,6 +54,38 @@ func TestTwoServersAndAWitness(t *testing.T) {
 	l := up(t, lab.Options{Witness: true, Profile: "balanced"})
 	moved(t, drill(t, l, "partition", ""))
 	stayed(t, primaryOf(t, l), drill(t, l, "power", "w1"))
+	upgraded(t, l)
+}
+
+// upgraded restarts the agents in place, one after the other, under load: nobody
+// notices.
+func upgraded(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	primary := primaryOf(t, l)
+	if err := l.WaitSteady(inTime(t)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.StartLoad(inTime(t), load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range l.Nodes() {
+		out, err := exec.CommandContext(inTime(t), rig.binary, "restart", "--socket", l.ControlSocket(n)).CombinedOutput()
+		if err != nil {
+			t.Errorf("restart the agent of %s: %v: %s", n, err, out)
+		}
+		t.Logf("%s", out)
+	}
+	v, err := l.Judge(inTime(t), c.Stop(), lab.WholeRun(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound(t, v)
+	stayed(t, primary, v)
+	if len(v.Connects.Failed) != 0 || v.Connects.Logins != 0 {
+		t.Errorf("clients noticed: connects failed %v, %d logins ended", v.Connects.Failed, v.Connects.Logins)
+	}
+	t.Logf("longest time without an acknowledgement: %.0f ms", v.OutageMS)
 }
 
 // TestAClientBehindARouter: the router, whose neighbour table nobody but the new

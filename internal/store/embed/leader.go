@@ -58,6 +58,20 @@ func (m *Member) MoveLeader(ctx context.Context, name cluster.NodeName) error {
 	return fmt.Errorf("make %s lead the store: no member is called so", name)
 }
 
+// StepDown gives the leadership to another member, if this one leads, and returns
+// when that one does.
+func (m *Member) StepDown(ctx context.Context) error {
+	m.handOver(ctx)
+	for m.IsLeader() {
+		select {
+		case <-m.LeaderChanged():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // Health says what keeps this member from reading through a majority, nil if
 // nothing does.
 func (m *Member) Health(ctx context.Context) error {
