@@ -45,6 +45,7 @@ type hostParts struct {
 	realtime realtime.Granted
 
 	disk         atomic.Pointer[detect.Disk] // of the server's data, as it was seen last
+	writeTook    atomic.Int64                // how long the last write that was made took, in nanoseconds; 0: there was none in this reign
 	writesSilent atomic.Bool                 // the last write of the primary did not come back
 }
 
@@ -264,6 +265,7 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	if !h.observes { // the probe writes
 		a.spawn(func() { h.proveWriting(ctx, a) })
 		a.spawn(func() { h.watchDisk(ctx, a) })
+		a.spawn(func() { h.watchStrains(ctx, a) })
 		a.spawn(func() { trackNetworks(ctx, a) })
 	}
 	if h.set != nil {

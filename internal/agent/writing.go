@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -37,6 +38,7 @@ func (h *hostParts) proveWriting(ctx context.Context, a *Agent) {
 		if r.Primary != a.Config.Node || !serves || !h.process.Alive() {
 			own, business = detect.Writes{}, detect.Writes{}
 			h.writesSilent.Store(false)
+			h.writeTook.Store(0)
 			a.post(func(l *loop) { l.provedWriting(proved{}) })
 			continue
 		}
@@ -45,7 +47,11 @@ func (h *hostParts) proveWriting(ctx context.Context, a *Agent) {
 			recorded = at
 		}
 		hang := now.settings.Hang
-		own = own.Observe(h.ask(ctx, own.Left(clock.Now(), hang), h.database.WriteProbe, ownEnd))
+		wrote := h.ask(ctx, own.Left(clock.Now(), hang), h.database.WriteProbe, ownEnd)
+		own = own.Observe(wrote)
+		if wrote.How == detect.WriteDone {
+			h.writeTook.Store(int64(max(wrote.Ended.Sub(wrote.Asked), 1)))
+		}
 		var p proved
 		p.why, p.stuck = own.Stuck(hang)
 		if locked := own.LockedFor(clock.Now()); locked >= hang {
@@ -150,7 +156,7 @@ func (h *hostParts) watchDisk(ctx context.Context, a *Agent) {
 		case <-next.C:
 		}
 		next.Reset(a.inForce().config.Detection.Normal)
-		dir := h.process.dataDir()
+		dir := cmp.Or(h.process.dataDir(), a.inForce().config.ServerOf(a.Config.Node).DataDir)
 		if dir == "" {
 			continue // no server has been seen yet
 		}

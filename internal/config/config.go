@@ -41,6 +41,7 @@ type Config struct {
 	Durability Durability       `key:"durability"`
 	Timing     Timing           `key:"timing"`
 	Detection  Detection        `key:"detection"`
+	Health     Health           `key:"health"`
 	Automation Automation       `key:"automation"`
 	Rejoin     Rejoin           `key:"rejoin"`
 	Sites      []string         `key:"sites"`
@@ -288,7 +289,8 @@ func (c *Config) Settings() cluster.Settings {
 		Beat: c.Timing.Beat, Hang: c.Timing.Hang, Drain: c.Timing.Drain, Handoff: c.Timing.Handoff,
 		PromoteStall: c.Timing.PromoteStall, AckLeave: c.Timing.AckLeave, PromiseWait: c.Timing.PromiseWait,
 		Durability: c.Durability.Mode, Acks: c.Durability.Acks, Alone: c.Durability.Alone,
-		CoolDown: c.Automation.CoolDown, MaxPerHour: c.Automation.MaxPerHour,
+		FailOverOn: c.Health.failOverOn(),
+		CoolDown:   c.Automation.CoolDown, MaxPerHour: c.Automation.MaxPerHour,
 		Rejoin: cluster.RejoinPolicy{Acknowledged: c.Rejoin.Acknowledged, Unacknowledged: c.Rejoin.Unacknowledged},
 	}
 	for _, n := range c.Nodes {

@@ -268,3 +268,22 @@ func mustParse(t *testing.T, text string) *Config {
 	}
 	return cfg
 }
+
+func TestWhatIsFailedOverOn(t *testing.T) {
+	cfg := mustParse(t, fmt.Sprintf(smallest, Fast)+`
+health:
+  locks: {above: 10, for: 2s, action: failover}
+  prometheus:
+    - {name: lag, url: "http://10.0.0.9:9090", query: 'lag{node="$node"}', below: 0.5, action: failover}
+    - {name: other, url: "http://10.0.0.9:9090", query: x, above: 5}
+`)
+	if diff := cmp.Diff([]string{"lag", "locks"}, cfg.Settings().FailOverOn); diff != "" {
+		t.Error(diff)
+	}
+	if got := cfg.Health.Threshold("locks"); got.Name != "locks" || got.Limit != 10 || got.Below || got.For != 2*time.Second {
+		t.Errorf("locks: %+v", got)
+	}
+	if got := cfg.Health.Prometheus[0].Threshold(); got.Name != "lag" || got.Limit != 0.5 || !got.Below || got.For != time.Minute {
+		t.Errorf("lag: %+v", got)
+	}
+}

@@ -21,6 +21,7 @@ func Document() string {
 		{"Durability", durabilityKeys()},
 		{"Timing", timingKeys()},
 		{"Detection", detectionKeys()},
+		{"Layer 4: health", healthKeys()},
 		{"Automation, priority, log", otherKeys()},
 	} {
 		fmt.Fprintf(&b, "\n### %s\n\n| key | what | type | default | bounds | same | HUP |\n|---|---|---|---|---|---|---|\n", part.title)

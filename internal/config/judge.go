@@ -26,6 +26,7 @@ func (l *loader) judge() {
 	l.judgeLease()
 	l.judgeWaits()
 	l.judgeDetection()
+	l.judgeHealth()
 	if r := l.cfg.Rejoin; l.cfg.Server.Flavor == MySQL {
 		for key, m := range map[string]cluster.RejoinMethod{"rejoin.acknowledged": r.Acknowledged, "rejoin.unacknowledged": r.Unacknowledged} {
 			if m == cluster.Rewind {

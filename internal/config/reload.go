@@ -138,5 +138,6 @@ func (c *Config) clone() *Config {
 	}
 	d.Addresses = slices.Clone(c.Addresses)
 	d.Detection.Track = slices.Clone(c.Detection.Track)
+	d.Health.Prometheus = slices.Clone(c.Health.Prometheus)
 	return &d
 }

@@ -66,6 +66,8 @@ type Looker interface {
 	Identify(ctx context.Context) (Identity, error)
 	// Observe reads what changes, in one round trip.
 	Observe(ctx context.Context) (Observation, error)
+	// Load reads how much the server is used. It does not wait for locks.
+	Load(ctx context.Context) (Load, error)
 	// ReplicasHere lists who replicates from this server.
 	ReplicasHere(ctx context.Context) (Replicas, error)
 	// Accounts compares the privileges of Baton's own accounts with what it

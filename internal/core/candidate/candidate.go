@@ -25,6 +25,7 @@ type Replica struct {
 	// Maintenance says who works on it, and why; empty if nobody does.
 	Maintenance string
 	Held        string // why it waits for a person; empty if it does not
+	Strain      string // of a check upon which a primary would be replaced; empty if there is none
 	Network     string // what is wrong with the clients' network there; empty if nothing is
 	Failed      bool   // failed as primary or candidate in the switch that is going on
 	// Unheard says that its agent has not been heard of lately: what its fact

@@ -140,6 +140,7 @@ func (f *field) passReluctant() {
 	for _, why := range []func(*runner) (cluster.Reason, string){
 		func(r *runner) (cluster.Reason, string) { return cluster.PassedNewerServer, f.tooNew(r) },
 		func(r *runner) (cluster.Reason, string) { return cluster.PassedNetwork, r.Network },
+		func(r *runner) (cluster.Reason, string) { return cluster.PassedStrained, r.Strain },
 		func(r *runner) (cluster.Reason, string) { return cluster.PassedFailed, r.failed() },
 		// One that failed may have failed while it fetched: among such ones,
 		// those that need nothing of others come first.

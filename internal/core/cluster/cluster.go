@@ -105,6 +105,10 @@ type Settings struct {
 	Acks       int         `json:"acks"` // k: acknowledgements a commit waits for
 	Alone      AlonePolicy `json:"alone"`
 
+	// FailOverOn names the checks of layer 4 upon which the primary is replaced,
+	// sorted. The others only alert.
+	FailOverOn []string `json:"fail_over_on,omitempty"`
+
 	CoolDown   time.Duration `json:"cool_down"`    // no second automatic failover within this time of a finished one
 	MaxPerHour int           `json:"max_per_hour"` // automatic failovers in an hour; 0 means no limit
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/baton-db/baton/internal/core/gtid"
 )
@@ -70,6 +71,9 @@ type Fact struct {
 	Rejoining string        `json:"rejoining,omitempty"`
 	// Conditions are what a person should know of, by name (package health).
 	Conditions []Condition `json:"conditions,omitempty"`
+	// Strains are what layer 4 finds here: it degrades, and is a reason to fail
+	// over only where Settings.FailOverOn names the check.
+	Strains []Strain `json:"strains,omitempty"`
 	// Would and Lacks are, of an agent that only observes, the steps that its host
 	// would take if it acted, and what is in the way of that. For people only.
 	Would []string `json:"would,omitempty"`
@@ -106,6 +110,22 @@ func (l Lost) String() string {
 		return l.What + ", of which no client was told that it is committed; see " + l.See
 	}
 	return l.What + ", of which clients may have been told that they are committed; see " + l.See
+}
+
+// Strain is a check of layer 4 (detect.Gauge) that has been past its limit for
+// its time.
+type Strain struct {
+	Check  string `json:"check"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Strained returns what a check finds on the host; nil if nothing is wrong.
+func (f Fact) Strained(check string) *Strain {
+	i := slices.IndexFunc(f.Strains, func(s Strain) bool { return s.Check == check })
+	if i < 0 {
+		return nil
+	}
+	return &f.Strains[i]
 }
 
 // Condition is one thing out of order on a host.

@@ -15,6 +15,7 @@ const (
 	PrimaryDiskReadOnly Reason = "primary-disk-read-only" // the same, and its disk takes no writes
 	PrimaryDiskStuck    Reason = "primary-disk-stuck"     // the same, and its server waits for the disk
 	PrimaryUnreachable  Reason = "primary-unreachable"    // a majority cannot reach it and no replica receives
+	PrimaryDegraded     Reason = "primary-degraded"       // a check of layer 4 that is to fail over has been past its limit
 	NetworkLost         Reason = "clients-network-lost"   // a tracked interface of the primary is dead
 	SwitchoverAsked     Reason = "switchover-requested"
 	FailoverForced      Reason = "failover-requested"
@@ -81,6 +82,7 @@ const (
 	PassedOldEpoch    Reason = "older-epoch"    // its data is of an earlier reign
 	PassedNewerServer Reason = "newer-server"   // others could not replicate from it
 	PassedNetwork     Reason = "network-lost"   // it has lost the clients' network itself
+	PassedStrained    Reason = "strained"       // it would be replaced for that itself
 	PassedFailed      Reason = "failed-before"  // failed already in this switch
 	PassedServerDown  Reason = "server-down"    // its server does not answer
 	PassedIncomplete  Reason = "lacks-transactions"
@@ -120,6 +122,8 @@ const (
 	StoreDegraded     Reason = "store-degraded"       // a member of the store is missing
 	StoreSlow         Reason = "store-disk-slow"      // the disk of this node's member does not keep up
 	DiskUnfit         Reason = "disk-unfit"           // the disk of the server's data is full or read-only
+	Degraded          Reason = "degraded"             // a check of layer 4 has been past its limit
+	CheckUnknown      Reason = "check-unknown"        // a check of layer 4 cannot be measured
 	WritesLocked      Reason = "writes-locked"        // somebody holds a lock that keeps everybody from writing
 	ServingOnPromises Reason = "serving-on-promises"  // no store; every other data node has promised to wait
 	PromiseWithheld   Reason = "promise-withheld"     // no store, and not every data node has promised

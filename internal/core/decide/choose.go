@@ -39,6 +39,11 @@ func (w World) election(old, wanted cluster.NodeName, planned bool, now cluster.
 		if m := w.Record.Maintained(n.Name); m != nil {
 			r.Maintenance = strings.TrimSuffix(fmt.Sprintf("%s works on it: %s", m.By, m.Why), ": ")
 		}
+		for _, check := range w.Settings.FailOverOn {
+			if s := w.fact(n.Name).Strained(check); s != nil && r.Strain == "" {
+				r.Strain = s.Detail
+			}
+		}
 		r.Unheard = !w.fresh(n.Name, now, w.electing(planned))
 		for _, f := range w.Record.Failed {
 			r.Failed = r.Failed || f == n.Name

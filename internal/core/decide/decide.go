@@ -164,9 +164,10 @@ func (w World) blamelessStillSilent(promised []cluster.NodeName, now cluster.Ins
 }
 
 // lastResort reports a node that should serve only if nobody else can: it failed
-// in this switch, or clients do not reach it.
+// in this switch, clients do not reach it, or it would be replaced for a strain.
 func (w World) lastResort(n cluster.NodeName) bool {
-	return slices.Contains(w.Record.Failed, n) || notUp(w.fact(n).Network)
+	strained := slices.ContainsFunc(w.Settings.FailOverOn, func(check string) bool { return w.fact(n).Strained(check) != nil })
+	return slices.Contains(w.Record.Failed, n) || notUp(w.fact(n).Network) || strained
 }
 
 // betterStillSilent returns a living node that is no last resort and has not

@@ -78,6 +78,19 @@ func TestNext(t *testing.T) {
 			newWorld(fact("db1", func(f *cluster.Fact) {
 				f.Server.CannotWrite, f.Server.CannotWriteWhy = "odd", "of-a-newer-version"
 			})), want{cluster.PhaseFencing, 6, "", cluster.PrimaryCannotWrite}},
+		"a strain alone is no failure": {newWorld(strained("db1", "locks")), want{why: cluster.Nothing}},
+		"a strain upon which to fail over": {
+			newWorld(strained("db1", "locks"), failOverOn("locks")), want{cluster.PhaseFencing, 6, "", cluster.PrimaryDegraded}},
+		"a strain of another check than those upon which to fail over": {
+			newWorld(strained("db1", "cpu"), failOverOn("locks")), want{why: cluster.Nothing}},
+		"a strain that everybody else has too": {
+			newWorld(strained("db1", "cpu"), strained("db2", "cpu"), strained("db3", "cpu"), failOverOn("cpu")), want{why: cluster.Nothing}},
+		"a strain that one of the others has too": {
+			newWorld(strained("db1", "cpu"), strained("db2", "cpu"), failOverOn("cpu")), want{cluster.PhaseFencing, 6, "", cluster.PrimaryDegraded}},
+		"a strain, a moment after the last failover": {
+			newWorld(strained("db1", "locks"), failOverOn("locks"), func(w *World) {
+				w.Settings.CoolDown, w.Record.Switches = time.Minute, []int64{w.Wall - 10}
+			}), want{why: cluster.CoolingDown}},
 		"replicas still receive, so it is our network": {
 			newWorld(sees("db2", cluster.Down, "db1"), sees("db3", cluster.Down, "db1")), want{why: cluster.ObserversCutOff}},
 		"a majority cannot reach it and nobody receives": {
@@ -373,4 +386,14 @@ func TestAckSet(t *testing.T) {
 			}
 		})
 	}
+}
+
+func strained(n cluster.NodeName, check string) func(*World) {
+	return fact(n, func(f *cluster.Fact) {
+		f.Strains = []cluster.Strain{{Check: check, Detail: check + ": too much"}}
+	})
+}
+
+func failOverOn(checks ...string) func(*World) {
+	return func(w *World) { w.Settings.FailOverOn = checks }
 }

@@ -69,7 +69,20 @@ func confirmed(w World, now cluster.Instant) failed {
 	if f.Network.State == cluster.Down && w.someoneReachable(p, now) {
 		return failed{why: cluster.NetworkLost, detail: fmt.Sprintf("%s: %s", p, f.Network.Evidence)}
 	}
+	for _, check := range w.Settings.FailOverOn {
+		if s := f.Strained(check); s != nil && w.someoneUnstrained(p, check, now) {
+			return failed{why: cluster.PrimaryDegraded, detail: fmt.Sprintf("%s: %s", p, s.Detail)}
+		}
+	}
 	return failed{}
+}
+
+// someoneUnstrained reports whether another data node could take over to which
+// the same check finds nothing wrong. If there is none, moving would mend nothing.
+func (w World) someoneUnstrained(p cluster.NodeName, check string, now cluster.Instant) bool {
+	return slices.ContainsFunc(w.Settings.Nodes, func(n cluster.Node) bool {
+		return w.fact(n.Name).Strained(check) == nil && w.couldServe(n, p, now)
+	})
 }
 
 // cannotWrite is the reason for replacing a primary whose writes do not come back.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/reconcile"
@@ -26,6 +27,7 @@ func (n *Node) Assess(f cluster.Fact) {
 	say(cluster.MisconfiguredNode, up && wrong != "", "%s", wrong)
 	recloned := r.RejoinOf(n.Self) != nil && r.Rejoin.Method == cluster.Reclone && n.Rejoining != ""
 	say(cluster.ServerDown, srv.State != cluster.ServerUnknown && !up && !recloned, "the server is %s", srv.State)
+	say(cluster.Degraded, len(f.Strains) > 0, "%s", strainsOf(f))
 	say(cluster.DiskUnfit, n.Host.DiskUnfit != "", "%s", n.Host.DiskUnfit)
 	say(cluster.ReplicaBroken, up && srv.Replica.Error != "", "%s", srv.Replica.Error)
 	say(cluster.Diverged, !f.Errant.IsZero(), "%s", f.Errant)
@@ -81,4 +83,13 @@ func (n *Node) acknowledging() int {
 		members++
 	}
 	return members
+}
+
+// strainsOf is what layer 4 finds on a host, in words.
+func strainsOf(f cluster.Fact) string {
+	var words []string
+	for _, s := range f.Strains {
+		words = append(words, s.Detail)
+	}
+	return strings.Join(words, "; ")
 }

@@ -65,6 +65,7 @@ type Node struct {
 	CannotWrite    string
 	CannotWriteWhy cluster.Reason
 	Progress       string
+	Strains        []cluster.Strain  // what layer 4 finds here
 	Network        cluster.LayerView // the clients', as it is tracked here
 
 	// Would and Lacks are what an agent that only observes tells people: the steps

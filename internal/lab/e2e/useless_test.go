@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/baton-db/baton/internal/config"
@@ -101,4 +102,65 @@ func busyPrimaryIsLeftAlone(t *testing.T, flavor string) {
 			})
 		}
 	}
+}
+
+// TestAStrainAlertsAndMovesOnlyWhereAsked: all connections are taken, and people
+// are told; writes pile up behind a lock, and with action: failover another node
+// takes over.
+func TestAStrainAlertsAndMovesOnlyWhereAsked(t *testing.T) {
+	if !often() {
+		t.Skip("one of the rarer faults: make test-all tries it")
+	}
+	strainAlerts(t, config.MariaDB)
+}
+
+func strainAlerts(t *testing.T, flavor string) {
+	l, ctx := shared(t, flavor), inTime(t)
+	if err := l.WaitSteady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	const limits = "health:\n  every: 200ms\n  connections: {for: 1s}\n  locks: {above: 3, for: 1s, action: failover}\n"
+	if err := l.Reconfigure(func(text string) string { return text + limits }); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Reconfigure(func(text string) string { return strings.TrimSuffix(text, limits) }); err != nil {
+			t.Error(err)
+		}
+	}()
+	before := primaryOf(t, l)
+	if err := l.Inject(ctx, faultThatFits(t, l, "connections"), before); err != nil {
+		t.Fatal(err)
+	}
+	detail, err := l.WaitCondition(ctx, before, cluster.Degraded, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(detail, "connections: ") {
+		t.Errorf("%q does not say that it is the connections", detail)
+	}
+	if _, err := l.Heal(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.WaitCondition(ctx, before, cluster.Degraded, false); err != nil {
+		t.Fatal(err)
+	}
+	if now := primaryOf(t, l); now != before {
+		t.Fatalf("%s was primary and only alerted, and %s is now", before, now)
+	}
+	f := faultThatFits(t, l, "metadata-lock")
+	f.Moves, f.Stops = true, false
+	v, err := l.Drill(ctx, f, "", load.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound(t, v)
+	st, err := l.ClusterStatus(ctx, v.Primary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Reason != cluster.PrimaryDegraded || v.Primary == before {
+		t.Errorf("%s is primary after %s, because of %s (%s)", v.Primary, before, st.Reason, st.Detail)
+	}
+	t.Logf("outage %.0f ms: %s", v.OutageMS, st.Detail)
 }
