@@ -3,6 +3,8 @@ package dbtest
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,9 +98,34 @@ func lockedProbe(t *testing.T, db1 *node) {
 			t.Fatal(err)
 		}
 		db1.wantAnswer(lock, db1.probe(db1.db.WriteProbe), db.LockWait)
+		client := func() error { return nil }
+		if strings.HasPrefix(lock, "FLUSH") {
+			client = db1.inBackground("INSERT INTO app.t VALUES (252)")
+			db1.untilLocked(1)
+		}
 		if _, err := backup.ExecContext(ctx, "UNLOCK TABLES"); err != nil {
 			t.Fatal(err)
 		}
+		if err := client(); err != nil {
+			t.Errorf("a write that waited for the lock: %v", err)
+		}
+		db1.untilLocked(0)
+	}
+}
+
+// untilLocked returns once so many sessions wait for locks of tables.
+func (n *node) untilLocked(sessions int) {
+	n.t.Helper()
+	var got db.Load
+	Until(n.t, func() bool {
+		var err error
+		if got, err = n.db.Load(within(n.t)); err != nil {
+			n.t.Fatal(err)
+		}
+		return got.Locked == sessions
+	}, func() string { return fmt.Sprintf("%d sessions were to wait for a lock: %+v", sessions, got) })
+	if got.Connections < 1 || got.MaxConnections != 40 {
+		n.t.Errorf("some of the 40 connections are in use, and it says %+v", got)
 	}
 }
 
