@@ -79,7 +79,7 @@ test-all:
 	$(MAKE) --no-print-directory build-all build lint
 	$(GO) test -p 1 -count $(REPEAT) -timeout 2h $(NOT_E2E)
 	CGO_ENABLED=1 $(GO) test -p 1 -race -count $(REPEAT) -timeout 2h $(NOT_E2E)
-	BATON_BINARY=$(CURDIR)/$(BIN) BATON_E2E_RUNS=$(REPEAT) BATON_E2E_MYSQL=all $(GO) test -v -count 1 -timeout 6h $(E2E)
+	BATON_BINARY=$(CURDIR)/$(BIN) BATON_E2E_RUNS=$(REPEAT) BATON_E2E_DEATHS=all BATON_E2E_MYSQL=all $(GO) test -v -count 1 -timeout 6h $(E2E)
 	@scripts/mysql-tested.sh
 
 sim:

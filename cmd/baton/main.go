@@ -47,6 +47,7 @@ func run(ctx context.Context, c *config.Config, ready func()) error {
 		},
 		Lacks:     lacks(c),
 		Successor: successor(c.File),
+		DieAt:     os.Getenv("BATON_DIE_AT"), // the end-to-end tests set it
 		Reload:    reload, Reloaded: func(c *config.Config) { level.Set(c.Log.Slog()) },
 	})
 }

@@ -40,6 +40,9 @@ type Options struct {
 	Lacks func(context.Context) []string
 	// Successor is what may replace this process in place; nil: nothing may.
 	Successor Successor
+	// DieAt is, for tests, the file that names the point at which this agent kills
+	// itself; empty: there is none.
+	DieAt string
 	// Ready is called once the agent watches the store and its own server.
 	Ready func()
 	// Reload has the configuration's file read anew, and Reloaded is called with
@@ -151,6 +154,8 @@ func (a *Agent) newLoop(m memory) *loop {
 	},
 		results: make(chan finished, 16), timeline: a.recorder, log: a.Log, cancels: map[reconcile.Lane]context.CancelFunc{}}
 	a.host.join(a, l)
+	die := interruptions{file: a.DieAt, log: a.Log}
+	l.lanes.perform, l.swapper.swap = die.around(l.lanes.perform), die.aroundSwap(l.swapper.swap)
 	return l
 }
 

@@ -17,10 +17,11 @@ import (
 
 // The environment that the Makefile sets.
 const (
-	binaryVar = "BATON_BINARY"    // the baton to test; otherwise one is built
-	logsVar   = "BATON_E2E_LOGS"  // where logs go after a failure; otherwise a temporary directory
-	runsVar   = "BATON_E2E_RUNS"  // how often each fault is tried; otherwise once
-	mysqlVar  = "BATON_E2E_MYSQL" // "all": every test runs on MySQL, too; otherwise the most important faults
+	binaryVar = "BATON_BINARY"     // the baton to test; otherwise one is built
+	logsVar   = "BATON_E2E_LOGS"   // where logs go after a failure; otherwise a temporary directory
+	runsVar   = "BATON_E2E_RUNS"   // how often each fault is tried; otherwise once
+	deathsVar = "BATON_E2E_DEATHS" // "all": agents die at every step; otherwise at a few
+	mysqlVar  = "BATON_E2E_MYSQL"  // "all": every test runs on MySQL, too; otherwise the most important faults
 )
 
 var rig struct {

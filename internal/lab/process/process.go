@@ -42,6 +42,7 @@ type Spec struct {
 	Namespace string   // network namespace to run in
 	Args      []string // program and arguments
 	Log       string   // file that output is appended to
+	Env       []string // besides this process's own
 }
 
 // Start starts a process in its own session, so that it survives the command
@@ -56,7 +57,7 @@ func Start(spec Spec) (Process, error) {
 	args := append([]string{"netns", "exec", spec.Namespace}, spec.Args...)
 	cmd := exec.Command("ip", args...) // execs the program: the number stays
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(os.Environ(), markVar+"="+spec.Lab)
+	cmd.Env = append(append(os.Environ(), markVar+"="+spec.Lab), spec.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return Process{}, fmt.Errorf("start %s: %w", spec.Name, err)
