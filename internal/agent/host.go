@@ -204,6 +204,14 @@ func (h *hostParts) openServer(a *Agent) error {
 		rejoined:   func(p string) { a.post(func(l *loop) { l.Rejoining = p }) },
 	}
 	h.auditor = &auditor{cluster: c.Cluster, node: c.Node, dir: c.LostDir(), flavor: own.Flavor, program: own.Binlog, database: server, log: a.Log,
+		rowsAt: func(ctx context.Context, n cluster.NodeName, q asked) (answer rowStates, err error) {
+			if a.link == nil {
+				return answer, errors.New("there is no direct link to the other agents (tls)")
+			}
+			ctx, cancel := context.WithTimeout(ctx, comparingLimit)
+			defer cancel()
+			return answer, a.link.Call(ctx, n, rowsPath, q, &answer)
+		},
 		report: func(found lostOf) { a.post(func(l *loop) { l.foundLost(found) }) }, wake: make(chan struct{}, 1)}
 	h.hands.rewinder = &rewinder{dir: c.StateDir(), auditor: h.auditor, database: server, log: a.Log}
 	return nil

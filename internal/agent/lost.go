@@ -40,6 +40,8 @@ type auditor struct {
 	database db.Server
 	log      *slog.Logger
 	report   func(lostOf) // to the loop
+	// rowsAt asks the agent of another node how rows are there.
+	rowsAt func(context.Context, cluster.NodeName, asked) (rowStates, error)
 
 	wake chan struct{}
 	mu   sync.Mutex
@@ -63,6 +65,7 @@ type lostOf struct {
 	dir    string
 	sum    audit.Summary
 	err    error
+	since  *since // how the rows are on the primary; nil: not known yet
 }
 
 // told is that for the others.
@@ -70,8 +73,12 @@ func (l lostOf) told() cluster.Lost {
 	if l.err != nil {
 		return cluster.Lost{What: "not known yet: " + l.err.Error(), InTheWay: "they could not be looked at: " + l.err.Error()}
 	}
+	what := l.sum.Headline()
+	if l.since != nil {
+		what += " (" + l.since.String() + ")"
+	}
 	return cluster.Lost{
-		What: l.sum.Headline(), See: filepath.Join(l.dir, audit.ReportFile), Unacknowledged: l.sum.Acknowledged() == audit.NotAcknowledged,
+		What: what, See: filepath.Join(l.dir, audit.ReportFile), Unacknowledged: l.sum.Acknowledged() == audit.NotAcknowledged,
 		Undoable: l.sum.Undo.InTheWay == "", InTheWay: l.sum.Undo.InTheWay,
 	}
 }
@@ -110,11 +117,18 @@ func (a *auditor) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if found.err != nil {
+		a.report(found)
+		if found.err == nil {
+			var s since
+			if s, found.err = a.compare(ctx, d, found); found.err == nil {
+				found.since = &s
+				a.report(found)
+			}
+		}
+		if found.err != nil && ctx.Err() == nil {
 			a.log.Warn("look at the transactions that only this server has", "err", found.err)
 			again.Reset(auditAgain)
 		}
-		a.report(found)
 	}
 }
 
@@ -280,6 +294,10 @@ func (a *Agent) Lost(context.Context) ([]api.Lost, error) {
 			Headline: s.Headline(), Transactions: s.Transactions, Rows: s.Rows, Statements: s.Statements,
 			Acknowledged: string(s.Acknowledged()), AckWhy: s.AckWhy, Findings: s.Findings, InTheWay: s.Undo.InTheWay,
 		}
+		if now, err := readSince(filepath.Join(l.dir, sinceFile)); err == nil {
+			one.Since = &api.LostSince{At: now.At, Primary: now.Primary, Unchanged: now.Unchanged, Same: now.Same, Changed: now.Changed,
+				NotCompared: now.NotCompared, Text: now.String()}
+		}
 		for _, t := range s.Tables {
 			one.Tables = append(one.Tables, api.LostRows(t))
 		}
@@ -297,23 +315,29 @@ func (a *Agent) LostFile(_ context.Context, name string, transactions bool) (io.
 	if name != filepath.Base(name) || strings.HasPrefix(name, ".") {
 		return nil, &api.Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("%q is no name of an audit", name), Mend: "`baton lost` lists them"}
 	}
-	f, err := os.Open(filepath.Join(a.Config.LostDir(), name, file))
+	dir := filepath.Join(a.Config.LostDir(), name)
+	f, err := os.Open(filepath.Join(dir, file))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &api.Error{Status: http.StatusNotFound, Message: fmt.Sprintf("this node has no audit %s", name), Mend: "`baton lost` lists those it has; every node keeps its own"}
 	}
-	return f, err
+	if err != nil || transactions {
+		return f, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(f, strings.NewReader(sinceText(dir))), f}, nil
 }
 
 // audit has the errant transactions looked at, and keeps in mind what will be
 // asked of a reign once it is over.
 func (l *loop) audit() {
 	l.rememberReign()
-	d := l.Divergence
-	if l.auditor == nil || d.Errant.IsZero() {
+	if l.auditor == nil {
 		return
 	}
 	r := l.Board.Record
-	l.auditor.look(divergence{errant: d.Errant, epoch: r.Epoch, primary: r.Primary, serverID: l.Server.ID,
+	l.auditor.look(divergence{errant: l.Divergence.Errant, epoch: r.Epoch, primary: r.Primary, serverID: l.Server.ID,
 		forced: r.Forced, reign: l.memory.Reign, lossless: l.Settings.Durability == cluster.Lossless})
 }
 

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -100,5 +102,39 @@ func TestASecondAuditOfAnEpochHasItsOwnDirectory(t *testing.T) {
 		if _, err := audit.Run(t.Context(), audit.Job{Flavor: audit.MariaDB}, got); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestRowsAreComparedSomeAtATime(t *testing.T) {
+	var rows []audit.Touched
+	for i := range 120 {
+		rows = append(rows, audit.Touched{Table: "app.t", Key: fmt.Sprint(i), Was: "x"})
+	}
+	rows[7].Was = strings.Repeat("x", mostAsked)
+	questions := 0
+	s := since{Primary: "db2"}
+	err := s.ask(t.Context(), rows, func(_ context.Context, n cluster.NodeName, q asked) (a rowStates, err error) {
+		questions++
+		if n != "db2" || len(q.Rows) > rowsPerAsk {
+			t.Errorf("%s is asked for %d rows", n, len(q.Rows))
+		}
+		for _, r := range q.Rows {
+			state := map[string]audit.RowState{"0": audit.Other, "1": audit.AsAfter, "2": audit.Both}[r.Key]
+			if state == "" {
+				state = audit.AsBefore
+			}
+			a.States = append(a.States, state)
+		}
+		return a, nil
+	})
+	if err != nil || questions != 3 || s.Unchanged != 117 || s.Same != 1 || s.Changed != 1 || s.NotCompared != 1 || len(s.Conflicts) != 1 {
+		t.Errorf("%d questions, %+v, %v", questions, s, err)
+	}
+	if got := s.String(); got != "1 of 120 rows have been changed on db2 since" {
+		t.Error(got)
+	}
+	err = s.ask(t.Context(), rows, func(context.Context, cluster.NodeName, asked) (rowStates, error) { return rowStates{}, nil })
+	if err == nil {
+		t.Error("an answer without states is no answer")
 	}
 }

@@ -50,6 +50,9 @@ func (a *Agent) answerPeers(link *peer.Link) {
 		}
 		return a.pledge(ctx, q)
 	}))
+	link.Handle(rowsPath, peer.JSON(func(ctx context.Context, _ cluster.NodeName, q asked) (rowStates, error) {
+		return a.host.rowsNow(ctx, q)
+	}))
 }
 
 // servePeers answers the other agents until ctx ends.

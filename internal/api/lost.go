@@ -39,9 +39,24 @@ type Lost struct {
 	// committed, else "possibly"; AckWhy says what that rests on.
 	Acknowledged string `json:"acknowledged"`
 	AckWhy       string `json:"ack_why,omitempty"`
+	// Since is how the rows were on the primary when they were found; nil if it
+	// could not be asked yet.
+	Since *LostSince `json:"since,omitempty"`
 	// InTheWay is why they cannot be undone; empty if they can.
 	InTheWay string   `json:"in_the_way,omitempty"`
 	Findings []string `json:"findings,omitempty"`
+}
+
+// LostSince is how many of the changed rows the primary has as the transactions
+// had found them, as they left them, and otherwise: in conflict.
+type LostSince struct {
+	At          string           `json:"at"`
+	Primary     cluster.NodeName `json:"primary"`
+	Unchanged   int              `json:"unchanged"`
+	Same        int              `json:"same"`
+	Changed     int              `json:"changed"`
+	NotCompared int              `json:"not_compared,omitempty"`
+	Text        string           `json:"text"`
 }
 
 // LostRows is how many rows of a table were changed.

@@ -23,12 +23,16 @@ const (
 // Touched is one row that the transactions changed, from its first image to its
 // last.
 type Touched struct {
-	Database, Name string
-	Table          string   // database.table
-	Key            string   // its primary key, in SQL
-	GTIDs          []string // who changed it; the first few
+	Database string   `json:"database"`
+	Name     string   `json:"name"`
+	Table    string   `json:"table"` // database.name, for people
+	Key      string   `json:"key"`   // its primary key, in SQL
+	GTIDs    []string `json:"gtids"` // who changed it; the first few
 
-	was, became string // SQL that is 1 if the row's columns are so; empty: there was no row
+	// Was and Became are SQL that is 1 if the row's columns are so; empty: there was
+	// no row.
+	Was    string `json:"was"`
+	Became string `json:"became"`
 }
 
 // ErrTooMany says that more rows were changed than can be held in mind.
@@ -108,10 +112,10 @@ func (b *rowBook) touch(t *transaction, tbl *table, key string, was, became []Ce
 		}
 		i = len(b.rows)
 		b.at[id] = i
-		b.rows = append(b.rows, Touched{Table: tbl.database + "." + tbl.name, Key: key, Database: tbl.database, Name: tbl.name, was: tbl.same(was)})
+		b.rows = append(b.rows, Touched{Table: tbl.database + "." + tbl.name, Key: key, Database: tbl.database, Name: tbl.name, Was: tbl.same(was)})
 	}
 	row := &b.rows[i]
-	row.became = tbl.same(became)
+	row.Became = tbl.same(became)
 	if len(row.GTIDs) < 10 && !slices.Contains(row.GTIDs, t.id) {
 		row.GTIDs = append(row.GTIDs, t.id)
 	}
@@ -198,11 +202,11 @@ func (r Touched) State(ask func(query string) ([]map[string]string, error)) (Row
 		return condition
 	}
 	rows, err := ask(fmt.Sprintf("SELECT %s AS was, %s AS became FROM %s.%s WHERE %s",
-		is(r.was), is(r.became), quoteName(r.Database), quoteName(r.Name), r.Key))
+		is(r.Was), is(r.Became), quoteName(r.Database), quoteName(r.Name), r.Key))
 	if err != nil {
 		return "", fmt.Errorf("look at %s where %s: %w", r.Table, r.Key, err)
 	}
-	before, after := r.was == "", r.became == ""
+	before, after := r.Was == "", r.Became == ""
 	if len(rows) > 0 {
 		before, after = rows[0]["was"] == "1", rows[0]["became"] == "1"
 	}

@@ -342,11 +342,11 @@ func comparesRows(t *testing.T, p pair) {
 		for _, r := range rows {
 			want := want
 			state, err := r.State(s.ask)
-			if r.was == r.became { // inserted and deleted again
+			if r.Was == r.Became { // inserted and deleted again
 				want = Both
 			}
 			if err != nil || state != want {
-				t.Errorf("%s where %s is %s, %v; want %s\nwas %s\nbecame %s", r.Table, r.Key, state, err, want, r.was, r.became)
+				t.Errorf("%s where %s is %s, %v; want %s\nwas %s\nbecame %s", r.Table, r.Key, state, err, want, r.Was, r.Became)
 			}
 		}
 	}

@@ -52,13 +52,17 @@ func (e *env) printLost(all []api.Lost) error {
 		return nil
 	}
 	w := newTable(e.out)
-	fmt.Fprintln(w, "NAME\tFOUND\tLACKED BY\tWHAT\tACKNOWLEDGED\tREWIND\tDIRECTORY")
+	fmt.Fprintln(w, "NAME\tFOUND\tLACKED BY\tWHAT\tACKNOWLEDGED\tCHANGED SINCE\tREWIND\tDIRECTORY")
 	for _, l := range all {
 		rewind := "possible"
 		if l.InTheWay != "" {
 			rewind = "no: " + l.InTheWay
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, timeline.Moment(l.At), orDash(string(l.Primary)), l.Headline, l.Acknowledged, printable(rewind), printable(l.Directory))
+		changed := "?"
+		if l.Since != nil {
+			changed = fmt.Sprintf("%d rows", l.Since.Changed)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Name, timeline.Moment(l.At), orDash(string(l.Primary)), l.Headline, l.Acknowledged, changed, printable(rewind), printable(l.Directory))
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write the answer: %w", err)

@@ -10,6 +10,8 @@ type Auditing interface {
 	// DescribeTable returns a table as it is now. One that is not there has no
 	// columns.
 	DescribeTable(ctx context.Context, database, table string) (Table, error)
+	// AskRows calls f with a way to ask for rows, all as they are at one moment.
+	AskRows(ctx context.Context, f func(Ask) error) error
 }
 
 // Table is a table as the server has it.

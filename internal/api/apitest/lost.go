@@ -15,6 +15,7 @@ func (c *Cluster) Lost(context.Context) ([]api.Lost, error) {
 	return []api.Lost{{
 		Name: "6", Directory: "/var/lib/baton/lost/shop/6", At: "2026-03-01T12:00:00Z", Node: "db3", Primary: "db1", Epoch: 6, GTIDs: "0-3-17",
 		Headline: "1 transaction, 2 rows in 1 table", Transactions: 1, Rows: 2, Tables: []api.LostRows{{Table: "shop.orders", Inserted: 1, Updated: 1}},
+		Since:        &api.LostSince{At: "2026-03-01T12:00:01Z", Primary: "db1", Unchanged: 1, Changed: 1, Text: "1 of 2 rows have been changed on db1 since"},
 		Acknowledged: "possibly", AckWhy: "durability.mode is async: commits are answered at once",
 	}}, nil
 }

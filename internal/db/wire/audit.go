@@ -36,6 +36,19 @@ func (s *Server) BinaryLogs(ctx context.Context) (paths []string, err error) {
 	return paths, nil
 }
 
+// AskRows implements db.Auditing, on a connection of its own.
+func (s *Server) AskRows(ctx context.Context, f func(db.Ask) error) error {
+	l, err := s.dialer(s.Agent, false, nil)(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for rows: %w", InOurWords(err))
+	}
+	defer l.Close()
+	if err := l.Exec(ctx, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"); err != nil {
+		return fmt.Errorf("ask for rows: %w", InOurWords(err))
+	}
+	return f(func(query string) ([]map[string]string, error) { return l.Query(ctx, query) })
+}
+
 // DescribeTable implements db.Auditing.
 func (s *Server) DescribeTable(ctx context.Context, database, table string) (t db.Table, err error) {
 	err = s.Look.Use(ctx, func(l *Link) error {

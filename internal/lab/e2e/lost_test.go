@@ -23,15 +23,21 @@ import (
 // the others.
 func TestLostTransactionsAreWrittenDownAndTakenBack(t *testing.T) {
 	l := up(t, lab.Options{Async: true})
-	old, primary := diverge(t, l, func(old string) error {
+	old, primary := diverge(t, l, func(old, primary string) error {
+		if err := l.Do(inTime(t), primary, "UPDATE app.kept SET v = 'zwei' WHERE id = 2"); err != nil {
+			return err
+		}
 		return l.Do(inTime(t), old, "UPDATE app.kept SET v = 'it''s lost' WHERE id = 2", "DELETE FROM app.kept WHERE id = 3", "INSERT INTO app.kept VALUES (4, 'new')")
 	})
 	lost := written(t, l, old)
 	if lost.Transactions < 3 || lost.Acknowledged != "possibly" || len(lost.Findings) != 0 || lost.InTheWay != "" {
 		t.Errorf("%+v", lost)
 	}
+	if now := lost.Since; now == nil || now.Changed != 1 || now.Unchanged != 2 || string(now.Primary) != primary {
+		t.Errorf("one row was changed on %s since: %+v", primary, now)
+	}
 	out := baton(t, l, old, "lost", lost.Name)
-	for _, want := range []string{"UPDATE app.kept", `'two'  →  'it\'s lost'`, "DELETE app.kept", "INSERT app.kept", "durability.mode is async"} {
+	for _, want := range []string{"UPDATE app.kept", `'two'  →  'it\'s lost'`, "DELETE app.kept", "INSERT app.kept", "durability.mode is async", "app.kept where `id` <=> 2: changed by "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the report lacks %q:\n%s", want, out)
 		}
@@ -44,9 +50,6 @@ func TestLostTransactionsAreWrittenDownAndTakenBack(t *testing.T) {
 		t.Error(err)
 	}
 
-	if err := l.Do(inTime(t), primary, "UPDATE app.kept SET v = 'zwei' WHERE id = 2"); err != nil {
-		t.Fatal(err)
-	}
 	t.Log(baton(t, l, primary, "rejoin", old, "--rewind", "--yes"))
 	if err := l.WaitSteady(inTime(t)); err != nil {
 		t.Fatal(err)
@@ -78,7 +81,7 @@ func same(t *testing.T, l *lab.Lab, table, want string) {
 
 // diverge cuts the primary off, has it written to after another one is elected,
 // and heals. It returns the old primary and the new one.
-func diverge(t *testing.T, l *lab.Lab, write func(old string) error) (old, primary string) {
+func diverge(t *testing.T, l *lab.Lab, write func(old, primary string) error) (old, primary string) {
 	t.Helper()
 	if err := l.WaitSteady(inTime(t)); err != nil {
 		t.Fatal(err)
@@ -108,7 +111,7 @@ func diverge(t *testing.T, l *lab.Lab, write func(old string) error) (old, prima
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := write(old); err != nil {
+	if err := write(old, primary); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Heal(inTime(t)); err != nil {
@@ -122,7 +125,7 @@ func written(t *testing.T, l *lab.Lab, node string) api.Lost {
 	t.Helper()
 	err := l.WaitStatus(inTime(t), "its transactions are written down", l.DataNodes(), func(st api.Status) error {
 		for _, r := range st.Nodes {
-			if string(r.Name) == node && strings.Contains(r.Lost, "see ") {
+			if string(r.Name) == node && strings.Contains(r.Lost, " changed on ") {
 				return nil
 			}
 		}
