@@ -54,7 +54,7 @@ programs() {
 	[[ $purpose == build ]] && return
 	echo ip:iproute2 ss:iproute2 nft:nftables sysctl:procps flock:util-linux
 	if [[ $flavor == mariadb ]]; then
-		echo mariadbd:mariadb-server mariadb-install-db:mariadb-server
+		echo mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb-backup:mariadb-backup
 	fi
 	case $purpose in
 	test) echo keepalived:keepalived etcd:etcd-server gcc:gcc perl:perl-base ;;

@@ -44,6 +44,7 @@ type hands struct {
 	// progressed tells the loop how far a long step has come.
 	progressed func(string)
 	rejoined   func(string) // the same of a rejoin
+	cloner     *cloner
 
 	rewinder *rewinder
 

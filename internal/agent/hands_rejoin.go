@@ -19,7 +19,8 @@ func (h *hands) rejoin(ctx context.Context, s reconcile.Step) (deed, error) {
 	h.rejoining("%s begins", s.Kind)
 	switch s.Kind {
 	case reconcile.Reclone:
-		detail, err = h.reclone(ctx, s)
+		h.closeSession() // of a server that is about to be another one
+		detail, err = h.cloner.reclone(ctx, s)
 	case reconcile.Rewind:
 		detail, err = h.rewind(ctx, s)
 	}
@@ -28,6 +29,7 @@ func (h *hands) rejoin(ctx context.Context, s reconcile.Step) (deed, error) {
 		// Nobody wants it any more, or the record asks for something else first.
 		return func(l *loop) { l.Rejoining, l.Host.Rewinding = "", rewinding }, errors.Join(ctx.Err(), err)
 	}
+	_, _ = h.observe(ctx) // what it is now; a server that does not run is no news
 	res := &cluster.RejoinResult{ID: s.Asked, Detail: detail}
 	if err != nil {
 		res.Failed = err.Error()
@@ -38,11 +40,6 @@ func (h *hands) rejoin(ctx context.Context, s reconcile.Step) (deed, error) {
 
 // rejoining tells the loop, and so everybody, how far it has come.
 func (h *hands) rejoining(format string, args ...any) { h.rejoined(fmt.Sprintf(format, args...)) }
-
-// reclone gives this server the data of another one.
-func (h *hands) reclone(context.Context, reconcile.Step) (detail string, err error) {
-	return "", errors.New("this build cannot copy data yet")
-}
 
 // rewind undoes what only this server has.
 func (h *hands) rewind(ctx context.Context, _ reconcile.Step) (detail string, err error) {

@@ -18,10 +18,12 @@ import (
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/detect"
 	"github.com/baton-db/baton/internal/core/node"
+	"github.com/baton-db/baton/internal/datadir"
 	"github.com/baton-db/baton/internal/db"
 	"github.com/baton-db/baton/internal/db/flavor"
 	"github.com/baton-db/baton/internal/endpoint/vip"
 	"github.com/baton-db/baton/internal/fence"
+	"github.com/baton-db/baton/internal/peer"
 	"github.com/baton-db/baton/internal/proc"
 	"github.com/baton-db/baton/internal/realtime"
 )
@@ -41,6 +43,7 @@ type hostParts struct {
 	process  *serverProcess
 	observer *observer
 	hands    *hands
+	cloner   *cloner
 	auditor  *auditor
 	realtime realtime.Granted
 
@@ -188,6 +191,7 @@ func (h *hostParts) openServer(a *Agent) error {
 	}
 	h.database = server
 	h.process = &serverProcess{socket: own.Socket, start: func() []string { return a.inForce().config.ServerOf(c.Node).Start },
+		stop:    func() []string { return a.inForce().config.ServerOf(c.Node).Stop },
 		mayKill: func() bool { return a.inForce().config.ServerOf(c.Node).KillHung }, every: lookEvery(a.settings.Lease), log: a.Log,
 		noticed: func(k proc.Kind) { a.post(func(l *loop) { l.sawProcess(k) }) }, appeared: func() { h.observer.kick() }}
 	h.observer = &observer{read: h.read, process: h.process, every: a.settings.Renew, hang: func() time.Duration { return a.inForce().settings.Hang }, log: a.Log,
@@ -203,6 +207,7 @@ func (h *hostParts) openServer(a *Agent) error {
 		progressed: func(p string) { a.post(func(l *loop) { l.Progress = p }) },
 		rejoined:   func(p string) { a.post(func(l *loop) { l.Rejoining = p }) },
 	}
+	h.openCloner(a, own)
 	h.auditor = &auditor{cluster: c.Cluster, node: c.Node, dir: c.LostDir(), flavor: own.Flavor, program: own.Binlog, database: server, log: a.Log,
 		rowsAt: func(ctx context.Context, n cluster.NodeName, q asked) (answer rowStates, err error) {
 			if a.link == nil {
@@ -215,6 +220,24 @@ func (h *hostParts) openServer(a *Agent) error {
 		report: func(found lostOf) { a.post(func(l *loop) { l.foundLost(found) }) }, wake: make(chan struct{}, 1)}
 	h.hands.rewinder = &rewinder{dir: c.StateDir(), auditor: h.auditor, database: server, log: a.Log}
 	return nil
+}
+
+// openCloner prepares for giving and getting copies of data.
+func (h *hostParts) openCloner(a *Agent, own config.Server) {
+	c := a.Config
+	now := func() config.Server { return a.inForce().config.ServerOf(c.Node) }
+	h.cloner = &cloner{
+		self: c.Node, flavor: own.Flavor, database: h.database, log: a.Log,
+		login:   datadir.Login{Socket: own.Socket, User: own.User, Password: a.inForce().passwords.Agent.Reveal()},
+		journal: datadir.Journal(filepath.Join(c.StateDir(), "reclone.json")), scratch: filepath.Join(c.StateDir(), "backup"),
+		link: func() *peer.Link { return a.link }, source: h.hands.source,
+		configured: func() string { return now().DataDir },
+		startable:  func() bool { return len(now().Start) > 0 }, stoppable: func() bool { return len(now().Stop) > 0 },
+		start: h.process.Start, stop: h.process.Stop, program: realtime.Start,
+		say:        h.hands.rejoined,
+		unfinished: func(why string) { a.post(func(l *loop) { l.Host.Unfinished = why }) },
+	}
+	h.hands.cloner = h.cloner
 }
 
 // read observes the server and fills in what the look itself cannot tell.
@@ -240,6 +263,8 @@ func (h *hostParts) join(a *Agent, l *loop) {
 	l.lanes.perform = h.hands.perform
 	l.auditor = h.auditor
 	l.kick = h.observer.kick
+	h.cloner.seen.Store(&l.situation)
+	l.Host.Unfinished = h.cloner.resume()
 	l.Host.Startable = len(a.Config.ServerOf(a.Config.Node).Start) > 0
 	if h.set != nil {
 		macs, err := h.set.MACs()

@@ -34,6 +34,7 @@ func lookEvery(lease time.Duration) time.Duration { return max(lease/150, 5*time
 type serverProcess struct {
 	socket   string
 	start    func() []string // the command; empty: none
+	stop     func() []string
 	mayKill  func() bool
 	every    time.Duration // between two looks at the process
 	log      *slog.Logger
@@ -174,14 +175,39 @@ func (p *serverProcess) Kill() error {
 // startServer is how long the start command may take.
 const startServer = 2 * time.Minute
 
+// Stop has the server end in good order, and returns once it has.
+func (p *serverProcess) Stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopServer)
+	defer cancel()
+	if err := p.command(ctx, "stop", p.stop()); err != nil {
+		return err
+	}
+	tick := time.NewTicker(lookForServer)
+	defer tick.Stop()
+	for {
+		if _, listens := p.find(ctx); !listens && !p.Alive() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("the server runs still, although the command that stops it (server.stop) has ended")
+		case <-tick.C:
+		}
+	}
+}
+
 // Start implements Process.
 func (p *serverProcess) Start(ctx context.Context) error {
-	command := p.start()
-	if len(command) == 0 {
-		return errors.New("the configuration does not say how to start the server (server.start)")
-	}
 	ctx, cancel := context.WithTimeout(ctx, startServer)
 	defer cancel()
+	return p.command(ctx, "start", p.start())
+}
+
+// command starts or stops the server.
+func (p *serverProcess) command(ctx context.Context, what string, command []string) error {
+	if len(command) == 0 {
+		return fmt.Errorf("the configuration does not say how to %s the server (server.%s)", what, what)
+	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
@@ -191,7 +217,7 @@ func (p *serverProcess) Start(ctx context.Context) error {
 		err = cmd.Wait()
 	}
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return fmt.Errorf("start the server with %q: %w: %s", strings.Join(command, " "), err, strings.TrimSpace(out.String()))
+		return fmt.Errorf("%s the server with %q: %w: %s", what, strings.Join(command, " "), err, strings.TrimSpace(out.String()))
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func TestWhatAnOldPrimaryCouldNotWriteIsForgotten(t *testing.T) {
 func TestAHostWithoutAFirewallCutsNobody(t *testing.T) {
 	l := reviewed()
 	c := &config.Config{Node: "db1", Nodes: []config.Node{{Name: "db1"}}}
-	h := &hostParts{gate: &weakGate{}, hands: &hands{rewinder: &rewinder{dir: t.TempDir()}}, observer: &observer{}}
+	h := &hostParts{gate: &weakGate{}, hands: &hands{rewinder: &rewinder{dir: t.TempDir()}}, observer: &observer{}, cloner: &cloner{}}
 	h.join(&Agent{Options: Options{Config: c, Log: l.log}}, l)
 	if !l.Host.NoCut {
 		t.Error("the loop does not know that this host cannot cut anybody off")

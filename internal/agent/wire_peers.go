@@ -53,6 +53,9 @@ func (a *Agent) answerPeers(link *peer.Link) {
 	link.Handle(rowsPath, peer.JSON(func(ctx context.Context, _ cluster.NodeName, q asked) (rowStates, error) {
 		return a.host.rowsNow(ctx, q)
 	}))
+	if a.host.cloner != nil {
+		a.host.cloner.answer(link)
+	}
 }
 
 // servePeers answers the other agents until ctx ends.

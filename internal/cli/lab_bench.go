@@ -163,6 +163,7 @@ func newLabServerCommand(o *lab.Options) *cobra.Command {
 	}{
 		{"start NODE", "Start a server and wait until it takes connections", (*lab.Lab).StartServer},
 		{"stop NODE", "Shut a server down", (*lab.Lab).StopServer},
+		{"wipe NODE", "Kill a server and empty its data directory, as on a new host", (*lab.Lab).WipeServer},
 	} {
 		cmd.AddCommand(&cobra.Command{Use: c.use, Short: c.short, Args: cobra.ExactArgs(1),
 			RunE: func(cmd *cobra.Command, args []string) error {

@@ -68,6 +68,8 @@ func (l *Lab) agentConfig(node string) section {
 			"replication": section{"user": replicationUser, "password_file": password("repl")},
 			"probe":       section{"user": probeUser, "password_file": password("probe")},
 			"start":       []string{l.Binary, "lab", "server", "start", node, "--dir", l.Dir, "--name", l.Name},
+			"stop":        []string{l.Binary, "lab", "server", "stop", node, "--dir", l.Dir, "--name", l.Name},
+			"datadir":     l.dataDir(node),
 		},
 		// A bench breaks things again and again.
 		"detection":  detection,

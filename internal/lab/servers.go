@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+	"golang.org/x/sys/unix"
 
 	"github.com/baton-db/baton/internal/lab/process"
 )
@@ -118,6 +120,28 @@ func (l *Lab) StopServer(ctx context.Context, node string) error {
 	return nil
 }
 
+// WipeServer kills a node's server and empties its data directory: a lost disk,
+// or a host that is new.
+func (l *Lab) WipeServer(ctx context.Context, node string) error {
+	unlock, err := l.lock(node) // its agent must not start the server meanwhile
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if p, ok := process.Recorded(l.Dir, serverName(node)); ok && p.Alive() {
+		if err := errors.Join(p.Signal(unix.SIGKILL), p.Wait(ctx)); err != nil {
+			return fmt.Errorf("kill the server of %s: %w", node, err)
+		}
+	}
+	if err := os.RemoveAll(l.dataDir(node)); err != nil {
+		return fmt.Errorf("remove the data of %s: %w", node, err)
+	}
+	if err := os.Mkdir(l.dataDir(node), 0o750); err != nil {
+		return fmt.Errorf("make the data directory of %s: %w", node, err)
+	}
+	return nil
+}
+
 // server is the running server of a node.
 func (l *Lab) server(node string) (process.Process, error) {
 	p, ok := process.Recorded(l.Dir, serverName(node))
@@ -175,6 +199,27 @@ func (l *Lab) Checksum(ctx context.Context, node, table string) (string, error) 
 	var name, sum string
 	err := l.ask(ctx, node, "CHECKSUM TABLE "+table, &name, &sum)
 	return sum, err
+}
+
+// OldData are the directories beside a node's data: what a reclone has kept, or
+// has left behind.
+func (l *Lab) OldData(node string) ([]string, error) { return filepath.Glob(l.dataDir(node) + ".*") }
+
+// Keep runs a statement on a node's server, over a connection that stays open
+// until release is called: for a lock.
+func (l *Lab) Keep(ctx context.Context, node, statement string) (release func(), err error) {
+	db := l.open(node)
+	conn, err := db.Conn(ctx)
+	if err == nil {
+		_, err = conn.ExecContext(ctx, statement)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s on %s: %w", statement, node, err), db.Close())
+	}
+	return func() {
+		_ = conn.Close() // a server that was killed has let go already
+		_ = db.Close()
+	}, nil
 }
 
 // ask reads one row from a node's server.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -27,6 +28,17 @@ const (
 // is its own affair: the link holds no more than a buffer, and a slow reader
 // slows the writer. An error ends the stream and is told to the reader.
 type Source func(ctx context.Context, from cluster.NodeName, question []byte, w io.Writer) error
+
+// Ask is the Source for questions of a type.
+func Ask[Q any](f func(ctx context.Context, from cluster.NodeName, q Q, w io.Writer) error) Source {
+	return func(ctx context.Context, from cluster.NodeName, question []byte, w io.Writer) error {
+		var q Q
+		if err := json.Unmarshal(question, &q); err != nil {
+			return fmt.Errorf("read the question: %w", err)
+		}
+		return f(ctx, from, q, w)
+	}
+}
 
 // HandleStream has a question answered with a stream. It must be called before
 // Serve.

@@ -219,6 +219,9 @@ func (r *Recorder) Begin(step Step, detail string) *Running {
 // End notes how the step ended. A detail that is not empty replaces the one it
 // began with. Only the first call counts.
 func (s *Running) End(outcome Outcome, detail string) {
+	if s == nil {
+		return // nothing was begun that belongs on the timeline
+	}
 	at := s.r.now()
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()

@@ -65,6 +65,19 @@ func (s *session) ToDisk(ctx context.Context) error {
 	return s.Step(ctx, "write everything to the disk", func() error { return s.Exec(ctx, "FLUSH LOCAL ENGINE LOGS") })
 }
 
+// LoggedState is what the server has in its binary logs, read on a connection of
+// its own: for a copy of it.
+func (s *Server) LoggedState(ctx context.Context) (state string, err error) {
+	err = s.Look.Use(ctx, func(l *wire.Link) error {
+		state, err = l.Value(ctx, "SELECT @@global.gtid_binlog_state")
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("read the binary log's state: %w", wire.InOurWords(err))
+	}
+	return state, nil
+}
+
 // Reseed implements db.Undoing. gtid_binlog_state can be set only while the
 // binary log is empty, and gtid_slave_pos not to less than the log has: so the
 // order is given. RESET MASTER is refused while somebody sets up replication.

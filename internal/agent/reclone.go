@@ -1,0 +1,397 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/gtid"
+	"github.com/baton-db/baton/internal/core/reconcile"
+	"github.com/baton-db/baton/internal/datadir"
+	"github.com/baton-db/baton/internal/db"
+	"github.com/baton-db/baton/internal/peer"
+)
+
+// cloner replaces the data of this host's server by a copy of another one's, and
+// gives copies of its own.
+type cloner struct {
+	self     cluster.NodeName
+	flavor   string
+	login    datadir.Login
+	journal  datadir.Journal
+	scratch  string // a directory for what a backup writes beside its stream
+	database db.Server
+	link     func() *peer.Link // nil without certificates
+	source   func(cluster.NodeName) db.Source
+	seen     atomic.Pointer[situation] // nil until this node has joined the store
+
+	configured func() string // the data directory that the configuration names; may be empty
+	startable  func() bool
+	stoppable  func() bool
+	start      func(ctx context.Context) error
+	stop       func(ctx context.Context) error
+	program    func(*exec.Cmd) error // starts one, at normal priority
+
+	log        *slog.Logger
+	say        func(string) // how far it has come
+	unfinished func(string) // the server's data is not whole yet, and why; empty: it is
+}
+
+// record is the newest that the loop has acted on.
+func (c *cloner) record() cluster.Record {
+	s := c.seen.Load()
+	if s == nil {
+		return cluster.Record{}
+	}
+	r, _ := s.get()
+	return r
+}
+
+// The questions between the agents of a reclone.
+const (
+	askClone  = "reclone/look"
+	askState  = "reclone/state"
+	askStream = "reclone/copy"
+)
+
+// How long the last part may take, which nobody can call off: stopping a server
+// that has much to write, and starting the new one.
+const (
+	stopServer  = 10 * time.Minute
+	serverUp    = 5 * time.Minute
+	lookAtHosts = 10 * time.Second
+)
+
+// place is the server's data directory: where a running server says it is, or
+// else where the configuration does.
+func (c *cloner) place(ctx context.Context) (datadir.Place, error) {
+	configured := strings.TrimRight(c.configured(), "/")
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	id, err := c.database.Identify(ctx)
+	is := strings.TrimRight(id.DataDir, "/")
+	switch {
+	case err == nil && configured != "" && is != configured:
+		return "", fmt.Errorf("the server says that its data is in %s, the configuration says %s (server.datadir): mend the one that is wrong", is, configured)
+	case err == nil && is != "":
+		return datadir.Place(is), nil
+	case configured == "":
+		return "", errors.New("the server does not run, and the configuration does not say where its data is: write server.datadir")
+	}
+	return datadir.Place(configured), nil
+}
+
+// reclone is this host's part of a reclone: get a whole copy beside the data, and
+// only then exchange the two. An attempt that got that far before the agent was
+// restarted is taken up where it was.
+func (c *cloner) reclone(ctx context.Context, s reconcile.Step) (detail string, err error) {
+	at, err := c.journal.Load()
+	if err != nil {
+		return "", err
+	}
+	if !at.Placed() || at.ID != s.Asked {
+		if at, err = c.copy(ctx, s, at); err != nil {
+			return "", err
+		}
+	}
+	// What follows cannot be left half-way: nobody calls it off.
+	ctx = context.WithoutCancel(ctx)
+	if err := c.putInPlace(ctx, at); err != nil {
+		return "", err
+	}
+	if err := c.wake(ctx, at); err != nil {
+		return "", errors.Join(err, c.undo(ctx, at))
+	}
+	if err := errors.Join(at.Dir.Unmark(), c.journal.Clear()); err != nil {
+		return "", err
+	}
+	c.unfinished("")
+	return c.tidy(at), nil
+}
+
+// resume finds out, as the agent starts, what became of the reclone that the one
+// before it was at, and removes a copy that never got into place.
+func (c *cloner) resume() (unfinished string) {
+	at, err := c.journal.Load()
+	switch {
+	case err != nil:
+		return err.Error()
+	case at.Placed():
+		return c.whyUnfinished(at)
+	case at.ID != "":
+		if err := errors.Join(at.Dir.Clear(), c.journal.Clear()); err != nil {
+			c.log.Warn("remove what is left of a copy", "err", err)
+		}
+	}
+	return ""
+}
+
+func (c *cloner) whyUnfinished(at datadir.State) string {
+	return fmt.Sprintf("its data is a copy of %s's that is not finished: `baton rejoin %s --reclone` makes a new one", at.Donor, c.self)
+}
+
+// copy gets a whole copy of the donor's data beside the own. The journal knows of
+// it before there is anything of it.
+func (c *cloner) copy(ctx context.Context, s reconcile.Step, before datadir.State) (at datadir.State, err error) {
+	place, err := c.place(ctx)
+	if err != nil {
+		return at, err
+	}
+	look, err := c.fit(ctx, place)
+	if err != nil {
+		return at, err
+	}
+	at = datadir.State{ID: s.Asked, Dir: place, Donor: string(s.Node), Old: place.OldName(time.Now())}
+	if before.Placed() {
+		at.Old, at.Unfinished = before.Old, at.Old // what is in place now was never whole
+	} else if err := c.journal.Save(at); err != nil {
+		return at, err
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		if err = errors.Join(err, place.Clear()); !before.Placed() {
+			err = errors.Join(err, c.journal.Clear())
+		}
+	}()
+	if c.flavor == config.MySQL {
+		err = c.cloneFrom(ctx, s, place, look)
+	} else {
+		at.Logged, err = c.copyFrom(ctx, s, place, look)
+	}
+	if err != nil {
+		return at, err
+	}
+	c.say("has a copy of the data of " + string(s.Node) + " and puts it on disk")
+	if err := place.Seal(look, s.Asked); err != nil {
+		return at, err
+	}
+	if err := ctx.Err(); err != nil {
+		return at, err
+	}
+	if r := c.record(); r.RejoinOf(c.self) == nil || r.Rejoin.ID != s.Asked || r.CountsOn(c.self) {
+		return at, errors.New("the record changed meanwhile: this server's data is to stay as it is")
+	}
+	return at, nil
+}
+
+// fit says what of this host is in the way of getting other data.
+func (c *cloner) fit(_ context.Context, place datadir.Place) (datadir.Look, error) {
+	switch {
+	case !c.startable():
+		return datadir.Look{}, fmt.Errorf("the configuration of %s does not say how its server is started: write server.start, such as [systemctl, start, mariadb]", c.self)
+	case !c.stoppable():
+		return datadir.Look{}, fmt.Errorf("the configuration of %s does not say how its server is stopped: write server.stop, such as [systemctl, stop, mariadb]", c.self)
+	}
+	if c.flavor != config.MySQL {
+		if _, err := datadir.FindTool(c.program); err != nil {
+			return datadir.Look{}, fmt.Errorf("on %s: %w", c.self, err)
+		}
+	}
+	return place.Look()
+}
+
+// dataOf is what a donor says of its data before and after a copy.
+type dataOf struct {
+	Bytes  int64  `json:"bytes"`
+	Logged string `json:"logged,omitempty"` // MariaDB: gtid_binlog_state
+}
+
+// asking names the rejoin that a question is about.
+type asking struct {
+	ID string `json:"id"`
+}
+
+// copyFrom streams a copy of a MariaDB server and prepares it. It returns what
+// the copy has to be told about its past.
+func (c *cloner) copyFrom(ctx context.Context, s reconcile.Step, place datadir.Place, look datadir.Look) (logged string, err error) {
+	tool, err := datadir.FindTool(c.program)
+	if err != nil {
+		return "", err
+	}
+	link := c.link()
+	if link == nil {
+		return "", errors.New("there is no direct link to the other agents: write tls")
+	}
+	var before, after dataOf
+	if err := link.Call(ctx, s.Node, askState, asking{s.Asked}, &before); err != nil {
+		return "", err
+	}
+	if need := before.Bytes + before.Bytes/10; need > look.Free {
+		return "", fmt.Errorf("the copy needs about %d MiB beside %s, and %d MiB are free", need>>20, place, look.Free>>20)
+	}
+	if err := place.Begin(look, true); err != nil {
+		return "", err
+	}
+	stream, err := link.Stream(ctx, s.Node, askStream, asking{s.Asked})
+	if err != nil {
+		return "", err
+	}
+	counted := &counter{Reader: stream}
+	stop := c.tell(ctx, func() string {
+		return fmt.Sprintf("copied %d of about %d MiB from %s", counted.n.Load()>>20, before.Bytes>>20, s.Node)
+	})
+	err = errors.Join(tool.Receive(ctx, counted, place.Copy()), stream.Close())
+	stop()
+	if err != nil {
+		return "", fmt.Errorf("copy the data of %s: %w", s.Node, err)
+	}
+	c.say("prepares the copy of " + string(s.Node))
+	position, err := tool.Prepare(ctx, place.Copy())
+	if err != nil {
+		return "", err
+	}
+	if err := link.Call(ctx, s.Node, askState, asking{s.Asked}, &after); err != nil {
+		return "", err
+	}
+	return gtid.StateAt(before.Logged, after.Logged, position)
+}
+
+// counter counts what is read.
+type counter struct {
+	io.Reader
+	n atomic.Int64
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// tell says again and again how far something has come, until stop is called.
+func (c *cloner) tell(ctx context.Context, text func() string) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(2 * time.Second)
+		defer tick.Stop()
+		for {
+			c.say(text())
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() { cancel(); <-ended }
+}
+
+// putInPlace stops the server and exchanges its data for the copy. The journal
+// says so first: whoever finds it, and the mark of the copy in place, knows that
+// the server has to be told its past.
+func (c *cloner) putInPlace(ctx context.Context, at datadir.State) error {
+	c.say("stops the server")
+	if err := c.stop(ctx); err != nil {
+		return errors.Join(err, at.Dir.Clear())
+	}
+	if err := c.journal.Save(at); err != nil {
+		return errors.Join(err, at.Dir.Clear(), c.start(ctx))
+	}
+	displaced := cmp.Or(at.Unfinished, at.Old)
+	c.unfinished(c.whyUnfinished(at))
+	if err := at.Dir.Put(at.ID, displaced); err != nil {
+		if at.Placed() {
+			return err // the new data is there, and is finished another time
+		}
+		c.unfinished("")
+		return errors.Join(err, at.Dir.Clear(), c.journal.Clear(), c.start(ctx)) // nothing was exchanged
+	}
+	if at.Unfinished != "" {
+		c.remove(at.Unfinished)
+	}
+	return nil
+}
+
+// wake starts the server with its new data and tells it what it holds.
+func (c *cloner) wake(ctx context.Context, at datadir.State) error {
+	c.say("starts the server with its new data")
+	if err := c.start(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, serverUp)
+	defer cancel()
+	session, err := c.session(ctx)
+	if err != nil {
+		return fmt.Errorf("the server does not take connections with its new data: %w", err)
+	}
+	defer session.Close()
+	if err := session.SetReadOnly(ctx, true, time.Second); err != nil {
+		return fmt.Errorf("keep the server read-only: %w", err)
+	}
+	seeds, can := session.(db.Undoing)
+	if at.Logged == "" || !can {
+		return session.Detach(ctx) // a copy of MySQL knows what it holds, and whom its donor followed
+	}
+	return seeds.Reseed(ctx, at.Logged)
+}
+
+// session opens a session as soon as the server takes connections.
+func (c *cloner) session(ctx context.Context) (db.Session, error) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		try, cancel := context.WithTimeout(ctx, 5*time.Second)
+		session, err := c.database.Session(try)
+		cancel()
+		if err == nil {
+			return session, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-tick.C:
+		}
+	}
+}
+
+// undo puts the old data back after the new one turned out to be of no use.
+func (c *cloner) undo(ctx context.Context, at datadir.State) error {
+	if _, err := os.Stat(at.Old); err != nil {
+		return fmt.Errorf("put the old data back: %w", err)
+	}
+	c.say("puts the old data back")
+	if err := c.stop(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(at.Dir.Back(at.Old), c.journal.Clear()); err != nil {
+		return err
+	}
+	c.unfinished("")
+	if bytes, err := datadir.Bytes(string(at.Dir)); err != nil || bytes == 0 {
+		return err // there was none
+	}
+	return c.start(ctx)
+}
+
+// tidy removes what is not needed any more, and says what is left.
+func (c *cloner) tidy(at datadir.State) string {
+	detail := "its data is a copy of " + at.Donor + "'s"
+	size, err := datadir.Bytes(at.Old)
+	j := c.record().RejoinOf(c.self)
+	switch {
+	case err == nil && size == 0, j != nil && j.Drop:
+		c.remove(at.Old)
+		return detail
+	}
+	return detail + "; the old data is kept in " + at.Old
+}
+
+func (c *cloner) remove(dir string) {
+	if err := os.RemoveAll(dir); err != nil {
+		c.log.Warn("remove data that is not needed any more", "dir", dir, "err", err)
+	}
+}
