@@ -220,7 +220,7 @@ func TestADivergedPrimaryIsRecloned(t *testing.T) {
 	for _, flavor := range []string{config.MariaDB, config.MySQL} {
 		t.Run(flavor, func(t *testing.T) {
 			l := up(t, lab.Options{Async: true, Flavor: flavor})
-			old, primary := diverge(t, l, func(old string) error {
+			old, primary := diverge(t, l, func(old, _ string) error {
 				return l.Do(inTime(t), old, "UPDATE app.kept SET v = 'lost' WHERE id = 2", "INSERT INTO app.kept VALUES (4, 'lost')")
 			})
 			written(t, l, old)
