@@ -92,9 +92,6 @@ func (k *keeper) promised(now cluster.Instant) (rests, lacks string) {
 func (l *loop) failsafe(now cluster.Instant, silent bool) {
 	rests, lacks := l.keeper.promised(now)
 	say := func(reason cluster.Reason, detail string) {
-		if before, was := l.Conditions[reason]; silent && detail != "" && (!was || before.Detail != detail) {
-			l.log.Warn("the store does not answer", "condition", reason, "detail", detail)
-		}
 		if !silent {
 			detail = ""
 		}

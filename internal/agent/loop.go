@@ -44,6 +44,7 @@ type loop struct {
 	situation  situation
 	explained  explained
 	saidWhy    cluster.Reason
+	said       map[cluster.Reason]bool // conditions
 }
 
 // event is something that the loop has to take in.
@@ -109,6 +110,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 		l.views.put(*look.View)
 	}
 	l.sayWhy()
+	l.sayConditions()
 	wake := look.WakeAt
 	if l.Mode == cluster.Active {
 		l.swapper.try(ctx, look.Outcome, look.World)
@@ -148,6 +150,26 @@ func (l *loop) sayWhy() {
 	l.saidWhy = l.Outcome.Why
 	if l.Outcome.Why != cluster.Nothing {
 		l.log.Log(context.Background(), loudness(l.Outcome.Why), "nothing is decided now", "why", l.Outcome.Why, "detail", l.Outcome.Detail, "phase", l.Board.Record.Phase, "epoch", l.Board.Record.Epoch)
+	}
+}
+
+// sayConditions logs what has come to be out of order here, and what is right
+// again.
+func (l *loop) sayConditions() {
+	if l.said == nil {
+		l.said = map[cluster.Reason]bool{}
+	}
+	for reason, c := range l.Conditions {
+		if !l.said[reason] {
+			l.said[reason] = true
+			l.log.Log(context.Background(), loudness(reason), "out of order", "what", reason, "detail", c.Detail)
+		}
+	}
+	for reason := range l.said {
+		if _, is := l.Conditions[reason]; !is {
+			delete(l.said, reason)
+			l.log.Info("in order again", "what", reason)
+		}
 	}
 }
 

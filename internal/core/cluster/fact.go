@@ -194,12 +194,18 @@ type ReplicaFact struct {
 type SemiSyncFact struct {
 	Enabled bool `json:"enabled,omitempty"`
 	Active  bool `json:"active,omitempty"` // commits really wait
-	Clients int  `json:"clients,omitempty"`
-	Waiting int  `json:"waiting,omitempty"` // sessions waiting for an acknowledgement
+	// Weak is which setting lets a commit be answered without an acknowledgement
+	// although it is enabled: somebody changed it.
+	Weak    string `json:"weak,omitempty"`
+	Clients int    `json:"clients,omitempty"`
+	Waiting int    `json:"waiting,omitempty"` // sessions waiting for an acknowledgement
 	// Stuck says that some have been waiting for a while although nothing was
 	// committed: an acknowledgement may have been lost on its way.
 	Stuck bool `json:"stuck,omitempty"`
 }
+
+// Waits reports whether commits wait, and go on waiting.
+func (s SemiSyncFact) Waits() bool { return s.Enabled && s.Weak == "" }
 
 // Held returns everything that the server has: applied or received.
 func (s ServerFact) Held() gtid.Set { return s.Executed.Union(s.Replica.Received) }

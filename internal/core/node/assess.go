@@ -33,7 +33,7 @@ func (n *Node) Assess(f cluster.Fact) {
 	say(cluster.Diverged, !f.Errant.IsZero(), "%s", f.Errant)
 	serving := f.Serving == r.Epoch && r.Primary == n.Self
 	wait := reconcile.CommitsWait(r, n.Settings)
-	say(cluster.SemiSyncOff, serving && wait && !(srv.SemiSrc.Enabled && srv.SemiSrc.Active), "commits do not wait although %v must acknowledge", r.Acks().Members)
+	say(cluster.SemiSyncOff, serving && wait && !(srv.SemiSrc.Waits() && srv.SemiSrc.Active), "commits do not wait although %v must acknowledge%s", r.Acks().Members, because(srv.SemiSrc.Weak))
 	say(cluster.AckSetEmpty, serving && n.Settings.Durability == cluster.Lossless && len(r.Acks().Members) == 0,
 		"nobody acknowledges: a failure of this host loses what it alone has")
 	if n.Mode == cluster.Observe {
@@ -49,6 +49,14 @@ func (n *Node) Assess(f cluster.Fact) {
 	say(cluster.EndpointWrong, serving && r.Phase == cluster.PhaseSteady && (n.Host.Bound < n.Host.Addresses || n.Host.Muted),
 		"%d of %d virtual addresses are bound on the primary and answer", n.answering(), n.Host.Addresses)
 	say(cluster.NotRealtime, n.WantRealtime && !n.Realtime, "the lease is renewed without real-time priority: under load it may run out although all is well")
+}
+
+// because puts a cause behind what it led to; nothing if there is none.
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
 }
 
 // answering is how many virtual addresses this host has and answers for.

@@ -127,7 +127,7 @@ func serve(in Input, plan *Plan) {
 		plan.Waits = "the server was made a replica by hand: it must be detached by hand (RESET REPLICA ALL)"
 	}
 	want, strange := CommitsWait(r, in.Settings), len(strangers(in)) > 0
-	if srv.SemiSrc.Enabled != want && !(want && strange) {
+	if (srv.SemiSrc.Enabled != want || srv.SemiSrc.Weak != "") && !(want && strange) {
 		plan.add(LaneServer, Step{Kind: SemiSource, On: want})
 	}
 	if !in.Lease.Valid(r.Epoch, in.Now) {
@@ -143,6 +143,10 @@ func serve(in Input, plan *Plan) {
 		plan.Waits = "it cuts off those who might acknowledge and are not in the ack set"
 		return
 	}
+	if srv.ReadOnly && want && !srv.SemiSrc.Waits() {
+		plan.Waits = "its commits are to wait for acknowledgements first"
+		return
+	}
 	if srv.ReadOnly {
 		plan.add(LaneServer, Step{Kind: SetWritable, Epoch: r.Epoch})
 		return
@@ -156,7 +160,7 @@ func serve(in Input, plan *Plan) {
 		plan.add(LaneGate, Step{Kind: ReleaseBlocked})
 	}
 	if in.Own.Marked != r.Epoch {
-		if srv.SemiSrc.Enabled != want {
+		if srv.SemiSrc.Enabled != want || want && !srv.SemiSrc.Waits() {
 			return // a marker that waits for nobody proves nothing
 		}
 		plan.add(LaneMarker, Step{Kind: WriteMarker, Epoch: r.Epoch})

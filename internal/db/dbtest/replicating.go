@@ -55,6 +55,26 @@ func replicating(t *testing.T, d Driver) {
 		db1.do(func(ctx context.Context, s db.Session) error { return s.SourceSemiSync(ctx, false, 0) })
 	})
 
+	t.Run("a setting that lets commits through unacknowledged is named, and set right", func(t *testing.T) {
+		db1.do(func(ctx context.Context, s db.Session) error { return s.SourceSemiSync(ctx, true, 1) })
+		if o := db1.observe().Server.SemiSrc; !o.Waits() {
+			t.Fatalf("got %+v", o)
+		}
+		name := "rpl_semi_sync_source_timeout"
+		if db1.observe().Server.Flavor == "mariadb" {
+			name = "rpl_semi_sync_master_timeout"
+		}
+		db1.Exec(t, "SET GLOBAL "+name+" = 10000")
+		if o := db1.observe().Server.SemiSrc; o.Waits() || o.Weak != name+" is 10000" {
+			t.Errorf("got %+v", o)
+		}
+		db1.do(func(ctx context.Context, s db.Session) error { return s.SourceSemiSync(ctx, true, 1) })
+		if o := db1.observe().Server.SemiSrc; !o.Waits() {
+			t.Errorf("got %+v", o)
+		}
+		db1.do(func(ctx context.Context, s db.Session) error { return s.SourceSemiSync(ctx, false, 0) })
+	})
+
 	t.Run("replicas that connected before count once their source waits for them", func(t *testing.T) {
 		db2.follow(db1, true)
 		db1.do(func(ctx context.Context, s db.Session) error { return s.SourceSemiSync(ctx, true, 1) })

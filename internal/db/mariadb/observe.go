@@ -22,7 +22,9 @@ type memory struct {
 // missing, an error ends the batch there.
 const observation = `SELECT @@global.read_only AS read_only, @@global.server_id AS server_id,
 	@@global.gtid_binlog_state AS state, @@global.gtid_slave_pos AS pos,
-	@@global.rpl_semi_sync_master_enabled AS source_semi, @@global.rpl_semi_sync_slave_enabled AS replica_semi;
+	@@global.rpl_semi_sync_master_enabled AS source_semi, @@global.rpl_semi_sync_slave_enabled AS replica_semi,
+	@@global.rpl_semi_sync_master_timeout AS semi_timeout, @@global.rpl_semi_sync_master_wait_point AS semi_point,
+	@@global.rpl_semi_sync_master_wait_no_slave AS semi_alone;
 	` + showReplication + `;
 	SHOW GLOBAL STATUS LIKE 'Rpl\_semi\_sync%';
 	` + wire.SelectMarker
@@ -85,6 +87,10 @@ func (s *Server) observe(ctx context.Context, l *wire.Link) (db.Observation, err
 			Active:  wire.IsOn(semi["Rpl_semi_sync_master_status"]),
 			Clients: int(wire.Number(semi["Rpl_semi_sync_master_clients"])),
 			Waiting: int(wire.Number(semi["Rpl_semi_sync_master_wait_sessions"])),
+			Weak: wire.WeakSemiSync(wire.IsOn(v["source_semi"]), map[string]string{
+				"rpl_semi_sync_master_timeout": v["semi_timeout"], "rpl_semi_sync_master_wait_point": v["semi_point"],
+				"rpl_semi_sync_master_wait_no_slave": v["semi_alone"],
+			}),
 		},
 	}
 	if r.configured {

@@ -23,7 +23,7 @@ const observation = showReplication + `;
 	SELECT @@global.super_read_only AS read_only, @@global.server_id AS server_id, @@global.gtid_executed AS executed, @@global.gtid_owned AS owned,
 		(SELECT CONCAT(count_received_heartbeats, ' ', last_heartbeat_timestamp) FROM performance_schema.replication_connection_status WHERE channel_name = '') AS heartbeat;
 	SHOW GLOBAL STATUS LIKE 'Rpl\_semi\_sync%';
-	SHOW GLOBAL VARIABLES LIKE 'rpl\_semi\_sync%enabled';
+	SHOW GLOBAL VARIABLES LIKE 'rpl\_semi\_sync%';
 	` + wire.SelectMarker
 
 // Observe implements db.Looker.
@@ -79,6 +79,7 @@ func (s *Server) observe(ctx context.Context, l *wire.Link) (db.Observation, err
 			Active:  wire.IsOn(semi["Rpl_semi_sync_source_status"]),
 			Clients: int(wire.Number(semi["Rpl_semi_sync_source_clients"])),
 			Waiting: int(wire.Number(semi["Rpl_semi_sync_source_wait_sessions"])),
+			Weak:    wire.WeakSemiSync(wire.IsOn(semi["rpl_semi_sync_source_enabled"]), semi),
 		},
 	}
 	if r.configured {
