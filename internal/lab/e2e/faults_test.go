@@ -275,5 +275,8 @@ func TestOnMySQL(t *testing.T) {
 	}
 	t.Run("faults of the store", func(t *testing.T) { faultsOfTheStore(t, config.MySQL) })
 	t.Run("faults of a replica", func(t *testing.T) { faultsOfAReplica(t, config.MySQL) })
+	t.Run("a useless primary", func(t *testing.T) { uselessPrimaryIsReplaced(t, config.MySQL) })
+	t.Run("a busy primary", func(t *testing.T) { busyPrimaryIsLeftAlone(t, config.MySQL) })
+	t.Run("a strain", func(t *testing.T) { strainAlerts(t, config.MySQL) })
 	t.Run("a running cluster is adopted", func(t *testing.T) { isAdopted(t, config.MySQL) })
 }
