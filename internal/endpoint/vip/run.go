@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/mdlayher/packet"
+	"github.com/vishvananda/netlink"
 
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -50,12 +51,15 @@ func (s *Set) Events() <-chan Event { return s.events }
 // runner is the state of one Run.
 type runner struct {
 	*Set
-	claims   chan claim
-	changes  chan change
-	ears     map[string]ear // by interface name
-	carrier  map[string]bool
-	reported map[netip.Addr]cluster.Instant
-	readers  sync.WaitGroup
+	claims  chan claim
+	changes chan change
+	ears    map[string]ear // by interface name
+	carrier map[string]bool
+	// neighbours are, by interface name, those that were there before its carrier
+	// was lost.
+	neighbours map[string][]netlink.Neigh
+	reported   map[netip.Addr]cluster.Instant
+	readers    sync.WaitGroup
 }
 
 // ear is the sockets on which an interface's neighbours are heard.
@@ -71,7 +75,7 @@ type ear struct {
 func (s *Set) Run(ctx context.Context) error {
 	r := &runner{
 		Set: s, claims: make(chan claim, 64), changes: make(chan change, 64),
-		ears: map[string]ear{}, carrier: map[string]bool{}, reported: map[netip.Addr]cluster.Instant{},
+		ears: map[string]ear{}, carrier: map[string]bool{}, neighbours: map[string][]netlink.Neigh{}, reported: map[netip.Addr]cluster.Instant{},
 	}
 	watch, err := s.subscribe()
 	if err != nil {
@@ -87,12 +91,18 @@ func (s *Set) Run(ctx context.Context) error {
 	for _, name := range s.cfg.interfaces() {
 		r.observeLink(ctx, name)
 	}
+	r.rememberNeighbours()
+	look := time.NewTicker(neighbourLook)
+	defer look.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-look.C:
+			r.rememberNeighbours()
+			continue
 		case <-timer.C:
 			r.listenAgain(ctx)
 		case <-s.wake:

@@ -107,6 +107,11 @@ func (r *runner) observeLink(ctx context.Context, name string) {
 	e := Event{Kind: CarrierLost, Address: Address{Interface: name}, At: clock.Now()}
 	if works {
 		e.Kind = CarrierBack
+		if n, err := r.kernel.remind(l.index, r.neighbours[name]); err != nil {
+			r.log.WarnContext(ctx, "neighbours after a lost carrier", "interface", name, "err", err)
+		} else if n > 0 {
+			r.log.InfoContext(ctx, "neighbours after a lost carrier", "interface", name, "known_again", n)
+		}
 		if err := r.reannounce(func(h *holding) bool { return h.Interface == name }); err != nil {
 			r.log.WarnContext(ctx, "announce virtual addresses", "err", err)
 		}

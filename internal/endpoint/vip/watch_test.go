@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -293,6 +294,41 @@ func TestWhenTheCarrierIsBackTheAddressesAreAnnouncedAgain(t *testing.T) {
 	})
 	if !announced {
 		t.Error("not announced")
+	}
+}
+
+// TestWhenTheCarrierIsBackTheNeighboursAreKnown: with the carrier the kernel
+// forgets them all, and asks for each only once a second.
+func TestWhenTheCarrierIsBackTheNeighboursAreKnown(t *testing.T) {
+	l := newLab(t)
+	l.db1.sh(t, "ping -q -c 1 -W 5 10.78.0.12 >/dev/null; ping -q -c 1 -W 5 fd78::c >/dev/null")
+	peers := []string{"10.78.0.12", "fd78::c"}
+	knows := func(peer string) bool {
+		return strings.Contains(l.db1.ip(t, "neigh show "+peer+" dev eth0"), l.db2.mac)
+	}
+	s := l.db1.set(t)
+	for _, p := range peers {
+		if !knows(p) {
+			t.Fatalf("%s answered, and is not known", p)
+		}
+	}
+	heard := l.cl.hear(t)
+	runSet(t, s)
+	bind(t, s)
+	heard.await(t, "that Run announces", func(f frame) bool { return f.spa == vip4 })
+	l.sw.ip(t, "link set v-db1 down")
+	awaitEvent(t, s, vip.CarrierLost)
+	for _, p := range peers {
+		if knows(p) {
+			t.Fatalf("the kernel has not forgotten %s: the test shows nothing", p)
+		}
+	}
+	l.sw.ip(t, "link set v-db1 up")
+	awaitEvent(t, s, vip.CarrierBack)
+	for _, p := range peers {
+		if !knows(p) {
+			t.Errorf("%s, of whom nobody has heard since, is not known", p)
+		}
 	}
 }
 
