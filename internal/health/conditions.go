@@ -40,7 +40,7 @@ func conditions() []Row {
 				"or somebody wrote on a replica.",
 			"Holds the node: it does not follow, is not promoted, and is closed to clients. Nothing is thrown away. What the transactions did is written down on this host, in lost/ below data_dir.",
 			"Read that: `baton lost` on this host lists it, `baton lost EPOCH` shows it. Apply to the primary what you want to keep: replay.sql beside the report does, where the rows still are as they were. " +
-				"Then rebuild this node from another one (mariadb-backup); it follows by itself."},
+				"Then `baton rejoin NODE --rewind` undoes them here (MariaDB), or `--reclone` gives this server new data; it follows by itself. docs/lost.md tells all of it."},
 		{cluster.SemiSyncOff, Critical,
 			"Commits on the primary do not wait for a replica, although they should.",
 			"durability.mode is lossless and the ack set is not empty, but the server says that semi-synchronous replication is off.",
