@@ -104,4 +104,5 @@ func ownWords(t *testing.T, d Driver) {
 	if found, err := n.db.Accounts(within(t)); err != nil || len(found) > 0 {
 		t.Errorf("all were mended as proposed; got %+v, %v", found, err)
 	}
+	t.Run("what an audit asks", func(t *testing.T) { auditing(t, n) })
 }
