@@ -41,18 +41,28 @@ func (h *hands) rejoin(ctx context.Context, s reconcile.Step) (deed, error) {
 // rejoining tells the loop, and so everybody, how far it has come.
 func (h *hands) rejoining(format string, args ...any) { h.rejoined(fmt.Sprintf(format, args...)) }
 
+// rewindTries is how often a rewind goes on over a new session: the one that is
+// held may be of an earlier life of the server.
+const rewindTries = 3
+
 // rewind undoes what only this server has.
 func (h *hands) rewind(ctx context.Context, _ reconcile.Step) (detail string, err error) {
 	h.sql.Lock()
 	defer h.sql.Unlock()
-	session, err := h.openSession(ctx)
-	if err != nil {
-		return "", fmt.Errorf("connect to the server: %w", err)
+	for range rewindTries {
+		var session db.Session
+		if session, err = h.openSession(ctx); err != nil {
+			return "", fmt.Errorf("connect to the server: %w", err)
+		}
+		detail, err = h.rewinder.run(ctx, session)
+		broken := errors.Is(err, db.ErrSessionBroken)
+		if broken || ctx.Err() != nil {
+			h.closeSession()
+		}
+		if !broken || ctx.Err() != nil {
+			break
+		}
 	}
-	detail, err = h.rewinder.run(ctx, session)
-	if errors.Is(err, db.ErrSessionBroken) || ctx.Err() != nil {
-		h.closeSession()
-	}
-	_, looking := h.observe(ctx)
-	return detail, errors.Join(err, looking)
+	_, _ = h.observe(ctx) // the loop learns of it at once, or a moment later
+	return detail, err
 }

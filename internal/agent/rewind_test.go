@@ -13,6 +13,7 @@ import (
 	"github.com/baton-db/baton/internal/audit"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/gtid"
+	"github.com/baton-db/baton/internal/core/reconcile"
 	"github.com/baton-db/baton/internal/db"
 	"github.com/baton-db/baton/internal/db/dbtest"
 	"github.com/baton-db/baton/internal/db/mariadb"
@@ -162,6 +163,12 @@ func TestARewindTakesTransactionsBackFromWhereverItWasInterrupted(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			d.fresh(t, lostRows...)
 			far()
+			// The session that it goes on with is of the server's earlier life.
+			h := &hands{database: d.driver, rewinder: d.r, log: d.r.log, observe: func(context.Context) (cluster.ServerFact, error) { return cluster.ServerFact{}, nil }}
+			if _, err := h.openSession(within(t)); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(h.closeSession)
 			if name != "not interrupted" {
 				if name != "before the rows were changed" && d.sums() != d.rows {
 					t.Fatalf("the test did not come so far: %s", d.sums())
@@ -172,7 +179,7 @@ func TestARewindTakesTransactionsBackFromWhereverItWasInterrupted(t *testing.T) 
 				d.Kill(t)
 				d.Up(t)
 			}
-			did, err := d.rewind()
+			did, err := h.rewind(within(t), reconcile.Step{Kind: reconcile.Rewind})
 			if err != nil {
 				t.Fatal(err)
 			}

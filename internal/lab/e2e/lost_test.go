@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/baton-db/baton/internal/api"
@@ -61,6 +63,101 @@ func TestLostTransactionsAreWrittenDownAndTakenBack(t *testing.T) {
 	}
 }
 
+// TestWhatNoClientWasToldOfIsTakenBackByItself: a lossless primary that is cut off
+// keeps what it had committed and nobody acknowledged. No client was told, so with
+// rejoin.unacknowledged: rewind it is back without anybody's doing.
+func TestWhatNoClientWasToldOfIsTakenBackByItself(t *testing.T) {
+	if !often() {
+		t.Skip("a rejoin by a person is tried; make test-all tries this one too")
+	}
+	l := up(t, lab.Options{Rewind: true})
+	if err := l.Do(inTime(t), primaryOf(t, l), "CREATE TABLE app.kept (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(100)) ENGINE=InnoDB"); err != nil {
+		t.Fatal(err)
+	}
+	for try := 1; ; try++ {
+		old := primaryOf(t, l)
+		cutOffInTheMiddle(t, l, old)
+		if err := l.WaitSteady(inTime(t)); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := l.Ask(inTime(t), primaryOf(t, l), "SELECT GROUP_CONCAT(id, ' ', v ORDER BY id) FROM app.kept")
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, l, "app.kept", rows)
+		var all []api.Lost
+		if err := json.Unmarshal([]byte(baton(t, l, old, "lost", "-o", "json")), &all); err != nil {
+			t.Fatal(err)
+		}
+		for _, lost := range all {
+			if lost.Acknowledged != "no" || lost.InTheWay != "" || len(lost.Findings) > 0 {
+				t.Errorf("%+v", lost)
+			}
+		}
+		switch {
+		case len(all) > 0:
+			return
+		case try == 5:
+			t.Fatal("whatever it had committed had been received: nothing was tried")
+		}
+	}
+}
+
+// cutOffInTheMiddle has several sessions write on the primary while it is cut off,
+// each until its first error, and heals when another one serves.
+func cutOffInTheMiddle(t *testing.T, l *lab.Lab, old string) {
+	t.Helper()
+	if err := l.WaitSteady(inTime(t)); err != nil {
+		t.Fatal(err)
+	}
+	ctx := inTime(t)
+	var writers sync.WaitGroup
+	var written atomic.Int64
+	enough := make(chan struct{})
+	for range 4 {
+		writers.Go(func() {
+			for l.Do(ctx, old, "INSERT INTO app.kept (v) VALUES ('x')") == nil {
+				if written.Add(1) == 20 {
+					close(enough)
+				}
+			}
+		})
+	}
+	select {
+	case <-enough:
+	case <-ctx.Done():
+		t.Fatalf("%d writes, then no more", written.Load())
+	}
+	cut, err := lab.FaultByName("partition")
+	if err == nil {
+		err = l.Inject(inTime(t), cut, old)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	anotherServes(t, l, old)
+	writers.Wait()
+	if _, err := l.Heal(inTime(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// anotherServes waits until a node other than old is primary, and returns it.
+func anotherServes(t *testing.T, l *lab.Lab, old string) (primary string) {
+	t.Helper()
+	err := l.WaitStatus(inTime(t), "another primary", replicas(l, old), func(st api.Status) error {
+		if st.Primary == "" || string(st.Primary) == old || st.Phase != cluster.PhaseSteady {
+			return fmt.Errorf("it is %s", st.Headline())
+		}
+		primary = string(st.Primary)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return primary
+}
+
 // same: every server has these rows, and they all have the same checksum.
 func same(t *testing.T, l *lab.Lab, table, want string) {
 	t.Helper()
@@ -100,17 +197,7 @@ func diverge(t *testing.T, l *lab.Lab, write func(old, primary string) error) (o
 	if err := l.Inject(inTime(t), cut, old); err != nil {
 		t.Fatal(err)
 	}
-	rest := replicas(l, old)
-	err = l.WaitStatus(inTime(t), "another primary", rest, func(st api.Status) error {
-		if st.Primary == "" || string(st.Primary) == old || st.Phase != cluster.PhaseSteady {
-			return fmt.Errorf("it is %s", st.Headline())
-		}
-		primary = string(st.Primary)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	primary = anotherServes(t, l, old)
 	if err := write(old, primary); err != nil {
 		t.Fatal(err)
 	}
