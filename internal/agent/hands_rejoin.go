@@ -63,6 +63,5 @@ func (h *hands) rewind(ctx context.Context, _ reconcile.Step) (detail string, er
 			break
 		}
 	}
-	_, _ = h.observe(ctx) // the loop learns of it at once, or a moment later
 	return detail, err
 }
