@@ -187,19 +187,36 @@ func (c *cloner) copy(ctx context.Context, s reconcile.Step, before datadir.Stat
 }
 
 // fit says what of this host is in the way of getting other data.
-func (c *cloner) fit(_ context.Context, place datadir.Place) (datadir.Look, error) {
+func (c *cloner) fit(ctx context.Context, place datadir.Place) (datadir.Look, error) {
 	switch {
 	case !c.startable():
 		return datadir.Look{}, fmt.Errorf("the configuration of %s does not say how its server is started: write server.start, such as [systemctl, start, mariadb]", c.self)
 	case !c.stoppable():
 		return datadir.Look{}, fmt.Errorf("the configuration of %s does not say how its server is stopped: write server.stop, such as [systemctl, stop, mariadb]", c.self)
 	}
-	if c.flavor != config.MySQL {
-		if _, err := datadir.FindTool(c.program); err != nil {
-			return datadir.Look{}, fmt.Errorf("on %s: %w", c.self, err)
-		}
+	if err := c.tools(ctx); err != nil {
+		return datadir.Look{}, fmt.Errorf("on %s: %w", c.self, err)
 	}
 	return place.Look()
+}
+
+// tools says what is missing that copies data: MariaDB has programs for it, MySQL
+// a plugin in the server.
+func (c *cloner) tools(ctx context.Context) error {
+	if c.flavor != config.MySQL {
+		_, err := datadir.FindTool(c.program)
+		return err
+	}
+	server, can := c.database.(db.Cloning)
+	if !can {
+		return errors.New("this server cannot clone")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if _, err := c.database.Identify(ctx); err != nil {
+		return fmt.Errorf("MySQL fetches a copy by itself, so it must run: of a new host initialise it (mysqld --initialize), make Baton's accounts and start it: %w", err)
+	}
+	return server.ServesClones(ctx)
 }
 
 // dataOf is what a donor says of its data before and after a copy.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/baton-db/baton/internal/api"
-	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/decide"
 	"github.com/baton-db/baton/internal/datadir"
@@ -90,8 +89,8 @@ func (c *cloner) look(ctx context.Context, q lookAsked) hostLook {
 		h.Dir = string(place)
 		var l datadir.Look
 		if q.Gives {
-			if h.Bytes, err = datadir.Bytes(h.Dir); err == nil && c.flavor != config.MySQL {
-				_, err = datadir.FindTool(c.program)
+			if h.Bytes, err = datadir.Bytes(h.Dir); err == nil {
+				err = c.tools(ctx)
 			}
 		} else if l, err = c.fit(ctx, place); err == nil {
 			h.Bytes, h.Free = l.Bytes, l.Free

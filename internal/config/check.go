@@ -27,6 +27,9 @@ type HostSeen struct {
 	// Flushers are what would flush the gate: units or files of the host's own
 	// firewall that begin with "flush ruleset".
 	Flushers []string
+	// NoReclone says why this host could take no part in a reclone that
+	// server.stop prepares it for.
+	NoReclone []string
 	// NoRealtime says why the agent may not run under real-time priority or
 	// lock its memory; empty if it may.
 	NoRealtime string

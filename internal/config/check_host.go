@@ -157,6 +157,9 @@ func (c *check) clocks(seen HostSeen) {
 	if !seen.ClockSynchronised {
 		c.add(Warning, "clock", "this host's wall clock is not synchronised; no decision uses it, but times in the history will not match those of other nodes", "", "run chrony or another NTP client")
 	}
+	for _, why := range seen.NoReclone {
+		c.add(Warning, "reclone", "this host cannot take part in `baton rejoin --reclone`: "+why, "", "do that, or remove server.stop")
+	}
 	if c.cfg.Realtime && seen.NoRealtime != "" {
 		c.add(Warning, "realtime", "the agent may not run under real-time priority here: "+seen.NoRealtime, "",
 			"let the unit have LimitRTPRIO=50, LimitMEMLOCK=infinity and CAP_SYS_NICE, or set realtime: false and a longer lease")

@@ -54,11 +54,10 @@ type Ask func(query string) ([]map[string]string, error)
 
 // Cloning fetches a copy of another server's data. MySQL can.
 type Cloning interface {
-	// CloneFrom has the server copy all data of source, which must have been made
-	// ready by ServeClones, into dir, whose parent directory it may write to. Its
-	// own data stays as it is. ctx needs no end: how long it takes depends on the
-	// data.
+	// CloneFrom has the server copy all data of source into dir, which is not
+	// there and whose parent directory it may write to. Its own data stays as it
+	// is. ctx needs no end: how long it takes depends on the data.
 	CloneFrom(ctx context.Context, source Source, dir string) error
-	// ServeClones makes the server ready to be copied.
-	ServeClones(ctx context.Context) error
+	// ServesClones says why the server cannot take part in that.
+	ServesClones(ctx context.Context) error
 }

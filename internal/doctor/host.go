@@ -16,6 +16,7 @@ import (
 
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/datadir"
 	"github.com/baton-db/baton/internal/endpoint/vip"
 	"github.com/baton-db/baton/internal/fence"
 	"github.com/baton-db/baton/internal/realtime"
@@ -50,8 +51,31 @@ func (h Host) LookAtHost(ctx context.Context) (config.HostSeen, error) {
 	gate := fence.GateConfig{Cluster: h.Config.Cluster, Scope: scopeOf(h.Config)}
 	seen.NoGate = oneLine(fence.Check(ctx, gate))
 	seen.Flushers = h.flushers()
+	seen.NoReclone = noReclone(h.Config.ServerOf(h.Config.Node))
 	seen.Misfits, err = misfits(h.Config)
 	return seen, err
+}
+
+// noReclone says what is missing on a host whose server may be stopped and given
+// other data.
+func noReclone(s config.Server) (lacks []string) {
+	if len(s.Stop) == 0 {
+		return nil
+	}
+	if s.Flavor == config.MariaDB {
+		if _, err := datadir.FindTool(nil); err != nil {
+			lacks = append(lacks, err.Error())
+		}
+	}
+	if len(s.Start) == 0 {
+		lacks = append(lacks, "server.start does not say how its server is started again")
+	}
+	if s.DataDir != "" {
+		if _, err := datadir.Place(s.DataDir).Look(); err != nil {
+			lacks = append(lacks, err.Error())
+		}
+	}
+	return lacks
 }
 
 // oneLine is the text of joined errors; empty for none.

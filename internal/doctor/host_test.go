@@ -213,3 +213,30 @@ func TestWhoFlushesTheRuleset(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatKeepsAHostOutOfAReclone(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stop, start := []string{"true"}, []string{"true"}
+	for name, tt := range map[string]struct {
+		server config.Server
+		want   []string
+	}{
+		"nobody means to reclone it": {config.Server{Flavor: config.MySQL, DataDir: file}, nil},
+		"all is there":               {config.Server{Flavor: config.MySQL, Stop: stop, Start: start, DataDir: dir}, nil},
+		"it could not be started":    {config.Server{Flavor: config.MySQL, Stop: stop}, []string{"server.start"}},
+		"its data is no directory":   {config.Server{Flavor: config.MySQL, Stop: stop, Start: start, DataDir: file}, []string{"no directory"}},
+	} {
+		got := noReclone(tt.server)
+		if len(got) != len(tt.want) || len(got) > 0 && !strings.Contains(got[0], tt.want[0]) {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+	t.Setenv("PATH", dir)
+	if got := noReclone(config.Server{Flavor: config.MariaDB, Stop: stop, Start: start}); len(got) != 1 || !strings.Contains(got[0], "mariadb-backup") {
+		t.Errorf("without mariadb-backup: %q", got)
+	}
+}

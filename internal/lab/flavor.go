@@ -98,6 +98,7 @@ replicate_same_server_id=ON
 relay_log_recovery=OFF
 plugin_load_add=semisync_source.so
 plugin_load_add=semisync_replica.so
+plugin_load_add=mysql_clone.so
 innodb_redo_log_capacity=32M
 innodb_doublewrite=OFF
 performance_schema_digests_size=0

@@ -13,6 +13,7 @@ func privileges() wire.Privileges {
 	super := []string{"SUPER"}
 	return wire.Privileges{
 		Agent: []wire.Need{
+			{Privilege: "BACKUP_ADMIN", Or: []string{"SUPER", "CLONE_ADMIN"}, Why: "CLONE INSTANCE into another directory, for a server that gets new data"},
 			{Privilege: "CONNECTION_ADMIN", Or: super, Why: "KILL, and altering events on a read-only server"},
 			{Privilege: "EVENT", Why: "scheduled events"},
 			{Privilege: "PROCESS", Why: "other sessions and their transactions"},
@@ -27,6 +28,7 @@ func privileges() wire.Privileges {
 			{Privilege: "SYSTEM_VARIABLES_ADMIN", Or: super, Why: "super_read_only, semi-synchronous commits, sql_log_bin"},
 			{Privilege: "SELECT", On: "performance_schema.*", Why: "heartbeats and persisted settings"},
 		},
+		Replica:  []wire.Need{{Privilege: "BACKUP_ADMIN", Why: "being cloned by another node's server"}},
 		Unbound:  []string{"CONNECTION_ADMIN", "SUPER"},
 		BySocket: "IDENTIFIED WITH auth_socket",
 	}

@@ -27,6 +27,9 @@ func (n Need) on() string {
 // Privileges are those of Baton's accounts in the words of a dialect.
 type Privileges struct {
 	Agent []Need
+	// Replica are those of the account that replicas connect with, besides
+	// replication.
+	Replica []Need
 	// Unbound are those by which an account could write on a read-only server.
 	Unbound []string
 	// BySocket is how CREATE USER admits the operating system's user.
@@ -90,7 +93,7 @@ func (p Privileges) LeastPrivilegeSQL(a db.Accounts) []string {
 	}
 	for _, host := range from {
 		user(a.Probe, host)
-		grant([]Need{{Privilege: "REPLICATION SLAVE"}}, user(a.Replication, host))
+		grant(append([]Need{{Privilege: "REPLICATION SLAVE"}}, p.Replica...), user(a.Replication, host))
 	}
 	return statements
 }

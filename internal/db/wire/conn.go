@@ -30,6 +30,11 @@ func (l *Link) Close() error { return errors.Join(l.Conn.Close(), l.pool.Close()
 // dial opens a connection, for as long as ctx lasts.
 type dial func(ctx context.Context) (*Link, error)
 
+// DialAgent opens a connection as the agent's account, for a statement that lasts.
+func (s *Server) DialAgent(ctx context.Context) (*Link, error) {
+	return s.dialer(s.Agent, false, nil)(ctx)
+}
+
 // DialWriter opens a connection as the account of probes and markers.
 func (s *Server) DialWriter(ctx context.Context) (*Link, error) {
 	return s.dialer(s.Writer, false, nil)(ctx)

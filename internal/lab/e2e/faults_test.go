@@ -279,4 +279,5 @@ func TestOnMySQL(t *testing.T) {
 	t.Run("a busy primary", func(t *testing.T) { busyPrimaryIsLeftAlone(t, config.MySQL) })
 	t.Run("a strain", func(t *testing.T) { strainAlerts(t, config.MySQL) })
 	t.Run("a running cluster is adopted", func(t *testing.T) { isAdopted(t, config.MySQL) })
+	t.Run("a node gets new data", func(t *testing.T) { getsNewData(t, config.MySQL) })
 }

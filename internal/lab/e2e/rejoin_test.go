@@ -65,11 +65,7 @@ func getsNewData(t *testing.T, flavor string) {
 // errant writes on a replica what nobody else has, as an administrator may.
 func errant(t *testing.T, l *lab.Lab, node string) {
 	t.Helper()
-	writable, again := "SELECT 1", "SELECT 1"
-	if l.Flavor == config.MySQL {
-		writable, again = "SET GLOBAL super_read_only = OFF", "SET GLOBAL super_read_only = ON"
-	}
-	if err := l.Do(inTime(t), node, writable, "CREATE TABLE app.stray (id INT PRIMARY KEY) ENGINE=InnoDB", "INSERT INTO app.stray VALUES (1)", again); err != nil {
+	if err := unguarded(t, l, node, "CREATE TABLE app.stray (id INT PRIMARY KEY) ENGINE=InnoDB", "INSERT INTO app.stray VALUES (1)"); err != nil {
 		t.Fatal(err)
 	}
 	err := l.WaitStatus(inTime(t), node+" is held", l.DataNodes(), func(st api.Status) error {
@@ -83,6 +79,15 @@ func errant(t *testing.T, l *lab.Lab, node string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// unguarded writes on a read-only server, as an administrator may.
+func unguarded(t *testing.T, l *lab.Lab, node string, statements ...string) error {
+	t.Helper()
+	if l.Flavor == config.MySQL { // where super_read_only binds administrators, too
+		statements = append([]string{"SET GLOBAL super_read_only = OFF"}, append(statements, "SET GLOBAL super_read_only = ON")...)
+	}
+	return l.Do(inTime(t), node, statements...)
 }
 
 // refused runs a command that must be turned down for a reason, and see that
@@ -221,7 +226,7 @@ func TestADivergedPrimaryIsRecloned(t *testing.T) {
 		t.Run(flavor, func(t *testing.T) {
 			l := up(t, lab.Options{Async: true, Flavor: flavor})
 			old, primary := diverge(t, l, func(old, _ string) error {
-				return l.Do(inTime(t), old, "UPDATE app.kept SET v = 'lost' WHERE id = 2", "INSERT INTO app.kept VALUES (4, 'lost')")
+				return unguarded(t, l, old, "UPDATE app.kept SET v = 'lost' WHERE id = 2", "INSERT INTO app.kept VALUES (4, 'lost')")
 			})
 			written(t, l, old)
 			waitHeld(t, l, old)
