@@ -131,7 +131,11 @@ func faultsOfTheStore(t *testing.T, flavor string) {
 func TestAFaultOfAReplicaMovesNothing(t *testing.T) { faultsOfAReplica(t, config.MariaDB) }
 
 func faultsOfAReplica(t *testing.T, flavor string) {
-	for _, name := range []string{"crash", "power", "freeze", "partition", "agent-kill"} {
+	faults := []string{"crash", "power", "freeze", "partition", "agent-kill"}
+	if often() {
+		faults = append(faults, "link")
+	}
+	for _, name := range faults {
 		f, err := lab.FaultByName(name)
 		if err != nil {
 			t.Fatal(err)

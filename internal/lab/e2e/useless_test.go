@@ -82,7 +82,7 @@ func TestABusyPrimaryIsLeftAlone(t *testing.T) { busyPrimaryIsLeftAlone(t, confi
 func busyPrimaryIsLeftAlone(t *testing.T, flavor string) {
 	faults := []string{"backup-lock", "busy"}
 	if often() {
-		faults = append(faults, "throttle", "metadata-lock", "connections", "partition-pair")
+		faults = append(faults, "throttle", "metadata-lock", "connections", "partition-pair", "blip")
 	}
 	for _, name := range faults {
 		for i := range runs(t) {
