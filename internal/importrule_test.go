@@ -44,7 +44,7 @@ var layers = []layer{
 	{[]string{"doctor"}, append([]string{"core", "clock", "config", "health"}, edges...)},
 	// The agent wires: it may see everything but what drives it.
 	{[]string{"agent"}, append([]string{"core", "clock", "config", "health", "notify", "doctor", "api", "web"}, edges...)},
-	{[]string{"lab", "sim"}, append([]string{"core", "clock", "config", "health", "notify", "doctor", "agent", "api", "lab", "sim"}, edges...)},
+	{[]string{"lab", "sim", "scenario"}, append([]string{"core", "clock", "config", "health", "notify", "doctor", "agent", "api", "lab", "sim", "scenario"}, edges...)},
 }
 
 // labCommand are the files that may import the lab although others of their
@@ -63,7 +63,7 @@ func allowed(file, imported string) string {
 		return ""
 	case strings.HasPrefix(file, "cmd/"):
 		return "" // commands wire what they like
-	case (to == "lab" || to == "sim") && labCommand(file):
+	case (to == "lab" || to == "sim" || to == "scenario") && labCommand(file):
 		return ""
 	}
 	for _, l := range layers {

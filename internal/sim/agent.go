@@ -190,7 +190,7 @@ func (a *agent) trySwap(look node.Look) {
 	}
 	next := *out.Next
 	next.By = a.n.Self
-	a.w.store.call(a, a.w.settings.Lease/2, a.w.store.swap(look.World.RecordRev, out.LeaseRev, next, out.Done), func(rev cluster.Revision, err error) {
+	a.w.store.call(a, a.w.settings.Lease/2, a.w.store.swap(look.World.RecordRev, out.LeaseRev, next, out.Why, out.Done), func(rev cluster.Revision, err error) {
 		a.swapping = false
 		if err == nil {
 			a.w.trace(string(a.h.name), "swapped: %s, %s", out.Why, out.Detail)

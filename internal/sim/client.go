@@ -56,7 +56,7 @@ func (c *client) writeNext() {
 	}
 	w.after(time.Second, next) // it gives a silent server up
 	w.after(w.net.delay(c.at, h.i), func() {
-		if !h.passes() || !h.srv.writable() || h.srv.locking {
+		if !h.passes() || !h.srv.writable() || h.srv.locking || h.srv.backup {
 			return
 		}
 		v := &write{n: len(w.writes)}
@@ -75,5 +75,6 @@ func (c *client) writeNext() {
 func (w *world) acknowledge(v *write, h *host) {
 	v.acked, v.by, v.at = true, h.name, w.now
 	w.result.Written++
+	w.gap = max(w.gap, w.now-w.chaos.served)
 	w.chaos.served = w.now
 }

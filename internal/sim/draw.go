@@ -71,17 +71,23 @@ func (w *world) found() {
 	w.result.About = fmt.Sprintf("%s nodes, %s, %s, alone: %s; links up to %s, applying up to %s, truncating: %t, agents start servers: %t, adopted: %t, a fault every %s or so",
 		shape, s.Durability, profile, s.Alone, w.draw.link, w.draw.apply, w.draw.trunc, w.draw.start, w.draw.adopted, w.draw.apart.Round(ms))
 	w.trace("", "%s", w.result.About)
+	w.assemble()
+	w.chaos.begin(w)
+}
 
+// assemble puts the hosts, the store, the agents and the clients of the settings
+// in place.
+func (w *world) assemble() {
+	s := w.settings
 	w.net = newNetwork(w, len(s.Nodes)+1)
 	for i, n := range s.Nodes {
 		w.nodes = append(w.nodes, newHost(w, i, n))
 	}
 	w.store = newStore(w)
 	for _, h := range w.nodes {
-		w.after(w.between(0, 500*ms), func() { h.startAgent() })
+		w.after(w.between(0, 500*time.Millisecond), func() { h.startAgent() })
 	}
 	for i := range 3 {
 		w.clients = append(w.clients, newClient(w, i))
 	}
-	w.chaos.begin(w)
 }

@@ -221,10 +221,7 @@ func (c *chaos) strikeServer(f Fault, h *host) {
 		c.lasts(10*time.Millisecond, 3*w.settings.Hang, func() {
 			h.sicken()
 			if h.srv.life == life {
-				h.srv.hung = false
-				h.srv.trace("the server goes on")
-				h.srv.feed()
-				h.srv.applyNext()
+				h.srv.goOn()
 			}
 		})
 	case DiskFull:
@@ -314,4 +311,12 @@ func (c *chaos) ask(f Fault) {
 	if w.store.serves() {
 		_, _ = w.store.putRequest(q)
 	}
+}
+
+// goOn lets a server that was stopped by a signal run again.
+func (s *server) goOn() {
+	s.hung = false
+	s.trace("the server goes on")
+	s.feed()
+	s.applyNext()
 }

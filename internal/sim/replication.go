@@ -156,7 +156,11 @@ func (s *server) applyNext() {
 	}
 	r.applying = true
 	life := s.life
-	s.w.after(s.w.between(100*time.Microsecond, s.w.draw.apply), func() {
+	took := s.w.between(100*time.Microsecond, s.w.draw.apply)
+	if s.lagging {
+		took += lag
+	}
+	s.w.after(took, func() {
 		if s.life != life || !s.up {
 			return
 		}

@@ -45,7 +45,10 @@ type server struct {
 	up   bool
 	hung bool // stopped by a signal
 	full bool // its disk is full: writes do not come back
-	life int
+	// backup says that a backup holds the global read lock, lagging that it takes
+	// lag longer for every transaction that it applies.
+	backup, lagging bool
+	life            int
 	// recovered is how long the log was when this life began: what a server has
 	// come up with once, no later crash takes from it.
 	recovered int
@@ -109,7 +112,7 @@ func (s *server) crash(how string) {
 	if a := s.h.agent; a != nil {
 		a.after(s.w.between(time.Millisecond, 5*time.Millisecond), a.serverGone)
 	}
-	if !s.w.draw.start {
+	if !s.w.draw.start && !s.w.scripted {
 		s.w.after(s.w.between(time.Second, 10*time.Second), s.start) // the host's service manager
 	}
 }

@@ -63,6 +63,9 @@ type world struct {
 	clients  []*client
 	writes   []*write
 	chaos    chaos
+	scripted bool             // nothing happens but what a script says
+	why      []cluster.Reason // of the record's changes, in order
+	gap      int64            // longest time between two answers to clients
 
 	result  Result
 	tracing bool
@@ -94,6 +97,18 @@ func (w *world) run() {
 		w.check()
 	}
 	w.result.Virtual = time.Duration(w.now)
+}
+
+// runUntil has everything happen in order that happens until t.
+func (w *world) runUntil(t int64) {
+	for !w.ended && len(w.queue) > 0 && w.queue[0].at <= t {
+		e := heap.Pop(&w.queue).(event)
+		w.now = max(w.now, e.at)
+		w.result.Events++
+		e.do()
+		w.check()
+	}
+	w.now = max(w.now, t)
 }
 
 // event is something that happens at a moment.

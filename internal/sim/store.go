@@ -38,6 +38,7 @@ type store struct {
 	requests map[string]entry[cluster.Request]
 
 	watches []watch
+	inTouch []int64 // when each host was last seen to reach the leader
 	// sent is when the newest renewal that was accepted was sent, on its
 	// holder's clock.
 	sent map[cluster.NodeName]cluster.Instant
@@ -66,7 +67,7 @@ type news struct {
 
 func newStore(w *world) *store {
 	s := &store{w: w, rev: 1, leader: 0, facts: map[cluster.NodeName]entry[cluster.Fact]{}, views: map[cluster.NodeName]entry[cluster.View]{},
-		requests: map[string]entry[cluster.Request]{}, watches: make([]watch, len(w.nodes)), unreached: make([]int, len(w.nodes)), sent: map[cluster.NodeName]cluster.Instant{}}
+		requests: map[string]entry[cluster.Request]{}, watches: make([]watch, len(w.nodes)), inTouch: make([]int64, len(w.nodes)), unreached: make([]int, len(w.nodes)), sent: map[cluster.NodeName]cluster.Instant{}}
 	for i := range s.watches {
 		s.watches[i].broken = true
 	}
@@ -100,6 +101,9 @@ func (s *store) tend() {
 		}
 	}
 	for i := range s.watches {
+		if s.reachable(i) {
+			s.inTouch[i] = s.w.now
+		}
 		if s.watches[i].broken && s.reachable(i) && s.w.nodes[i].agent != nil {
 			s.watches[i].broken = false
 			s.send(i, s.all())
@@ -177,7 +181,8 @@ func (s *store) call(a *agent, within time.Duration, apply func() (cluster.Revis
 	}
 	w.after(a.h.wait(within), func() { answer(0, errNoAnswer) })
 	if !s.reachable(i) || w.chance(w.chaos.storeLoss) {
-		if s.serves() && w.chance(0.3) {
+		inTouch := s.reachable(i) || w.now-s.inTouch[i] < int64(w.settings.Call)
+		if s.serves() && inTouch && w.chance(0.3) {
 			w.after(w.between(0, 2*w.settings.Lease), func() { // it was on its way all the same
 				if s.serves() {
 					_, _ = apply()
@@ -238,7 +243,7 @@ func (s *store) renew(h *host, record cluster.Revision, l cluster.Lease, sent cl
 	}
 }
 
-func (s *store) swap(prev cluster.Revision, lease *cluster.Revision, next cluster.Record, requests []string) func() (cluster.Revision, error) {
+func (s *store) swap(prev cluster.Revision, lease *cluster.Revision, next cluster.Record, why cluster.Reason, requests []string) func() (cluster.Revision, error) {
 	return func() (cluster.Revision, error) {
 		if s.record.rev != prev || lease != nil && s.lease.rev != *lease {
 			return 0, errGuard
@@ -250,6 +255,7 @@ func (s *store) swap(prev cluster.Revision, lease *cluster.Revision, next cluste
 		}
 		e := s.record
 		s.tell(news{record: &e, done: slices.Clone(requests)})
+		s.w.why = append(s.w.why, why)
 		s.w.recordChanged(before, next)
 		return e.rev, nil
 	}

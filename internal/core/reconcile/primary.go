@@ -63,11 +63,17 @@ func primary(in Input, plan *Plan) {
 // otherLife reports that the server is another one than the one that the reign
 // began with. A server that was killed may lack what its replicas acknowledged:
 // the reign ends, and the election counts what all of them have. (In promoting
-// nothing was acknowledged yet, and Required is checked.)
+// nothing was acknowledged yet, and Required is checked. But a primary that is given
+// the role back was not elected: Required says nothing of its own last writes.)
 func otherLife(in Input) bool {
 	q, srv := in.Record.Acks(), in.Own.Server
-	return in.Record.Phase != cluster.PhasePromoting && srv.State == cluster.ServerUp && len(q.Members) > 0 &&
+	return (in.Record.Phase != cluster.PhasePromoting || rolledBack(in.Record)) && srv.State == cluster.ServerUp && len(q.Members) > 0 &&
 		q.Primary == in.Self && q.Start != "" && srv.Start != "" && srv.Start != q.Start
+}
+
+// rolledBack reports a record that gives the role back after a handoff.
+func rolledBack(r cluster.Record) bool {
+	return r.Primary == r.Previous && (r.Reason == cluster.HandoffAborted || r.Reason == cluster.HandoffTimedOut)
 }
 
 // prepared brings a candidate's data up to what its election was decided on and

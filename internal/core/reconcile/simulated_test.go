@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/lease"
 )
 
 // TestACutThatInterruptsAReturnIsNoDeadlock: db2 crashed as primary, lost the end
@@ -157,6 +158,35 @@ func TestNobodyFollowsBeforeItIsKnownWhatItLost(t *testing.T) {
 			}
 			if got := strings.Join(steps, ", "); got != tt.want {
 				t.Errorf("got %q, want %q (%s)", got, tt.want, plan.Waits)
+			}
+		})
+	}
+}
+
+// TestAPrimaryThatDiedInAHandoffIsNotGivenTheRoleBack: db1 handed over, died, and
+// dropped what its replicas had acknowledged. The handoff is rolled back meanwhile:
+// nobody was elected, so Required says nothing of what db1 must hold.
+func TestAPrimaryThatDiedInAHandoffIsNotGivenTheRoleBack(t *testing.T) {
+	back := func(reason cluster.Reason, start string) Input {
+		return primaryOf(phase(cluster.PhasePromoting, 6, "db1", "db1"), func(in *Input) {
+			in.Lease, in.Record.Reason = lease.Held{}, reason
+			in.Record.Quorums = append(in.Record.Quorums, cluster.AckQuorum{Epoch: 6, Primary: "db1", Members: []cluster.NodeName{"db2", "db3"}, K: 1, Start: start})
+			in.Own.Server.ReadOnly, in.Host.Gate = true, GateClosed
+		})
+	}
+	for name, tt := range map[string]struct {
+		in     Input
+		fenced bool
+	}{
+		"another life of the server: it is fenced, and an election follows": {back(cluster.HandoffTimedOut, "s0"), true},
+		"likewise if the candidate was lost":                                {back(cluster.HandoffAborted, "s0"), true},
+		"the same life has everything: it goes on":                          {back(cluster.HandoffTimedOut, "s1"), false},
+		"it was elected: Required says what it must hold":                   {back(cluster.LeaseExpired, "s0"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := Next(tt.in)
+			if plan.Has(Fence) != tt.fenced || (plan.Lease == 0) != tt.fenced {
+				t.Errorf("steps %v, lease of epoch %d", plan.Steps, plan.Lease)
 			}
 		})
 	}

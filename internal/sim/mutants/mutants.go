@@ -7,6 +7,8 @@
 // apply any more is mended, not deleted.
 package mutants
 
+import "strings"
+
 // Mutant is one planted mistake.
 type Mutant struct {
 	Name string
@@ -14,56 +16,85 @@ type Mutant struct {
 	Old  string // occurs there once
 	New  string
 	Seed uint64 // the simulator finds it from here on within a few seeds
+	// Too is a second place that has to be changed for the mistake to be one: what
+	// one place lets through another would stop.
+	Too *Edit
+}
+
+// Edit is a change of a text that occurs once in the mutant's file.
+type Edit struct{ Old, New string }
+
+// Apply returns the source with the mistake in it; ok is false if it does not
+// apply any more.
+func (m Mutant) Apply(source string) (mutated string, ok bool) {
+	edits := []Edit{{m.Old, m.New}}
+	if m.Too != nil {
+		edits = append(edits, *m.Too)
+	}
+	for _, e := range edits {
+		if strings.Count(source, e.Old) != 1 {
+			return "", false
+		}
+		source = strings.Replace(source, e.Old, e.New, 1)
+	}
+	return source, true
 }
 
 // All are the planted mistakes.
 func All() []Mutant {
 	return []Mutant{
 		{"a renewal counts from its answer", "lease/lease.go",
-			"until := sent.Add(s.Lease)", "until := now.Add(s.Lease)", 0},
+			"until := sent.Add(s.Lease)", "until := now.Add(s.Lease)", 0, nil},
 		{"a swap that ends a reign is not guarded by the lease's revision", "decide/world.go",
-			"	o.LeaseRev = &rev\n", "	_ = rev\n", 0},
+			"	o.LeaseRev = &rev\n", "	_ = rev\n", 0, nil},
 		{"the end of a lease is concluded too early", "lease/lease.go",
-			"wait := time.Duration(float64(length)*(1+s.Drift)) + s.Margin", "wait := length * 3 / 4", 0},
+			"wait := time.Duration(float64(length)*(1+s.Drift)) + s.Margin", "wait := length * 3 / 4", 0, nil},
 		{"the kernel is told a deadline after the lease's end", "node/keeper.go",
-			"return k.Held.Until.Add(-k.Settings.Margin)", "return k.Held.Until.Add(k.Settings.Renew)", 0},
+			"return k.Held.Until.Add(-k.Settings.Margin)", "return k.Held.Until.Add(k.Settings.Renew)", 0, nil},
 		{"fencing does not latch: a late renewal opens the gate again", "lease/lease.go",
-			"	h.Latched = max(h.Latched, epoch)\n", "", 0},
+			"	h.Latched = max(h.Latched, epoch)\n", "", 0, nil},
 		{"that it is fenced counts although it renewed since", "decide/decide.go",
-			"f.Fenced > 0 && w.Facts[r.Previous].Rev > w.Lease.Rev {", "f.Fenced > 0 {", 0},
+			"f.Fenced > 0 && w.Facts[r.Previous].Rev > w.Lease.Rev {", "f.Fenced > 0 {", 0, nil},
 		{"a candidate that stalls is not fenced", "decide/decide.go",
-			"return endReign(w, failed{why: why, detail: detail})", "return endReign(w, failed{why: why, detail: detail, closed: true})", 0},
+			"return endReign(w, failed{why: why, detail: detail})", "return endReign(w, failed{why: why, detail: detail, closed: true})", 0, nil},
 		{"the ack set shrinks before the rest has caught up", "decide/acks.go",
-			"	if !may {", "	if may = true; !may {", 0},
+			"	if !may {", "	if may = true; !may {", 0, nil},
 		{"the old ack set is forgotten before the marker is acknowledged", "decide/handoff.go",
-			"return append(slices.Clone(w.Record.Quorums), q)", "return []cluster.AckQuorum{q}", 0},
+			"return append(slices.Clone(w.Record.Quorums), q)", "return []cluster.AckQuorum{q}", 0, nil},
 		{"one who left the ack set may still acknowledge", "reconcile/primary.go",
-			"	if in.Host.NoCut || !CommitsWait(in.Record, in.Settings) {", "	if true {", 0},
+			"	if in.Host.NoCut || !CommitsWait(in.Record, in.Settings) {", "	if true {", 0, nil},
 		{"an election needs only one promise", "cluster/record.go",
-			"return have >= max(1, len(q.Members)-q.K+1)", "return have >= 1", 0},
+			"return have >= max(1, len(q.Members)-q.K+1)", "return have >= 1", 0, nil},
 		{"positions are compared by counting", "gtid/gtid.go",
-			"func (s Set) Contains(o Set) bool {\n", "func (s Set) Contains(o Set) bool {\n	if s.Count() >= o.Count() {\n		return true\n	}\n", 0},
+			"func (s Set) Contains(o Set) bool {\n", "func (s Set) Contains(o Set) bool {\n	if s.Count() >= o.Count() {\n		return true\n	}\n", 0, nil},
 		{"a candidate serves without what its election was decided on", "reconcile/primary.go",
-			"	case !srv.Executed.Contains(r.Required) && !srv.Held().Contains(r.Required):", "	case false:", 0},
+			"	case !srv.Executed.Contains(r.Required) && !srv.Held().Contains(r.Required):", "	case false:", 0, nil},
 		{"a promise counts although the server died since", "decide/decide.go",
-			"return !lives && !p.Executed.Union(f.Server.Executed).Contains(p.Received)", "return false", 0},
+			"return !lives && !p.Executed.Union(f.Server.Executed).Contains(p.Received)", "return false", 0, nil},
 		{"a restarted primary's own word counts", "decide/decide.go",
-			"if q.Start != \"\" && len(q.Members) > 0 && p != nil && p.Start != q.Start {", "if false && p != nil {", 0},
+			"if q.Start != \"\" && len(q.Members) > 0 && p != nil && p.Start != q.Start {", "if false && p != nil {", 0, nil},
 		{"a primary goes on after its server has restarted", "reconcile/primary.go",
-			"	case otherLife(in):", "	case false:", 0},
+			"	case otherLife(in):", "	case false:", 0, nil},
 		{"gaps in MariaDB's positions make a replica seem to be of an older reign", "candidate/holdings.go",
-			"	if own.Contains(r.holds) || !m.applied().Contains(own) {", "	if true {", 720},
+			"	if own.Contains(r.holds) || !m.applied().Contains(own) {", "	if true {", 720, nil},
 		{"what a node sees of one whose gate shuts it out is evidence", "node/view.go",
-			"		if _, veiled := n.veiled[of]; veiled {", "		if false {", 1104},
+			"		if _, veiled := n.veiled[of]; veiled {", "		if false {", 1104, nil},
 		{"a replica that was cut off before it had back what it lost waits for ever", "reconcile/secondary.go",
-			"!srv.Replica.Receiver && !acknowledge && mayNotAcknowledge(in) {", "false {", 200},
+			"!srv.Replica.Receiver && !acknowledge && mayNotAcknowledge(in) {", "false {", 200, nil},
 		{"a replica that is not heard of while the store is silent counts as one that acknowledges no more", "node/node.go",
-			"TrackAcks(n.AckSilent, w, now); s.StoreSilent {", "TrackAcks(n.AckSilent, w, now); false {", 0},
+			"TrackAcks(n.AckSilent, w, now); s.StoreSilent {", "TrackAcks(n.AckSilent, w, now); false {", 0, nil},
 		{"what was promised to a primary without a store is forgotten by a restarted agent", "node/failsafe.go",
-			"	if known {\n		return kept\n	}\n	return lease.Pledge{Until: cluster.Instant(lease.PledgeLasts(s.Lease, s))}", "	return lease.Pledge{}", 0},
+			"	if known {\n		return kept\n	}\n	return lease.Pledge{Until: cluster.Instant(lease.PledgeLasts(s.Lease, s))}", "	return lease.Pledge{}", 0, nil},
 		{"one other node's promise is enough to serve on without the store", "node/failsafe.go",
-			"		oldest = min(oldest, k.fail.granted[o])\n", "		_ = o\n", 0},
+			"		oldest = min(oldest, k.fail.granted[o])\n", "		_ = o\n", 0, nil},
 		{"a node that has promised to wait takes part all the same", "lease/pledge.go",
-			"return epoch > p.Epoch && now < p.Until", "return false", 0},
+			"return epoch > p.Epoch && now < p.Until", "return false", 0, nil},
+		{"a server takes writes behind a gate that no timer shuts", "reconcile/primary.go",
+			"	if in.Host.Gate != GateOpenLeased || in.Host.Unextended {", "	if in.Host.Gate == GateMissing {", 0, nil},
+		{"a promotion goes on where it was although the server has restarted", "reconcile/primary.go",
+			"	case follows(srv), srv.SemiSrc.Enabled != wait:", "	case follows(srv):", 0,
+			&Edit{"	if srv.SemiSrc.Enabled != want && !(want && strange) {", "	if false {"}},
+		{"what a restarted primary dropped is not waited for", "decide/decide.go",
+			"n != \"\" && !w.Record.Force {\n		return stay(cluster.AwaitingPromises, fmt.Sprintf(\"%s has lost", "n != \"\" && false {\n		return stay(cluster.AwaitingPromises, fmt.Sprintf(\"%s has lost", 200, nil},
 	}
 }
