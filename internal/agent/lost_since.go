@@ -27,7 +27,8 @@ type since struct {
 	Unchanged int `json:"unchanged"` // as the transactions had found them
 	Same      int `json:"same"`      // as they left them: the change was made again
 	Changed   int `json:"changed"`   // neither: in conflict
-	// NotCompared is how many rows are too big to ask for, and Why what kept all of
+	// NotCompared is how many rows are too big to ask for, or of a table that the
+	// primary does not have like that, and Why what kept all of
 	// them from being compared.
 	NotCompared int    `json:"not_compared,omitempty"`
 	Why         string `json:"why,omitempty"`
@@ -90,7 +91,11 @@ func (h *hostParts) rowsNow(ctx context.Context, q asked) (rowStates, error) {
 		for _, r := range q.Rows {
 			state, err := r.State(ask)
 			if err != nil {
-				return err
+				// Here the table may not be, or be another: then the server answers others.
+				if _, silent := ask("SELECT 1"); silent != nil {
+					return err
+				}
+				state = audit.Unknown
 			}
 			a.States = append(a.States, state)
 		}
@@ -161,6 +166,8 @@ func (s *since) ask(ctx context.Context, rows []audit.Touched, at func(context.C
 				s.Unchanged++
 			case audit.AsAfter:
 				s.Same++
+			case audit.Unknown:
+				s.NotCompared++
 			default:
 				s.Changed++
 				if len(s.Conflicts) < mostConflicts {

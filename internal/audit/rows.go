@@ -18,6 +18,7 @@ const (
 	AsAfter  RowState = "as-after"  // as the last of them left it
 	Both     RowState = "both"      // they left it as they had found it, and so it is
 	Other    RowState = "other"     // somebody else has changed it
+	Unknown  RowState = "unknown"   // it cannot be asked for: there is no such table, or it has other columns
 )
 
 // Touched is one row that the transactions changed, from its first image to its

@@ -212,7 +212,7 @@ func written(t *testing.T, l *lab.Lab, node string) api.Lost {
 	t.Helper()
 	err := l.WaitStatus(inTime(t), "its transactions are written down", l.DataNodes(), func(st api.Status) error {
 		for _, r := range st.Nodes {
-			if string(r.Name) == node && strings.Contains(r.Lost, " changed on ") {
+			if string(r.Name) == node && strings.Contains(r.Lost, " since)") {
 				return nil
 			}
 		}

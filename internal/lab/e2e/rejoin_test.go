@@ -36,6 +36,14 @@ func getsNewData(t *testing.T, flavor string) {
 	}
 
 	errant(t, l, node)
+	if found := written(t, l, node); found.Statements != 1 || found.Rows != 1 || found.InTheWay == "" || found.Acknowledged != "possibly" || found.Since.NotCompared != 1 {
+		t.Errorf("of a new table with a row it is written down: %+v", found)
+	}
+	why := "is logged as a statement and not as rows: CREATE TABLE app.stray"
+	if flavor == config.MySQL {
+		why = "MySQL cannot undo"
+	}
+	refused(t, l, primary, why, "rejoin", node, "--rewind", "--yes")
 	refused(t, l, primary, "--drop-old", "rejoin", node, "--reclone", "--drop-old", "--yes")
 	plan := baton(t, l, primary, "rejoin", node, "--reclone", "--dry-run")
 	if !strings.Contains(plan, "reclone from "+replicas(l, primary)[0]) || !strings.Contains(plan, "would be kept as") {
