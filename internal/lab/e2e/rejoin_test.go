@@ -236,8 +236,13 @@ func TestADivergedPrimaryIsRecloned(t *testing.T) {
 			old, primary := diverge(t, l, func(old, _ string) error {
 				return unguarded(t, l, old, "UPDATE app.kept SET v = 'lost' WHERE id = 2", "INSERT INTO app.kept VALUES (4, 'lost')")
 			})
-			written(t, l, old)
+			if found := written(t, l, old); found.Transactions < 2 || found.Rows != 2 || len(found.Findings) != 0 || found.Since == nil || found.Since.Unchanged != 2 {
+				t.Errorf("written down is %+v", found)
+			}
 			waitHeld(t, l, old)
+			if flavor == config.MySQL {
+				refused(t, l, primary, "MySQL cannot undo transactions: give "+old+" new data instead", "rejoin", old, "--rewind", "--yes")
+			}
 			baton(t, l, primary, "rejoin", old, "--reclone", "--yes")
 			alike(t, l, primary, old)
 			query := "SELECT GROUP_CONCAT(CONCAT_WS('|', id, v) ORDER BY id) FROM app.kept"
