@@ -93,7 +93,7 @@ func All() []Mutant {
 			"	if in.Host.Gate != GateOpenLeased || in.Host.Unextended {", "	if in.Host.Gate == GateMissing {", 0, nil},
 		{"a promotion goes on where it was although the server has restarted", "reconcile/primary.go",
 			"	case follows(srv), srv.SemiSrc.Enabled != wait:", "	case follows(srv):", 0,
-			&Edit{"	if srv.SemiSrc.Enabled != want && !(want && strange) {", "	if false {"}},
+			&Edit{"	if (srv.SemiSrc.Enabled != want || srv.SemiSrc.Weak != \"\") && !(want && strange) {", "	if false && strange {"}},
 		{"what a restarted primary dropped is not waited for", "decide/decide.go",
 			"n != \"\" && !w.Record.Force {\n		return stay(cluster.AwaitingPromises, fmt.Sprintf(\"%s has lost", "n != \"\" && false {\n		return stay(cluster.AwaitingPromises, fmt.Sprintf(\"%s has lost", 200, nil},
 	}
