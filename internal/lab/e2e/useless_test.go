@@ -36,9 +36,9 @@ func faultThatFits(t *testing.T, l *lab.Lab, name string) lab.Fault {
 // whyUseless is why a primary is replaced after these faults. A server may also
 // end by itself when its disk fails it.
 var whyUseless = map[string][]cluster.Reason{
-	"disk-full":      {cluster.PrimaryDiskFull},
+	"disk-full":      {cluster.PrimaryDiskFull, cluster.PrimaryResigned},
 	"disk-read-only": {cluster.PrimaryDiskReadOnly, cluster.PrimaryResigned},
-	"disk-stall":     {cluster.PrimaryDiskStuck},
+	"disk-stall":     {cluster.PrimaryDiskStuck, cluster.PrimaryCannotWrite, cluster.PrimaryHung},
 	"out-of-memory":  {cluster.PrimaryResigned},
 }
 
