@@ -134,29 +134,28 @@ func (p Place) Seal(l Look, id string) error {
 	if err := os.WriteFile(filepath.Join(p.Copy(), marker), []byte(id), 0o600); err != nil {
 		return fmt.Errorf("mark the copy: %w", err)
 	}
-	err := filepath.WalkDir(p.Copy(), func(path string, _ fs.DirEntry, err error) error {
+	err := filepath.WalkDir(p.Copy(), func(path string, d fs.DirEntry, err error) error {
 		if err == nil {
 			err = os.Lchown(path, l.Owner, l.Group)
+		}
+		if err == nil && (d.IsDir() || d.Type().IsRegular()) {
+			err = onDisk(path)
 		}
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("give the copy to the system user of the server: %w", err)
+		return fmt.Errorf("make the copy the server's own: %w", err)
 	}
-	return onDisk(p.Copy())
+	return onDisk(p.staging())
 }
 
-// onDisk has everything on disk that was written to dir's file system.
-func onDisk(dir string) error {
-	d, err := os.Open(dir)
+// onDisk has a file, or the names in a directory, on disk.
+func onDisk(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("have the copy on disk: %w", err)
+		return fmt.Errorf("have it on disk: %w", err)
 	}
-	defer d.Close()
-	if err := unix.Syncfs(int(d.Fd())); err != nil {
-		return fmt.Errorf("have the copy on disk: %w", err)
-	}
-	return nil
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // Holds reports whether what is in place is the copy that was made for a request.
