@@ -123,7 +123,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 	l.explain(look.World, look.Input, now)
 	l.audit()
 	l.situation.set(l.Board.Record, look.Input.Peers)
-	l.live.Publish(l.snapshot(look.World, now))
+	l.live.Publish(l.snapshot(look.World, look.Input.Own, now))
 	if l.Leaving && l.Board.Record.Primary != l.Self && !l.lanes.Busy() {
 		l.left()
 	}

@@ -25,6 +25,9 @@ func (a *Agent) serveAPI(ctx context.Context, l net.Listener) {
 	}
 }
 
+// peopleWait is how long a person waits for a store that does not answer.
+const peopleWait = 3 * time.Second
+
 // Submit writes a request into the store. It implements api.Requests.
 func (a *Agent) Submit(ctx context.Context, q cluster.Request) error {
 	if a.Config.Mode == cluster.Observe {
@@ -34,6 +37,8 @@ func (a *Agent) Submit(ctx context.Context, q cluster.Request) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, peopleWait)
+	defer cancel()
 	_, err = s.PutRequest(ctx, q)
 	return err
 }
@@ -54,6 +59,8 @@ func (a *Agent) Parts(ctx context.Context) ([]timeline.NodePart, error) {
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, peopleWait)
+	defer cancel()
 	return s.Parts(ctx)
 }
 

@@ -12,7 +12,8 @@ import (
 )
 
 // snapshot is what this node knows, for people.
-func (l *loop) snapshot(w decide.World, now cluster.Instant) api.Snapshot {
+// own is its fact as it is now, which a store that is silent may not have taken.
+func (l *loop) snapshot(w decide.World, own cluster.Fact, now cluster.Instant) api.Snapshot {
 	s := api.Snapshot{
 		Node: l.Self, Agent: l.Agent, Build: l.Build, Mode: l.Mode, Wall: time.Now(), Settings: l.Settings,
 		Record: l.Board.Record, Rev: l.Board.RecordRev,
@@ -29,6 +30,10 @@ func (l *loop) snapshot(w decide.World, now cluster.Instant) api.Snapshot {
 	for n, seen := range l.Board.Facts {
 		s.Facts[n] = api.Aged[cluster.Fact]{Value: seen.Value, Age: now.Sub(seen.At)}
 	}
+	if own.Node != "" {
+		own.Seq = s.Facts[l.Self].Value.Seq
+		s.Facts[l.Self] = api.Aged[cluster.Fact]{Value: own}
+	}
 	for n, seen := range l.Board.Views {
 		s.Views[n] = api.Aged[cluster.View]{Value: seen.Value, Age: now.Sub(seen.At)}
 	}
@@ -37,6 +42,9 @@ func (l *loop) snapshot(w decide.World, now cluster.Instant) api.Snapshot {
 	}
 	if l.Outcome.Next == nil && waits(l.Outcome.Why) {
 		s.Waiting = append(s.Waiting, api.Waiting{For: l.Outcome.Why, Node: l.Board.Record.Primary, Detail: l.Outcome.Detail})
+	}
+	if p := l.Pledge; p.Epoch != 0 && now < p.Until {
+		s.Waiting = append(s.Waiting, api.Waiting{Node: l.Self, Detail: fmt.Sprintf("the store does not answer the primary of epoch %d, and this node has promised it to take no part in a newer reign", p.Epoch)})
 	}
 	if l.Plan.Waits != "" {
 		s.Waiting = append(s.Waiting, api.Waiting{Node: l.Self, Detail: l.Plan.Waits})
