@@ -70,7 +70,7 @@ func All() []Mutant {
 		{"a candidate serves without what its election was decided on", "reconcile/primary.go",
 			"	case !srv.Executed.Contains(r.Required) && !srv.Held().Contains(r.Required):", "	case false:", 0, nil},
 		{"a promise counts although the server died since", "decide/decide.go",
-			"return !lives && !p.Executed.Union(f.Server.Executed).Contains(p.Received)", "return false", 0, nil},
+			"return !lives && !p.Executed.Union(f.Server.Executed).Contains(p.Received)", "return !lives && false", 0, nil},
 		{"a restarted primary's own word counts", "decide/decide.go",
 			"if q.Start != \"\" && len(q.Members) > 0 && p != nil && p.Start != q.Start {", "if false && p != nil {", 0, nil},
 		{"a primary goes on after its server has restarted", "reconcile/primary.go",

@@ -32,6 +32,7 @@ var rare = []string{
 	"what a node sees of one whose gate shuts it out is evidence",
 	"a replica that is not heard of while the store is silent counts as one that acknowledges no more",
 	"what a restarted primary dropped is not waited for",
+	"a promise counts although the server died since",
 }
 
 // TestTheSimulatorFindsEveryMutant builds the simulator with each mistake.
