@@ -77,12 +77,7 @@ func (l *Lab) DieDuring(ctx context.Context, crash bool, to, node, point string,
 	if err != nil {
 		return Death{}, err
 	}
-	<-asked
-	if crash {
-		if err := l.StartServer(ctx, string(before.Primary)); err != nil {
-			return Death{}, err
-		}
-	}
+	<-asked // a killed server is started again by its agent
 	if err := c.UntilEach(ctx, c.Now()+time.Second); err != nil {
 		return Death{}, fmt.Errorf("after the agent of %s was to die %s: %w", node, point, err)
 	}
@@ -95,6 +90,9 @@ func (l *Lab) DieDuring(ctx context.Context, crash bool, to, node, point string,
 		if late, err = l.awaitDeath(ctx, node, func() bool { return false }); err != nil { // it has just come to it
 			return Death{}, err
 		}
+	}
+	if err := c.UntilEach(ctx, c.Now()); err != nil {
+		return Death{}, fmt.Errorf("after the agent of %s was to die %s: %w", node, point, err)
 	}
 	j := c.Stop()
 	if err := l.settle(ctx); err != nil {

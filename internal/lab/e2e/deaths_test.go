@@ -52,20 +52,22 @@ func TestAnAgentThatDiesAtAnyStepOfASwitch(t *testing.T) {
 	if os.Getenv(deathsVar) == "all" {
 		all = allDeaths()
 	}
-	came := 0
+	tried, came := 0, 0
 	for _, d := range all {
 		kind := "switchover"
 		if d.crash {
 			kind = "crash"
 		}
 		t.Run(fmt.Sprintf("%s/%s %s", kind, d.who, d.point), func(t *testing.T) {
+			tried++
 			if diesDuring(t, shared(t, config.MariaDB), d) {
 				came++
 			}
 		})
 	}
-	if came < min(len(all), 40) {
-		t.Errorf("of %d points the agents came to %d", len(all), came)
+	// Not every node comes to every step; of those in the few, each does.
+	if tried == len(all) && came < min(tried, 80) {
+		t.Errorf("of %d points the agents came to %d", tried, came)
 	}
 }
 
