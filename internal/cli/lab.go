@@ -38,7 +38,7 @@ the programs that scripts/setup.sh installs.`,
 	cmd.AddCommand(
 		newLabUpCommand(e, &o), newLabStatusCommand(e, &o), newLabFaultCommand(e, &o), newLabHealCommand(e, &o),
 		newLabClientCommand(e, &o), newLabBenchCommand(e, &o), newLabDemoCommand(e, &o), newLabDownCommand(e, &o),
-		newLabServerCommand(&o), newLabModeCommand(e, &o),
+		newLabServerCommand(&o), newLabModeCommand(e, &o), newLabScenarioCommand(e, &o),
 	)
 	return cmd
 }
