@@ -30,6 +30,10 @@ var _ scenario.World = (*stage)(nil)
 // machine may be small, and busy with other labs.
 const stagePatience = 5
 
+// shortestReign is less than any reign of a script lasts: the role may go there and
+// back within it.
+const shortestReign = 500 * time.Millisecond
+
 // Scenario runs a script on the lab and tells say what happens. Everything that it
 // broke is mended in the end.
 func (l *Lab) Scenario(ctx context.Context, s scenario.Script, say func(string, ...any)) error {
@@ -200,7 +204,7 @@ func (w *stage) Finish(ctx context.Context) (scenario.Verdict, error) {
 	if err := w.load.UntilEach(ctx, w.load.Now()); err != nil {
 		return scenario.Verdict{}, err
 	}
-	v, err := w.l.Judge(ctx, w.load.Stop(), Span{Broken: w.at, Healed: math.MaxInt64}, math.MaxInt64)
+	v, err := w.l.Judge(ctx, w.load.Stop(), Span{Broken: w.at, Healed: math.MaxInt64}, shortestReign)
 	if err != nil {
 		return scenario.Verdict{}, err
 	}
