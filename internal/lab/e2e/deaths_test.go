@@ -48,9 +48,12 @@ func allDeaths() []death {
 // TestAnAgentThatDiesAtAnyStepOfASwitch: whoever dies, the switch ends, forward or
 // back, nothing is lost and nobody writes twice.
 func TestAnAgentThatDiesAtAnyStepOfASwitch(t *testing.T) {
-	all := fewDeaths()
-	if os.Getenv(deathsVar) == "all" {
-		all = allDeaths()
+	few := os.Getenv(deathsVar) != "all"
+	all, tries := allDeaths(), 1
+	if few {
+		// Who will be chosen after a crash can only be foretold: another one may
+		// have received more by then, and the foretold one comes to no promotion.
+		all, tries = fewDeaths(), 5
 	}
 	tried, came := 0, 0
 	for _, d := range all {
@@ -60,13 +63,20 @@ func TestAnAgentThatDiesAtAnyStepOfASwitch(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("%s/%s %s", kind, d.who, d.point), func(t *testing.T) {
 			tried++
-			if diesDuring(t, shared(t, config.MariaDB), d) {
-				came++
+			died := false
+			for range tries {
+				if died = diesDuring(t, shared(t, config.MariaDB), d); died {
+					came++
+					break
+				}
+			}
+			if few && !died {
+				t.Errorf("in %d switches the agent never came to its point", tries)
 			}
 		})
 	}
-	// Not every node comes to every step; of those in the few, each does.
-	if tried == len(all) && came < min(tried, 80) {
+	// Of all the points, not every node comes to every one.
+	if !few && tried == len(all) && came < 80 {
 		t.Errorf("of %d points the agents came to %d", tried, came)
 	}
 }
