@@ -166,6 +166,10 @@ func TestTheVerdictSeesWhatWentWrong(t *testing.T) {
 	if err := l.bindByHand(t.Context(), "db2"); err != nil {
 		t.Fatal(err)
 	}
+	// Nobody has announced that, and clients would believe what they know for half a minute.
+	if out, err := exec.CommandContext(t.Context(), "ip", "-n", l.net.Namespace("cl"), "neigh", "flush", "dev", "eth0").CombinedOutput(); err != nil {
+		t.Fatalf("have the clients ask again who has the addresses: %v: %s", err, out)
+	}
 	for range 2 {
 		for _, node := range []string{"db2", "db1"} {
 			await(t, c, "from both sides", func(a load.Ack) bool { return l.nodeOf(a.Server) == node })
