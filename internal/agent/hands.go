@@ -47,6 +47,7 @@ type hands struct {
 	cloner     *cloner
 
 	rewinder *rewinder
+	keepLog  func(context.Context) // of a primary that died
 
 	sql     sync.Mutex // held while the session is used, but by a fence
 	mu      sync.Mutex
@@ -75,6 +76,7 @@ func (h *hands) perform(ctx context.Context, s reconcile.Step) (deed, error) {
 	case reconcile.ProbeAddresses, reconcile.BindAddresses, reconcile.Mute, reconcile.Release, reconcile.VerifyPaths:
 		return h.onAddresses(ctx, s)
 	case reconcile.StartServer:
+		h.keepLog(ctx) // its recovery may drop what nobody else has
 		return nil, h.process.Start(ctx)
 	case reconcile.Reclone, reconcile.Rewind:
 		return h.rejoin(ctx, s)

@@ -45,6 +45,7 @@ type hostParts struct {
 	hands    *hands
 	cloner   *cloner
 	auditor  *auditor
+	deadLogs *deadLogs
 	realtime realtime.Granted
 
 	disk         atomic.Pointer[detect.Disk] // of the server's data, as it was seen last
@@ -218,6 +219,13 @@ func (h *hostParts) openServer(a *Agent) error {
 			return answer, a.link.Call(ctx, n, rowsPath, q, &answer)
 		},
 		report: func(found lostOf) { a.post(func(l *loop) { l.foundLost(found) }) }, wake: make(chan struct{}, 1)}
+	h.deadLogs = &deadLogs{dir: filepath.Join(c.StateDir(), "dead-log"), auditor: h.auditor, log: a.Log, wake: make(chan struct{}, 1), kept: map[string]bool{},
+		limit: func() int64 { return int64(a.inForce().config.Rejoin.KeepLog) },
+		found: func(detail string) { a.post(func(l *loop) { l.Conditions.Put(cluster.RecoveryDropped, detail) }) }}
+	if err := h.deadLogs.load(); err != nil {
+		return err
+	}
+	h.hands.keepLog = h.deadLogs.keep
 	h.hands.rewinder = &rewinder{dir: c.StateDir(), auditor: h.auditor, database: server, log: a.Log}
 	return nil
 }
@@ -261,7 +269,7 @@ func (h *hostParts) join(a *Agent, l *loop) {
 	_, l.Host.NoCut = h.gate.(*weakGate)
 	l.Host.Rewinding = h.hands.rewinder.unfinished()
 	l.lanes.perform = h.hands.perform
-	l.auditor = h.auditor
+	l.auditor, l.deadLogs = h.auditor, h.deadLogs
 	l.kick = h.observer.kick
 	h.cloner.seen.Store(&l.situation)
 	l.Host.Unfinished = h.cloner.resume()
@@ -296,6 +304,7 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	a.spawn(func() { h.lookAround(ctx, a) })
 	a.spawn(func() { h.auditor.run(ctx) })
 	if !h.observes { // the probe writes
+		a.spawn(func() { h.deadLogs.run(ctx) })
 		a.spawn(func() { h.proveWriting(ctx, a) })
 		a.spawn(func() { h.watchDisk(ctx, a) })
 		a.spawn(func() { h.watchStrains(ctx, a) })

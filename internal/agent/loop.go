@@ -35,7 +35,8 @@ type loop struct {
 	memory   memory
 	remember func(memory) error
 	auditor  *auditor // nil on a witness
-	left     func()   // called once this node has no role any more while leaving
+	deadLogs *deadLogs
+	left     func() // called once this node has no role any more while leaving
 
 	suspected  *timeline.Running // a sign that the primary has failed
 	storeLooks api.Store

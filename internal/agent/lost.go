@@ -120,7 +120,7 @@ func (a *auditor) run(ctx context.Context) {
 		a.report(found)
 		if found.err == nil {
 			var s since
-			if s, found.err = a.compare(ctx, d, found); found.err == nil {
+			if s, found.err = a.compareOnce(ctx, d.primary, found); found.err == nil {
 				found.since = &s
 				a.report(found)
 			}
@@ -161,7 +161,7 @@ func (a *auditor) audit(ctx context.Context, d divergence) lostOf {
 func (a *auditor) earlier(errant gtid.Set) (*lostOf, error) {
 	all, err := audits(a.dir)
 	for _, e := range all {
-		if e.sum.Errant.Equal(errant) && e.sum.Node == a.node {
+		if e.sum.Errant.Equal(errant) && e.sum.Node == a.node && !e.sum.Dropped {
 			return &e, nil
 		}
 	}
@@ -182,7 +182,7 @@ func (a *auditor) job(ctx context.Context, d divergence) (audit.Job, error) {
 	return audit.Job{
 		Program: a.program, Flavor: a.flavor, Files: files, Want: d.errant,
 		Cluster: a.cluster, Node: a.node, Primary: d.primary, Epoch: d.epoch, At: time.Now(),
-		Acknowledged: acks, AckWhy: why, Columns: a.columns, Start: startQuietly,
+		Acknowledged: acks, AckWhy: why, Columns: a.columns, Start: startQuietly, Notes: d.reign.note(),
 	}, nil
 }
 
@@ -337,8 +337,32 @@ func (l *loop) audit() {
 		return
 	}
 	r := l.Board.Record
-	l.auditor.look(divergence{errant: l.Divergence.Errant, epoch: r.Epoch, primary: r.Primary, serverID: l.Server.ID,
-		forced: r.Forced, reign: l.memory.Reign, lossless: l.Settings.Durability == cluster.Lossless})
+	d := divergence{errant: l.Divergence.Errant, epoch: r.Epoch, primary: r.Primary, serverID: l.Server.ID,
+		forced: r.Forced, reign: l.memory.Reign, lossless: l.Settings.Durability == cluster.Lossless}
+	l.auditor.look(d)
+	if l.deadLogs != nil && l.Mode == cluster.Active {
+		l.deadLogs.look(l.lifeSign(d))
+	}
+}
+
+// lifeSign is what there is to say of the own server and of those that its log is
+// compared with.
+func (l *loop) lifeSign(d divergence) lifeSign {
+	r, srv := l.Board.Record, l.Server
+	s := lifeSign{divergence: d, self: l.Self, up: srv.State == cluster.ServerUp, life: srv.Start, held: srv.Held(), source: srv.Replica.Source}
+	for _, n := range l.Settings.DataNodes() {
+		held := l.Board.Facts[n].Value.Server.Held()
+		switch {
+		case n == l.Self:
+		case r.Primary == n:
+			s.others = []gtid.Set{held.Union(r.Required)}
+		case r.Primary == "" || r.Primary == l.Self:
+			s.others = append(s.others, held)
+		}
+	}
+	serving := l.Board.Facts[r.Primary].Value.Serving == r.Epoch
+	s.settled = r.Phase == cluster.PhaseSteady && serving
+	return s
 }
 
 // rememberReign notes that this node is primary, whether its commits wait, and
@@ -353,19 +377,30 @@ func (l *loop) rememberReign() {
 	switch {
 	case r.Primary == l.Self:
 		if now.Epoch != r.Epoch {
-			now = reign{Epoch: r.Epoch, Waited: l.Settings.Durability == cluster.Lossless && (was.Waited || !was.continues())}
+			now = reign{Epoch: r.Epoch, Waited: l.Settings.Durability == cluster.Lossless && (was.Waited || !was.continues()), Unkept: was.continues() && was.Unkept}
+		}
+		if srv.State == cluster.ServerUp && !srv.ReadOnly {
+			now.Unkept = now.Unkept || was.continues() && l.unkept(was.Life)
+			now.Life = srv.Start
 		}
 		now.Waited = now.Waited && !unsure
 	case now.Epoch != 0 && now.Ended.IsZero() && srv.State == cluster.ServerUp && srv.ReadOnly:
 		now.Ended = srv.Executed
+		now.Unkept = now.Unkept || l.unkept(now.Life)
 	}
-	if now.Epoch == was.Epoch && now.Waited == was.Waited && now.Ended.Equal(was.Ended) {
+	if now.Epoch == was.Epoch && now.Waited == was.Waited && now.Life == was.Life && now.Ended.Equal(was.Ended) {
 		return
 	}
 	l.memory.Reign = now
 	if err := l.remember(l.memory); err != nil {
 		l.log.Error("keep in mind", "err", err)
 	}
+}
+
+// unkept reports that a life of the server has ended and nobody looked after what
+// its log held.
+func (l *loop) unkept(life string) bool {
+	return life != "" && l.Server.Start != life && l.deadLogs != nil && !l.deadLogs.has(life)
 }
 
 // continues reports that the next reign of this node follows this one directly,

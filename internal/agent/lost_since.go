@@ -104,18 +104,26 @@ func (h *hostParts) rowsNow(ctx context.Context, q asked) (rowStates, error) {
 	return a, err
 }
 
-// compare asks the primary how the rows are there, once, and keeps the answer
-// beside the audit.
-func (a *auditor) compare(ctx context.Context, d divergence, found lostOf) (since, error) {
-	path := filepath.Join(found.dir, sinceFile)
-	if s, err := readSince(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+// compareOnce compares unless that was done before.
+func (a *auditor) compareOnce(ctx context.Context, primary cluster.NodeName, found lostOf) (since, error) {
+	if s, err := readSince(filepath.Join(found.dir, sinceFile)); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return s, err
 	}
-	s := since{At: time.Now().UTC().Format(time.RFC3339), Primary: d.primary}
-	job, err := a.job(ctx, d)
+	return a.compare(ctx, primary, found)
+}
+
+// compare asks the primary how the rows are there now, and keeps the answer beside
+// the audit. It reads the logs that the audit kept: the server may have removed its
+// own by now.
+func (a *auditor) compare(ctx context.Context, primary cluster.NodeName, found lostOf) (since, error) {
+	path := filepath.Join(found.dir, sinceFile)
+	s := since{At: time.Now().UTC().Format(time.RFC3339), Primary: primary}
+	logs, err := audit.Kept(found.dir)
 	if err != nil {
 		return s, err
 	}
+	job := audit.Job{Program: a.program, Flavor: a.flavor, Files: logs, Want: found.sum.Errant, Node: found.sum.Node, Primary: primary,
+		Columns: a.columns, Start: startQuietly}
 	rows, err := job.Touched(ctx, mostCompared)
 	switch {
 	case ctx.Err() != nil:
@@ -191,10 +199,10 @@ func readSince(path string) (s since, err error) {
 func sinceText(dir string) string {
 	s, err := readSince(filepath.Join(dir, sinceFile))
 	if err != nil {
-		return "\nnot compared with the primary's rows yet\n"
+		return "\nnot compared with the primary's rows yet: `baton lost NAME --check` does it\n"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s (looked at %s)\n", s, s.At)
+	fmt.Fprintf(&b, "\nAs it was on %s at %s, and as nobody has looked since (`baton lost NAME --check` looks anew):\n%s\n", s.Primary, s.At, s)
 	for _, c := range s.Conflicts {
 		fmt.Fprintf(&b, "  %s where %s: changed by %s here, and since by somebody else there\n", c.Table, c.Key, strings.Join(c.GTIDs, ", "))
 	}

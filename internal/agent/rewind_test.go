@@ -31,9 +31,9 @@ type diverged struct {
 	errant      gtid.Set
 }
 
-func newDiverged(t *testing.T) *diverged {
+func newDiverged(t *testing.T, args ...string) *diverged {
 	t.Helper()
-	s := dbtest.Start(t, dbtest.Options{ID: 3})
+	s := dbtest.Start(t, dbtest.Options{ID: 3, Args: args})
 	agent, prober := db.Account{User: "baton", Password: "a"}, db.Account{User: "baton_probe", Password: "p"}
 	s.Unlogged(t, mariadb.LeastPrivilegeSQL(db.Accounts{Agent: agent, Probe: prober, Replication: db.Account{User: "baton_repl", Password: "r"}})...)
 	driver, err := mariadb.Open(db.Config{Socket: s.Socket, Agent: agent, Writer: prober, NodeOf: func(string, int) (cluster.NodeName, bool) { return "", false }})

@@ -27,6 +27,11 @@ type reign struct {
 	// Waited says that commits waited for an acknowledgement whenever anybody was
 	// there to give one.
 	Waited bool `json:"waited,omitempty"`
+	// Life is the life of the server that it served in last.
+	Life string `json:"life,omitempty"`
+	// Unkept says that the server was started again before its agent could copy
+	// the end of its log.
+	Unkept bool `json:"unkept,omitempty"`
 	// Ended is what the server had when it was first seen read-only afterwards.
 	Ended gtid.Set `json:"ended,omitzero"`
 }

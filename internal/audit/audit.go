@@ -51,6 +51,13 @@ type Job struct {
 	Columns func(ctx context.Context, database, table string) ([]Column, error)
 	// Start starts the decoding program; nil: as any other.
 	Start func(*exec.Cmd) error
+	// Notes are what every reader must know of how these logs came to be here.
+	Notes []string
+	// Dropped says that the transactions are in these logs only: the crash recovery
+	// of the server that wrote them has taken them out of its own.
+	Dropped bool
+
+	headsOnly bool // the rows are not asked for
 }
 
 // Acknowledged says whether a client was told that its transaction is committed.
@@ -107,7 +114,12 @@ func (j Job) write(ctx context.Context, dir string) (Summary, error) {
 	}
 	defer w.close()
 	c := &collector{job: j, out: w, sum: newSummary(j), names: map[string]*table{}}
+	c.sum.note(j.Notes...)
 	c.sum.note(notes...)
+	if j.Dropped {
+		c.sum.note("the crash recovery of this server took them out of its binary log: no server has them, and only the copy of the log that was made before holds them")
+		c.sum.inTheWay("the server's crash recovery has taken them back already")
+	}
 	for _, f := range files {
 		if err := c.file(ctx, f); err != nil {
 			return Summary{}, err

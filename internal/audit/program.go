@@ -28,7 +28,11 @@ func (j Job) decode(ctx context.Context, file string, p *parser) (complaint stri
 		return "", fmt.Errorf("decode %s: %w", file, err)
 	}
 	defer os.RemoveAll(scratch)
-	cmd := exec.CommandContext(ctx, j.Program, "--no-defaults", "--base64-output=decode-rows", "-vv", "--local-load="+scratch, file)
+	args := []string{"--no-defaults", "--base64-output=decode-rows", "--local-load=" + scratch}
+	if !j.headsOnly {
+		args = append(args, "-vv")
+	}
+	cmd := exec.CommandContext(ctx, j.Program, append(args, file)...)
 	cmd.Env = append(os.Environ(), "TZ=UTC", "LC_ALL=C")
 	cmd.WaitDelay = time.Second
 	said := &tail{most: 4 << 10}
@@ -102,6 +106,7 @@ func (j Job) relevant(ctx context.Context) (files, notes []string, err error) {
 // before reads what had been logged before a file. It is not known of one whose
 // beginning cannot be read.
 func (j Job) before(ctx context.Context, file string) (set gtid.Set, known bool, err error) {
+	j.headsOnly = true
 	var said string
 	p := &parser{wanted: func() bool { return false }, visit: func(item any) error {
 		switch item := item.(type) {

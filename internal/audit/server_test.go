@@ -60,6 +60,7 @@ func TestOnRealServers(t *testing.T) {
 				{"statements are replayed", replaysStatements},
 				{"a log that is cut off says so", saysWhatIsCutOff},
 				{"a table that the decoder cannot read is said", saysWhatItCannotRead},
+				{"the end of a dead server's log is kept and read", keepsTheEnd},
 				{"only the wanted transactions are reported", reportsWhatIsWanted}, // removes old logs from sight: the last
 			} {
 				t.Run(test.name, func(t *testing.T) { test.run(t, p) })
@@ -83,11 +84,16 @@ func start(t testing.TB, flavor string, args ...string) *server {
 	}
 	s.root = sql.OpenDB(connector)
 	t.Cleanup(func() { s.root.Close() })
-	if flavor == MySQL {
+	s.writable(t)
+	return s
+}
+
+func (s *server) writable(t testing.TB) {
+	t.Helper()
+	if s.flavor == MySQL {
 		s.Exec(t, "SET GLOBAL super_read_only = 0")
 	}
 	s.Exec(t, "SET GLOBAL read_only = 0")
-	return s
 }
 
 // program is one that comes with the server.

@@ -45,6 +45,8 @@ type Summary struct {
 	// Missing are those that are in no log. Of MariaDB the numbers of a set need
 	// not all exist, so there it is empty.
 	Missing gtid.Set `json:"missing,omitzero"`
+	// Dropped says that the server's crash recovery took them out of its log.
+	Dropped bool `json:"dropped,omitempty"`
 	// Findings are what a reader must know of how complete all this is.
 	Findings []string `json:"findings,omitempty"`
 
@@ -92,6 +94,9 @@ func (s Summary) Headline() string {
 	if !s.Missing.IsZero() {
 		parts = append(parts, fmt.Sprintf("%d of them in no log any more", s.Missing.Count()))
 	}
+	if s.Dropped {
+		parts = append(parts, "dropped by crash recovery")
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -104,7 +109,7 @@ func count(n int, of string) string {
 
 func newSummary(j Job) Summary {
 	return Summary{Schema: Schema, Cluster: j.Cluster, Node: j.Node, Primary: j.Primary, Epoch: j.Epoch, Flavor: j.Flavor,
-		At: rfc3339(j.At), Errant: j.Want, AckWhy: j.AckWhy}
+		At: rfc3339(j.At), Errant: j.Want, AckWhy: j.AckWhy, Dropped: j.Dropped}
 }
 
 // note adds findings, each once.

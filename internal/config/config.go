@@ -211,6 +211,8 @@ type Automation struct {
 type Rejoin struct {
 	Acknowledged   cluster.RejoinMethod `key:"acknowledged"`
 	Unacknowledged cluster.RejoinMethod `key:"unacknowledged"`
+	Rate           Speed                `key:"rate"`
+	KeepLog        Bytes                `key:"keep_log"`
 }
 
 // Log says what is logged and how.

@@ -85,7 +85,7 @@ func TestEveryDefaultIsWithinItsBounds(t *testing.T) {
 		if k.Doc == "" || !strings.HasSuffix(k.Doc, ".") {
 			t.Errorf("%s is not documented in a sentence", k.Path)
 		}
-		if (k.Kind == Duration || k.Kind == Integer || k.Kind == Ratio) && k.Min == "" {
+		if (k.Kind == Duration || k.Kind == Integer || k.Kind == Ratio || k.Kind == Size || k.Kind == Rate) && k.Min == "" {
 			t.Errorf("%s has no bounds", k.Path)
 		}
 		if k.Rule != "" && k.Balanced != "" {
@@ -107,6 +107,10 @@ func kindType(k Kind) reflect.Type {
 	switch k {
 	case Duration:
 		return reflect.TypeFor[time.Duration]()
+	case Size:
+		return reflect.TypeFor[Bytes]()
+	case Rate:
+		return reflect.TypeFor[Speed]()
 	case Integer:
 		return reflect.TypeFor[int]()
 	case Ratio:
@@ -285,5 +289,24 @@ health:
 	}
 	if got := cfg.Health.Prometheus[0].Threshold(); got.Name != "lag" || got.Limit != 0.5 || !got.Below || got.For != time.Minute {
 		t.Errorf("lag: %+v", got)
+	}
+}
+
+func TestSizesAreReadAsTheyAreWritten(t *testing.T) {
+	for text, want := range map[string]int64{"0": 0, "0KiB": 0, "1B": 1, "1KiB": 1 << 10, "1536KiB": 3 << 19, "256MiB": 1 << 28, "2GiB": 2 << 30, "1TiB": 1 << 40} {
+		if n, err := parseSize(text); err != nil || n != want {
+			t.Errorf("%s is %d, %v", text, n, err)
+		}
+		if n, err := parseSize(Bytes(want).String()); err != nil || n != want {
+			t.Errorf("%s is written %s, which is %d, %v", text, Bytes(want), n, err)
+		}
+		if n, err := parseSpeed(Speed(want).String()); err != nil || n != want {
+			t.Errorf("%s a second is written %s, which is %d, %v", text, Speed(want), n, err)
+		}
+	}
+	for _, text := range []string{"", "KiB", "-1KiB", "1.5GiB", "1 GiB", "1GB", "1gib", "1GiB/s", "8388608TiB"} {
+		if n, err := parseSize(text); err == nil {
+			t.Errorf("%q is %d", text, n)
+		}
 	}
 }

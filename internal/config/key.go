@@ -16,6 +16,8 @@ const (
 	Integer  Kind = "number"
 	Ratio    Kind = "ratio"
 	Duration Kind = "duration"
+	Size     Kind = "size"
+	Rate     Kind = "size per second"
 	YesNo    Kind = "true or false"
 	IP       Kind = "IP address"
 	Words    Kind = "list"

@@ -28,6 +28,10 @@ func change(v reflect.Value) {
 		*x = !*x
 	case *int:
 		*x++
+	case *Bytes:
+		*x++
+	case *Speed:
+		*x++
 	case *float64:
 		*x += 0.001
 	default:

@@ -19,6 +19,8 @@ func (k Key) assign(v reflect.Value, text string, quoted bool) (what, mend strin
 	switch k.Kind {
 	case Duration:
 		return k.assignDuration(v, text)
+	case Size, Rate:
+		return k.assignSize(v, text)
 	case Integer:
 		return k.assignInteger(v, text, quoted)
 	case Ratio:
@@ -191,6 +193,10 @@ func (k Key) allowsZero() bool {
 		low, _ = beyond(0, k.Min, k.Max, time.ParseDuration)
 	case Integer:
 		low, _ = beyond(0, k.Min, k.Max, strconv.Atoi)
+	case Size:
+		low, _ = beyond(0, k.Min, k.Max, parseSize)
+	case Rate:
+		low, _ = beyond(0, k.Min, k.Max, parseSpeed)
 	}
 	return !low
 }
@@ -217,7 +223,7 @@ func (k Key) sample() string {
 	case len(k.Choices) > 0:
 		return k.Choices[0]
 	}
-	return map[Kind]string{Duration: "2s", Integer: "1", YesNo: "true", IP: "10.77.0.11", File: "/etc/baton/file"}[k.Kind]
+	return map[Kind]string{Duration: "2s", Size: "256MiB", Rate: "50MiB/s", Integer: "1", YesNo: "true", IP: "10.77.0.11", File: "/etc/baton/file"}[k.Kind]
 }
 
 // write is the value as it would be written in the file.

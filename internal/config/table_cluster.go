@@ -109,6 +109,10 @@ func otherKeys() []Key {
 			return "rewind"
 		}).same().reload().
 			doc("The same where no client was ever told so."),
+		key("rejoin.rate", Rate).byDefault("0").between("0", "1TiB/s").reload().like("50MiB/s").
+			doc("The most that a reclone reads from the server whose data it copies, so that its clients and its network hold out. Each node has its own: what counts is that of the node that gives the data (MariaDB) or gets it (MySQL). 0: no limit."),
+		key("rejoin.keep_log", Size).byDefault("256MiB").between("0", "1TiB").reload().
+			doc("When a primary's server has died, its agent copies the end of its binary log before it starts the server, because crash recovery may drop transactions from it. So much is copied at most, below data_dir; the start waits for it. The copy is removed once it is known that nothing is missing. 0: none is made."),
 		key("realtime", YesNo).byDefault("true").
 			doc("Run under real-time priority (SCHED_RR) with locked memory, where permitted: a loaded host then does not delay renewals of the lease."),
 		choice("log.level", "level", "debug", "info", "warn", "error").byDefault("info").reload().

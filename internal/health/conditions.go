@@ -41,6 +41,11 @@ func conditions() []Row {
 			"Holds the node: it does not follow, is not promoted, and is closed to clients. Nothing is thrown away. What the transactions did is written down on this host, in lost/ below data_dir.",
 			"Read that: `baton lost` on this host lists it, `baton lost EPOCH` shows it. Apply to the primary what you want to keep: replay.sql beside the report does, where the rows still are as they were. " +
 				"Then `baton rejoin NODE --rewind` undoes them here (MariaDB), or `--reclone` gives this server new data; it follows by itself. docs/lost.md tells all of it."},
+		{cluster.RecoveryDropped, Warning,
+			"A primary's server died, and its crash recovery dropped transactions that nobody else has.",
+			"Before the server was started again its agent copied the end of the binary log (rejoin.keep_log). What stands there, and neither the server that came back nor the primary has, is in the detail.",
+			"Writes down on this host what they did, in lost/ below data_dir. Without durability.mode: lossless clients may have been told that they are committed. The server follows like any other: it has nothing that the primary lacks.",
+			"`baton lost` on this host lists it, `baton lost NAME` shows it; replay.sql beside the report carries out on the primary what you want to keep. The condition ends when you move or remove that directory."},
 		{cluster.SemiSyncOff, Critical,
 			"Commits on the primary do not wait for a replica, although they should.",
 			"durability.mode is lossless and the ack set is not empty, but the server says that semi-synchronous replication is off.",

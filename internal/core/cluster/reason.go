@@ -107,6 +107,7 @@ const (
 	ServerDown        Reason = "server-down"          //
 	ReplicaBroken     Reason = "replication-broken"   //
 	Diverged          Reason = "errant-transactions"  //
+	RecoveryDropped   Reason = "recovery-dropped"     // crash recovery took transactions off a dead primary's log
 	SemiSyncOff       Reason = "semi-sync-off"        // lossless is configured but commits do not wait
 	SemiSyncStranger  Reason = "semi-sync-stranger"   // somebody who is not in the ack set acknowledges
 	AckSetEmpty       Reason = "ack-set-empty"        // nobody is left to acknowledge
