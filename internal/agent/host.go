@@ -211,6 +211,9 @@ func (h *hostParts) openServer(a *Agent) error {
 	h.openCloner(a, own)
 	h.auditor = &auditor{cluster: c.Cluster, node: c.Node, dir: c.LostDir(), flavor: own.Flavor, program: own.Binlog, database: server, log: a.Log,
 		rowsAt: func(ctx context.Context, n cluster.NodeName, q asked) (answer rowStates, err error) {
+			if n == c.Node {
+				return h.rowsNow(ctx, q) // it is primary itself by now
+			}
 			if a.link == nil {
 				return answer, errors.New("there is no direct link to the other agents (tls)")
 			}
@@ -239,6 +242,7 @@ func (h *hostParts) openCloner(a *Agent, own config.Server) {
 		login:   datadir.Login{Socket: own.Socket, User: own.User, Password: a.inForce().passwords.Agent.Reveal()},
 		journal: datadir.Journal(filepath.Join(c.StateDir(), "reclone.json")), scratch: filepath.Join(c.StateDir(), "backup"),
 		link: func() *peer.Link { return a.link }, source: h.hands.source,
+		rate:       func() int64 { return int64(a.inForce().config.Rejoin.Rate) },
 		configured: func() string { return now().DataDir },
 		startable:  func() bool { return len(now().Start) > 0 }, stoppable: func() bool { return len(now().Stop) > 0 },
 		start: h.process.Start, stop: h.process.Stop, program: realtime.Start,

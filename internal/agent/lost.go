@@ -288,22 +288,54 @@ func (a *Agent) Lost(context.Context) ([]api.Lost, error) {
 	}
 	all := []api.Lost{}
 	for _, l := range found {
-		s := l.sum
-		one := api.Lost{
-			Name: filepath.Base(l.dir), Directory: l.dir, At: s.At, Node: s.Node, Primary: s.Primary, Epoch: s.Epoch, GTIDs: s.Errant.String(),
-			Headline: s.Headline(), Transactions: s.Transactions, Rows: s.Rows, Statements: s.Statements,
-			Acknowledged: string(s.Acknowledged()), AckWhy: s.AckWhy, Findings: s.Findings, InTheWay: s.Undo.InTheWay,
-		}
-		if now, err := readSince(filepath.Join(l.dir, sinceFile)); err == nil {
-			one.Since = &api.LostSince{At: now.At, Primary: now.Primary, Unchanged: now.Unchanged, Same: now.Same, Changed: now.Changed,
-				NotCompared: now.NotCompared, Text: now.String()}
-		}
-		for _, t := range s.Tables {
-			one.Tables = append(one.Tables, api.LostRows(t))
-		}
-		all = append(all, one)
+		all = append(all, l.shown())
 	}
 	return all, nil
+}
+
+// shown is an audit as people get it.
+func (l lostOf) shown() api.Lost {
+	s := l.sum
+	one := api.Lost{
+		Name: filepath.Base(l.dir), Directory: l.dir, At: s.At, Node: s.Node, Primary: s.Primary, Epoch: s.Epoch, GTIDs: s.Errant.String(),
+		Headline: s.Headline(), Transactions: s.Transactions, Rows: s.Rows, Statements: s.Statements,
+		Acknowledged: string(s.Acknowledged()), AckWhy: s.AckWhy, Findings: s.Findings, InTheWay: s.Undo.InTheWay,
+	}
+	if now, err := readSince(filepath.Join(l.dir, sinceFile)); err == nil {
+		one.Since = &api.LostSince{At: now.At, Primary: now.Primary, Unchanged: now.Unchanged, Same: now.Same, Changed: now.Changed,
+			NotCompared: now.NotCompared, Text: now.String()}
+	}
+	for _, t := range s.Tables {
+		one.Tables = append(one.Tables, api.LostRows(t))
+	}
+	return one
+}
+
+// LostCheck implements api.LostTransactions.
+func (a *Agent) LostCheck(ctx context.Context, name string) (api.Lost, error) {
+	found, err := audits(a.Config.LostDir())
+	if err != nil {
+		return api.Lost{}, err
+	}
+	i := slices.IndexFunc(found, func(l lostOf) bool { return filepath.Base(l.dir) == name })
+	if i < 0 {
+		return api.Lost{}, noAudit(name)
+	}
+	if _, err := a.sharedStore(); err != nil || a.host.auditor == nil {
+		return api.Lost{}, &api.Error{Status: http.StatusServiceUnavailable, Message: "this node does not know yet who is primary", Mend: "ask again in a moment"}
+	}
+	record, _ := a.loop.situation.get()
+	if record.Primary == "" {
+		return api.Lost{}, &api.Error{Status: http.StatusConflict, Message: "there is no primary to compare the rows with", Mend: "ask again when one serves (baton status)"}
+	}
+	if _, err := a.host.auditor.compare(ctx, record.Primary, found[i]); err != nil {
+		return api.Lost{}, err
+	}
+	return found[i].shown(), nil
+}
+
+func noAudit(name string) error {
+	return &api.Error{Status: http.StatusNotFound, Message: fmt.Sprintf("this node has no audit %s", name), Mend: "`baton lost` lists those it has; every node keeps its own"}
 }
 
 // LostFile implements api.LostTransactions.
@@ -318,7 +350,7 @@ func (a *Agent) LostFile(_ context.Context, name string, transactions bool) (io.
 	dir := filepath.Join(a.Config.LostDir(), name)
 	f, err := os.Open(filepath.Join(dir, file))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &api.Error{Status: http.StatusNotFound, Message: fmt.Sprintf("this node has no audit %s", name), Mend: "`baton lost` lists those it has; every node keeps its own"}
+		return nil, noAudit(name)
 	}
 	if err != nil || transactions {
 		return f, err

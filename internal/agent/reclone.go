@@ -35,6 +35,7 @@ type cloner struct {
 	source   func(cluster.NodeName) db.Source
 	seen     atomic.Pointer[situation] // nil until this node has joined the store
 
+	rate       func() int64  // bytes a second that a copy may take; 0: no limit
 	configured func() string // the data directory that the configuration names; may be empty
 	startable  func() bool
 	stoppable  func() bool

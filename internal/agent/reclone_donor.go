@@ -33,7 +33,7 @@ func (c *cloner) answer(link *peer.Link) {
 		if err != nil {
 			return err
 		}
-		return tool.Send(ctx, c.login, c.scratch, w)
+		return tool.Send(ctx, c.login, c.scratch, datadir.Paced(ctx, w, c.rate))
 	}))
 }
 

@@ -35,7 +35,7 @@ func (c *cloner) cloneFrom(ctx context.Context, s reconcile.Step, place datadir.
 		n, _ := datadir.Bytes(place.Copy()) // for people; it may not be there yet
 		return fmt.Sprintf("copied %d of about %d MiB from %s", n>>20, donor.Bytes>>20, s.Node)
 	})
-	err := server.CloneFrom(ctx, c.source(s.Node), place.Copy())
+	err := server.CloneFrom(ctx, c.source(s.Node), place.Copy(), c.rate())
 	stop()
 	if err != nil {
 		return err

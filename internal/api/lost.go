@@ -18,6 +18,8 @@ type LostTransactions interface {
 	// LostFile opens an audit's report, or all its transactions as JSON. What a
 	// person can do wrong is answered with an *Error.
 	LostFile(ctx context.Context, name string, transactions bool) (io.ReadCloser, error)
+	// LostCheck compares the rows of an audit with the primary's as they are now.
+	LostCheck(ctx context.Context, name string) (Lost, error)
 }
 
 // Lost is one audit of transactions that a server had and its primary lacked.
@@ -39,8 +41,8 @@ type Lost struct {
 	// committed, else "possibly"; AckWhy says what that rests on.
 	Acknowledged string `json:"acknowledged"`
 	AckWhy       string `json:"ack_why,omitempty"`
-	// Since is how the rows were on the primary when they were found; nil if it
-	// could not be asked yet.
+	// Since is how the rows were on the primary when they were last compared, at
+	// first soon after they were found; nil if it could not be asked yet.
 	Since *LostSince `json:"since,omitempty"`
 	// InTheWay is why they cannot be undone; empty if they can.
 	InTheWay string   `json:"in_the_way,omitempty"`
@@ -83,6 +85,14 @@ func (s *Server) lostTransactions(w http.ResponseWriter, r *http.Request) error 
 	return s.lostFile(w, r, "application/json", true)
 }
 
+func (s *Server) lostCheck(w http.ResponseWriter, r *http.Request) error {
+	one, err := s.lost.LostCheck(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	return reply(w, http.StatusOK, one)
+}
+
 // lostFile sends a file as it is: it may be bigger than memory.
 func (s *Server) lostFile(w http.ResponseWriter, r *http.Request, kind string, transactions bool) error {
 	f, err := s.lost.LostFile(r.Context(), r.PathValue("name"), transactions)
@@ -98,6 +108,11 @@ func (s *Server) lostFile(w http.ResponseWriter, r *http.Request, kind string, t
 // Lost lists the audits on the daemon's host, the newest first.
 func (c *Client) Lost(ctx context.Context) ([]Lost, error) {
 	return get[[]Lost](ctx, c, http.MethodGet, "/v1/lost", nil)
+}
+
+// LostCheck has an audit's rows compared with the primary's as they are now.
+func (c *Client) LostCheck(ctx context.Context, name string) (Lost, error) {
+	return get[Lost](ctx, c, http.MethodPost, "/v1/lost/"+url.PathEscape(name)+"/check", nil)
 }
 
 // LostFile writes an audit's report, or all its transactions as JSON.

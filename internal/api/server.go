@@ -76,6 +76,7 @@ func (s *Server) Handler() http.Handler {
 
 		"GET /v1/lost/{name}/report":       s.lostReport,
 		"GET /v1/lost/{name}/transactions": s.lostTransactions,
+		"POST /v1/lost/{name}/check":       s.lostCheck,
 
 		"POST /v1/store/members/{node}/replace": s.replaceMember,
 		"POST /v1/store/members/{node}/admit":   s.admitMember,

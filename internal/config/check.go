@@ -91,6 +91,8 @@ type ServerSeen struct {
 	NoGTID bool
 	// NoHeartbeat: MySQL's performance_schema is off.
 	NoHeartbeat bool
+	// NoClone: MySQL without the clone plugin.
+	NoClone bool
 	// DropsUnapplied: MySQL's relay_log_recovery is on.
 	DropsUnapplied bool
 

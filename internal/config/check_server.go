@@ -100,7 +100,7 @@ func (c *check) ownServer(n Node, want Server, seen ServerSeen) {
 		c.add(Error, about, "it has no semi-synchronous replication, which durability.mode lossless needs", "SHOW GLOBAL VARIABLES LIKE 'rpl_semi_sync%'", mend)
 	}
 	if seen.Flavor == MySQL && want.Flavor == MySQL {
-		c.mysqlServer(about, seen)
+		c.mysqlServer(about, want, seen)
 	}
 	for _, s := range seen.LosesOnPower {
 		name, _, _ := strings.Cut(s, "=")
@@ -109,7 +109,7 @@ func (c *check) ownServer(n Node, want Server, seen ServerSeen) {
 }
 
 // mysqlServer judges what only MySQL has. These settings take a restart.
-func (c *check) mysqlServer(about string, seen ServerSeen) {
+func (c *check) mysqlServer(about string, want Server, seen ServerSeen) {
 	option := func(bad bool, s Severity, what, asked, written string) {
 		if bad {
 			c.add(s, about, what, asked, "write "+written+" into its option file and restart it")
@@ -121,6 +121,8 @@ func (c *check) mysqlServer(about string, seen ServerSeen) {
 		"SELECT @@global.performance_schema", "performance_schema = ON")
 	option(seen.DropsUnapplied, Warning, "at every start it throws away what it received and has not applied; if the primary is dead by then, acknowledged transactions are lost",
 		"SELECT @@global.relay_log_recovery", "relay_log_recovery = OFF")
+	option(seen.NoClone && len(want.Stop) > 0, Warning, "its clone plugin is not loaded, so `baton rejoin --reclone` can neither copy its data nor give it another server's",
+		"SELECT plugin_status FROM information_schema.plugins WHERE plugin_name = 'clone'", "plugin_load_add = mysql_clone.so")
 	option(seen.Restart.Known && !seen.Restart.OwnAgain, Warning, "if it loses what it once wrote itself (a power loss, a restored backup), it skips that silently for ever",
 		seen.Restart.Why, "replicate_same_server_id = ON (with gtid_mode ON that makes no loops)")
 }

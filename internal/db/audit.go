@@ -1,6 +1,9 @@
 package db
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Auditing is what has to be known of a server to say what its transactions did.
 // Nothing is changed.
@@ -56,8 +59,13 @@ type Ask func(query string) ([]map[string]string, error)
 type Cloning interface {
 	// CloneFrom has the server copy all data of source into dir, which is not
 	// there and whose parent directory it may write to. Its own data stays as it
-	// is. ctx needs no end: how long it takes depends on the data.
-	CloneFrom(ctx context.Context, source Source, dir string) error
-	// ServesClones says why the server cannot take part in that.
+	// is. ctx needs no end: how long it takes depends on the data. rate is how many
+	// bytes a second it may take; 0: no limit.
+	CloneFrom(ctx context.Context, source Source, dir string, rate int64) error
+	// ServesClones says why the server cannot take part in that: an error wrapping
+	// ErrNoClone if what it takes is not loaded.
 	ServesClones(ctx context.Context) error
 }
+
+// ErrNoClone says that a server lacks what fetches and serves copies.
+var ErrNoClone = errors.New("the server has no clone plugin")

@@ -35,6 +35,7 @@ func TestARealMySQL(t *testing.T) {
 	for name, tt := range map[string]struct {
 		args   []string
 		revoke string
+		stops  bool // server.stop is written
 		want   []string
 		starts bool
 	}{
@@ -52,6 +53,10 @@ func TestARealMySQL(t *testing.T) {
 				"warning: server of db1: at every start it throws away what it received and has not applied; if the primary is dead by then, acknowledged transactions are lost (SELECT @@global.relay_log_recovery); write relay_log_recovery = OFF " + option,
 				skipsItsOwn + option,
 			}},
+		"no clone plugin, and the node is to be recloned": {args: []string{}, stops: true, starts: true,
+			want: []string{"warning: server of db1: its clone plugin is not loaded, so `baton rejoin --reclone` can neither copy its data nor give it another server's " +
+				"(SELECT plugin_status FROM information_schema.plugins WHERE plugin_name = 'clone'); write plugin_load_add = mysql_clone.so " + option}},
+		"the clone plugin is there": {args: []string{"--plugin-load-add=mysql_clone.so"}, stops: true, starts: true},
 		"a privilege that is missing": {revoke: "REVOKE SYSTEM_VARIABLES_ADMIN ON *.* FROM 'baton'@'localhost'",
 			want: []string{"server of db1: 'baton'@'localhost' lacks the privilege SYSTEM_VARIABLES_ADMIN (SHOW GRANTS FOR 'baton'@'localhost'); GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO 'baton'@'localhost'"}},
 	} {
@@ -61,6 +66,10 @@ func TestARealMySQL(t *testing.T) {
 				s.Unlogged(t, tt.revoke)
 			}
 			cfg := onMySQL(t, s)
+			if tt.stops {
+				own := cfg.Nodes[0].Server
+				own.Start, own.Stop = []string{"true"}, []string{"true"}
+			}
 			found := CheckStart(t.Context(), cfg)
 			var got []string
 			for _, f := range aboutServers(found, s) {

@@ -80,6 +80,9 @@ func (s Servers) own(ctx context.Context, seen config.ServerSeen, server config.
 	seen.Port, seen.ExtraPort, seen.RowFormat, seen.StrictGTID, seen.SemiSync = id.Port, id.ExtraPort, id.RowFormat, id.StrictGTID, id.SemiSync
 	seen.LosesOnPower, seen.NoGTID, seen.NoHeartbeat, seen.DropsUnapplied = id.LosesOnPower, id.NoGTID, id.NoHeartbeat, id.DropsUnapplied
 	seen.Restart = config.Restart{Known: id.Restart.Known, Why: id.Restart.Why, ReadOnly: id.Restart.ReadOnly, HoldReplication: id.Restart.HoldReplication, OwnAgain: id.Restart.OwnAgain}
+	if clones, can := driver.(db.Cloning); can {
+		seen.NoClone = errors.Is(clones.ServesClones(ctx), db.ErrNoClone)
+	}
 	found, err := driver.Accounts(ctx)
 	for _, f := range found {
 		seen.Privileges = append(seen.Privileges, config.Privilege{Account: f.Account, Name: f.Privilege, Excess: f.Excess, Mend: f.Mend})

@@ -20,6 +20,20 @@ func (c *Cluster) Lost(context.Context) ([]api.Lost, error) {
 	}}, nil
 }
 
+// LostCheck finds both rows changed.
+func (c *Cluster) LostCheck(ctx context.Context, name string) (api.Lost, error) {
+	if name != "6" {
+		return api.Lost{}, &api.Error{Status: http.StatusNotFound, Message: fmt.Sprintf("this node has no audit %s", name), Mend: "`baton lost` lists those it has"}
+	}
+	all, err := c.Lost(ctx)
+	if err != nil {
+		return api.Lost{}, err
+	}
+	one := all[0]
+	one.Since = &api.LostSince{At: "2026-03-01T13:00:00Z", Primary: "db1", Changed: 2, Text: "2 of 2 rows have been changed on db1 since"}
+	return one, nil
+}
+
 // LostFile is a line of it.
 func (c *Cluster) LostFile(_ context.Context, name string, transactions bool) (io.ReadCloser, error) {
 	switch {

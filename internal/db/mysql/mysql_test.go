@@ -45,6 +45,34 @@ func TestAServerOfAnotherFlavorIsRefused(t *testing.T) {
 	}
 }
 
+// TestACloneIsNoFasterThanItMayBe: the server is told the limit before it copies.
+// There is nobody to copy from here.
+func TestACloneIsNoFasterThanItMayBe(t *testing.T) {
+	t.Parallel()
+	s := dbtest.Start(t, dbtest.Options{Flavor: dbtest.MySQL, Args: []string{"--plugin-load-add=mysql_clone.so"}})
+	agent := db.Account{User: "baton", Password: "a"}
+	s.Unlogged(t, driver.Accounts(agent, db.Account{User: "baton_probe", Password: "p"}, db.Account{User: "r", Password: "r"})...)
+	server, err := mysql.Open(db.Config{Socket: s.Socket, Agent: agent, Writer: db.Account{User: "baton_probe", Password: "p"}, NodeOf: nobody})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), dbtest.Patience)
+	defer cancel()
+	for _, tt := range []struct {
+		rate int64
+		want string
+	}{{5<<19 + 1, "3|3"}, {0, "0|0"}} {
+		err := server.CloneFrom(ctx, db.Source{Node: "db2", Host: "127.0.0.1", Port: 1, Account: db.Account{User: "r", Password: "r"}}, s.Dir+"/copy", tt.rate)
+		if err == nil || !strings.Contains(err.Error(), "clone db2") {
+			t.Errorf("cloning nobody: %v", err)
+		}
+		if got := s.Value(t, "SELECT CONCAT(@@global.clone_max_data_bandwidth, '|', @@global.clone_max_network_bandwidth)"); got != tt.want {
+			t.Errorf("%d bytes a second: the server may take %s MiB, want %s", tt.rate, got, tt.want)
+		}
+	}
+}
+
 func TestTheAdministrativePortAnswersWhenNoSlotIsLeft(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -38,6 +38,7 @@ func TestLostTransactionsAreWrittenDownAndTakenBack(t *testing.T) {
 	if now := lost.Since; now == nil || now.Changed != 1 || now.Unchanged != 2 || string(now.Primary) != primary {
 		t.Errorf("one row was changed on %s since: %+v", primary, now)
 	}
+	judgedAnew(t, l, old, primary, lost)
 	out := baton(t, l, old, "lost", lost.Name)
 	for _, want := range []string{"UPDATE app.kept", `'two'  →  'it\'s lost'`, "DELETE app.kept", "INSERT app.kept", "durability.mode is async", "app.kept where `id` <=> 2: changed by "} {
 		if !strings.Contains(out, want) {
@@ -61,6 +62,23 @@ func TestLostTransactionsAreWrittenDownAndTakenBack(t *testing.T) {
 	if err != nil || len(kept) == 0 {
 		t.Errorf("its binary logs are not kept, %v", err)
 	}
+}
+
+// judgedAnew: somebody changes another of the rows on the primary, and a person
+// who asks again is told so.
+func judgedAnew(t *testing.T, l *lab.Lab, old, primary string, lost api.Lost) {
+	t.Helper()
+	if err := l.Do(inTime(t), primary, "UPDATE app.kept SET v = 'drei' WHERE id = 3"); err != nil {
+		t.Fatal(err)
+	}
+	var now api.Lost
+	if err := json.Unmarshal([]byte(baton(t, l, old, "lost", lost.Name, "--check", "-o", "json")), &now); err != nil || now.Since == nil || now.Since.Changed != 2 || now.Since.Unchanged != 1 {
+		t.Errorf("judged anew: %+v, %v", now.Since, err)
+	}
+	if err := l.Do(inTime(t), primary, "UPDATE app.kept SET v = 'three' WHERE id = 3"); err != nil {
+		t.Fatal(err)
+	}
+	baton(t, l, old, "lost", lost.Name, "--check")
 }
 
 // TestWhatNoClientWasToldOfIsTakenBackByItself: a lossless primary that is cut off
