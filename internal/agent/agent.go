@@ -198,6 +198,9 @@ func (a *Agent) run(ctx context.Context) error {
 	a.spawn(func() { a.store.follow(work, a.post) })
 	a.spawn(func() { a.store.listen(work, a.loop.silenceLimit(), a.post) })
 	a.spawn(func() { a.loop.keeper.run(work) })
+	for _, p := range a.storePaths() {
+		a.spawn(func() { p.run(work) })
+	}
 	if a.link != nil {
 		a.spawn(func() { a.loop.keeper.asks(work) })
 	}

@@ -88,19 +88,25 @@ func (k *keeper) state() (lease.Held, cluster.Revision) {
 	return k.keeps.Held, k.keeps.Rev
 }
 
-// run renews until ctx ends. A renewal that hangs does not delay the next one.
+// run renews until ctx ends. A renewal that hangs does not delay the next one,
+// and one without an answer is not the last for long.
 func (k *keeper) run(ctx context.Context) {
 	var calls sync.WaitGroup
 	defer calls.Wait()
-	tick := time.NewTicker(k.keeps.Settings.Renew)
-	defer tick.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-next.C:
+			if wait := k.due(); wait > 0 {
+				next.Reset(wait)
+				continue
+			}
 		case <-k.kick:
 		}
+		next.Reset(k.keeps.Retry())
 		r := k.next()
 		if r.Epoch == 0 {
 			continue
@@ -111,6 +117,13 @@ func (k *keeper) run(ctx context.Context) {
 			k.once(ctx, r)
 		}()
 	}
+}
+
+// due is how long the next renewal can wait.
+func (k *keeper) due() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.keeps.Due(clock.Now())
 }
 
 func (k *keeper) next() node.Renewal {

@@ -213,6 +213,12 @@ func (s *shared) leadWithPrimary(ctx context.Context, primary cluster.NodeName) 
 	if s.member == nil || !s.member.IsLeader() {
 		return
 	}
+	// One that does not answer could not take it, and the store would take no
+	// writes until that is clear.
+	if err := s.member.Answers(ctx, primary); err != nil {
+		s.log.Debug("the store's leadership stays", "err", err)
+		return
+	}
 	if err := s.member.MoveLeader(ctx, primary); err != nil {
 		s.log.Debug("the store's leadership stays", "err", err)
 	}

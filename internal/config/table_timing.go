@@ -13,7 +13,7 @@ func timingKeys() []Key {
 			doc("L: how long the primary may serve after a renewal was sent. A host that is gone is replaced after about L.",
 				"Never change it node by node while the cluster runs: docs/configuration.md has a chapter on changing it."),
 		key("timing.renew", Duration).follows("lease / 4", share(1, 4)).between("10ms", "5m").same().
-			doc("How often the lease is renewed; at most a third of it."),
+			doc("The lease is renewed at least this often, and twice as often as long as the store answers; at most a third of it."),
 		key("timing.call", Duration).follows("lease / 8", share(1, 8)).between("5ms", "5m").same().
 			doc("Deadline of one call to the store; at most a quarter of the lease. A call that hangs does not delay the next renewal."),
 		key("timing.drift", Ratio).byDefault("0.01").between("0", "0.2").same().

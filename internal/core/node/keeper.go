@@ -22,6 +22,7 @@ type Keeper struct {
 	epoch  cluster.Epoch    // wanted; 0: none
 	record cluster.Revision // that the renewals are guarded by
 	seq    uint64
+	tried  cluster.Instant // when Next was asked last
 	last   cluster.Instant
 	fail   failsafe
 }
@@ -55,6 +56,7 @@ type Renewal struct {
 
 // Next returns the renewal to be sent at now.
 func (k *Keeper) Next(now cluster.Instant) Renewal {
+	k.tried = now
 	if k.epoch == 0 || k.epoch <= k.Held.Latched || k.Held.Lost(k.epoch, now) {
 		return Renewal{}
 	}
@@ -62,6 +64,22 @@ func (k *Keeper) Next(now cluster.Instant) Renewal {
 	return Renewal{Epoch: k.epoch, Record: k.record,
 		Lease: cluster.Lease{Schema: cluster.Schema, Epoch: k.epoch, Holder: k.Self, Agent: k.Agent, Seq: k.seq, Length: k.Settings.Lease}}
 }
+
+// Due is how long the next renewal can wait at now. Others count on one every
+// Renew, and twice as many are sent: the younger the lease is when the network
+// fails, the longer a blip of it may be. As long as the store has not accepted the
+// last one, another is sent every so often (Retry): the network may be back at any
+// moment, and the lease runs. After two leases there is no hurry left.
+func (k *Keeper) Due(now cluster.Instant) time.Duration {
+	due := k.fail.storeAt.Add(k.Settings.Renew / 2)
+	if k.epoch == 0 || now.Sub(k.fail.storeAt) > 2*k.Settings.Lease {
+		due = k.tried.Add(k.Settings.Renew)
+	}
+	return due.Sub(now)
+}
+
+// Retry is how long a renewal may be without an answer until the next is sent.
+func (k *Keeper) Retry() time.Duration { return k.Settings.Call / 2 }
 
 // Kept is what an accepted renewal led to.
 type Kept struct {

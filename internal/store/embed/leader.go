@@ -94,6 +94,14 @@ func (m *Member) Health(ctx context.Context) error {
 	return fmt.Errorf("the store's member %s: %w; %s", m.opts.Self, err, strings.Join(silent, "; "))
 }
 
+// Answers says why that node's member does not answer; nil if it does.
+func (m *Member) Answers(ctx context.Context, name cluster.NodeName) error {
+	if _, err := m.peers.get(ctx, m.opts.peerURL(name)+membersPath); err != nil {
+		return fmt.Errorf("ask the store's member of %s: %w", name, err)
+	}
+	return nil
+}
+
 // probe asks another member whether it answers.
 func (m *Member) probe(ctx context.Context, p store.Member) error {
 	if len(p.PeerURLs) == 0 {
