@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,8 @@ type pathStory struct {
 
 // watchPath runs the watch over such a path for two seconds. It returns when, and
 // of what silence, connections were reset, and how often the path was tried.
-func watchPath(t *testing.T, s pathStory) (at, silent []time.Duration, tries int) {
+func watchPath(t *testing.T, s pathStory) (at, silent []time.Duration, tries int64) {
+	var tried atomic.Int64
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		p := &storePath{
@@ -31,7 +33,7 @@ func watchPath(t *testing.T, s pathStory) (at, silent []time.Duration, tries int
 				return 0
 			},
 			dial: func(ctx context.Context) error {
-				tries++
+				tried.Add(1)
 				switch now := time.Since(begun); {
 				case now >= s.gone:
 					return nil
@@ -50,7 +52,7 @@ func watchPath(t *testing.T, s pathStory) (at, silent []time.Duration, tries int
 		defer cancel()
 		p.run(ctx)
 	})
-	return at, silent, tries
+	return at, silent, tried.Load()
 }
 
 func TestConnectionsOfTheStoreAreOpenedAnewWhenTheNetworkIsBack(t *testing.T) {
