@@ -310,10 +310,10 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	if !h.observes { // the probe writes
 		a.spawn(func() { h.deadLogs.run(ctx) })
 		a.spawn(func() { h.proveWriting(ctx, a) })
-		a.spawn(func() { h.watchDisk(ctx, a) })
-		a.spawn(func() { h.watchStrains(ctx, a) })
 		a.spawn(func() { trackNetworks(ctx, a) })
 	}
+	a.spawn(func() { h.watchDisk(ctx, a) })
+	a.spawn(func() { h.watchStrains(ctx, a) })
 	if h.set != nil {
 		a.spawn(func() {
 			if err := h.set.Run(ctx); err != nil && ctx.Err() == nil {

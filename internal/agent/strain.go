@@ -25,14 +25,19 @@ type strains struct {
 	gauges  map[string]detect.Gauge
 	unknown map[string]string // checks that could not be measured, and why
 
+	diskTime func(dir string) (vitals.DiskTime, error)
+
 	cpu    vitals.CPU
+	disk   vitals.DiskTime
+	diskAt cluster.Instant // when disk was read; 0: never
+	on     string          // the directory whose disk it was
 	load   db.Load
 	loadAt cluster.Instant // when load was read; 0: never in this reign
 }
 
 // watchStrains measures, again and again, until ctx ends.
 func (h *hostParts) watchStrains(ctx context.Context, a *Agent) {
-	s := &strains{host: h, self: a.Config.Node, gauges: map[string]detect.Gauge{}}
+	s := &strains{host: h, self: a.Config.Node, gauges: map[string]detect.Gauge{}, diskTime: vitals.ReadDiskTime}
 	var said []cluster.Strain
 	next := time.NewTimer(0)
 	defer next.Stop()
@@ -44,9 +49,7 @@ func (h *hostParts) watchStrains(ctx context.Context, a *Agent) {
 		}
 		now := a.inForce()
 		next.Reset(now.config.Health.Every)
-		r, _ := h.hands.situation()
-		serves := r.Primary == a.Config.Node && (r.Phase == cluster.PhaseSteady || r.Phase == cluster.PhasePromoting)
-		found := s.measure(ctx, now.config.Health, serves)
+		found := s.measure(ctx, now.config.Health, h.serves(a.Config.Node))
 		if ctx.Err() != nil {
 			return
 		}
@@ -60,6 +63,16 @@ func (h *hostParts) watchStrains(ctx context.Context, a *Agent) {
 			l.Conditions.Put(cluster.CheckUnknown, unknown)
 		})
 	}
+}
+
+// serves reports whether this node is the primary. While there is no record,
+// because all only observe, it is the one whose server takes writes.
+func (h *hostParts) serves(self cluster.NodeName) bool {
+	r, peers := h.hands.situation()
+	if own := peers[self].Server; h.observes && r.Primary == "" {
+		return own.State == cluster.ServerUp && !own.ReadOnly
+	}
+	return r.Primary == self && (r.Phase == cluster.PhaseSteady || r.Phase == cluster.PhasePromoting)
 }
 
 // measure takes every measurement once and returns what lasts.
@@ -117,6 +130,26 @@ func (s *strains) ofHost(look func(detect.Threshold, float64), h config.Health) 
 	}
 	if d := s.host.disk.Load(); d != nil && d.Size > 0 {
 		look(h.Threshold("disk"), round(100-float64(d.Free)*100/float64(d.Size)))
+		s.ofDisk(look, h, d.Dir)
+	}
+}
+
+// ofDisk measures how long the disk of the server's data takes. Where the kernel
+// counts nothing, as of a network's file system, that is unknown to those alone
+// who want to rely on it.
+func (s *strains) ofDisk(look func(detect.Threshold, float64), h config.Health, dir string) {
+	disk, err := s.diskTime(dir)
+	now := clock.Now()
+	switch {
+	case err == nil && s.diskAt != 0 && s.on == dir:
+		took := disk.PerRequest(s.disk, now.Sub(s.diskAt))
+		look(h.Threshold("disk_latency"), round(float64(took)/float64(time.Millisecond)))
+	case errors.Is(err, vitals.ErrNoDisk) && h.DiskLatency.Action != config.FailOver:
+	case err != nil:
+		s.unknown["disk_latency"] = err.Error()
+	}
+	if s.disk, s.diskAt, s.on = disk, now, dir; err != nil {
+		s.diskAt = 0
 	}
 }
 

@@ -8,11 +8,13 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/detect"
 	"github.com/baton-db/baton/internal/db"
+	"github.com/baton-db/baton/internal/vitals"
 )
 
 // loaded is a server of which only the load is asked.
@@ -43,7 +45,7 @@ func TestWhatLayerFourFinds(t *testing.T) {
 	h := &hostParts{database: server}
 	h.disk.Store(&detect.Disk{Dir: "/d", Free: 5, Size: 100})
 	h.writeTook.Store(int64(3e9))
-	s := &strains{host: h, self: "db1", gauges: map[string]detect.Gauge{}}
+	s := &strains{host: h, self: "db1", gauges: map[string]detect.Gauge{}, diskTime: func(string) (vitals.DiskTime, error) { return vitals.DiskTime{}, nil }}
 	settings := config.Health{
 		Connections: config.Gauged{Above: 95}, Locks: config.Gauged{Above: 50}, Latency: config.Gauged{Above: 1000}, Disk: config.Gauged{Above: 90},
 		Prometheus: []config.Query{{Name: "load", URL: prometheus.URL, Query: `load{node="$node"}`, Above: "5"}},
@@ -82,6 +84,59 @@ func TestWhatLayerFourFinds(t *testing.T) {
 	find(true, disk)
 	server.err = errors.New("no answer")
 	find(true, disk)
+}
+
+// TestADiskThatTakesLongIsFound: by what the kernel has counted since the look
+// before.
+func TestADiskThatTakesLongIsFound(t *testing.T) {
+	var now vitals.DiskTime
+	var fails error
+	h := &hostParts{}
+	h.disk.Store(&detect.Disk{Dir: "/d", Free: 50, Size: 100})
+	s := &strains{host: h, gauges: map[string]detect.Gauge{}, diskTime: func(string) (vitals.DiskTime, error) { return now, fails }}
+	settings := config.Health{DiskLatency: config.Gauged{Above: 500}}
+	find := func(what, want, unknown string) {
+		t.Helper()
+		got := ""
+		for _, f := range s.measure(t.Context(), settings, false) {
+			got += f.Detail
+		}
+		if got != want || s.unknowns() != unknown {
+			t.Errorf("%s: found %q and does not know %q; want %q and %q", what, got, s.unknowns(), want, unknown)
+		}
+	}
+	const slow = "disk_latency: 600 ms for a request to the disk, above 500 for 0s"
+	find("one look alone", "", "")
+	now = vitals.DiskTime{Requests: 10, Took: 6 * time.Second}
+	find("ten requests took 600 ms each", slow, "")
+	now.Requests, now.Took = 20, 7*time.Second
+	find("ten more took 100 ms each", "", "")
+	fails = vitals.ErrNoDisk
+	find("on no disk, and nobody relies on it", "", "")
+	settings.DiskLatency.Action = config.FailOver
+	find("on no disk, and somebody does", "", "disk_latency: it is on no disk of this host")
+	fails, now = nil, vitals.DiskTime{Requests: 30, Took: time.Hour}
+	find("what was before is not known any more", "", "")
+}
+
+// TestConnectionsThatFailAreFound: by how many more have failed than at the look
+// before.
+func TestConnectionsThatFailAreFound(t *testing.T) {
+	server := &loaded{load: db.Load{Failed: 1e6}}
+	s := &strains{host: &hostParts{database: server}, gauges: map[string]detect.Gauge{}}
+	find := func(what string, want bool) {
+		t.Helper()
+		found := s.measure(t.Context(), config.Health{Errors: config.Gauged{Above: 10}}, true)
+		if got := len(found) == 1 && found[0].Check == "errors"; got != want || len(found) > 1 {
+			t.Errorf("%s: found %v", what, found)
+		}
+	}
+	find("all that failed before", false)
+	server.load.Failed += 1e6
+	find("a million more", true)
+	find("none more", false)
+	server.load.Failed = 3
+	find("a server that has begun to count anew", false)
 }
 
 // TestAStrainIsTold: it is in the fact, and a condition, until it is over.

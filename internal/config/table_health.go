@@ -26,6 +26,7 @@ type Health struct {
 	CPU         Gauged        `key:"cpu"`
 	Memory      Gauged        `key:"memory"`
 	Disk        Gauged        `key:"disk"`
+	DiskLatency Gauged        `key:"disk_latency"`
 	Prometheus  []Query       `key:"prometheus"`
 }
 
@@ -71,6 +72,8 @@ func checkRows() []checkRow {
 			" % of the memory is in use", func(h *Health) *Gauged { return &h.Memory }},
 		{"disk", "percent", "How full the file system of the server's data is.", "90", "1m",
 			" % of the disk are used", func(h *Health) *Gauged { return &h.Disk }},
+		{"disk_latency", "milliseconds", "How long the disk of the server's data takes for a request, on average and with its time in the queue, as the kernel counts it.", "500", "1m",
+			" ms for a request to the disk", func(h *Health) *Gauged { return &h.DiskLatency }},
 	}
 }
 

@@ -8,11 +8,13 @@ package vitals
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,6 +41,100 @@ func Disk(dir string) (detect.Disk, error) {
 	}
 	d.ReadOnly = d.ReadOnly || readOnly(mounts, unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)))
 	return d, nil
+}
+
+// DiskTime is how many requests a disk has carried out since it appeared, how
+// long they took all together, from when they were queued, and how many wait.
+type DiskTime struct {
+	Requests uint64
+	Took     time.Duration
+	Waiting  uint64
+}
+
+// ErrNoDisk says that a directory is on no disk of this host that counts: on a
+// network's file system, in memory.
+var ErrNoDisk = errors.New("it is on no disk of this host")
+
+// ReadDiskTime reads what the kernel counts of the disk, or the partition, that
+// holds a directory: /proc/diskstats.
+func ReadDiskTime(dir string) (DiskTime, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return DiskTime{}, fmt.Errorf("look at %s: %w", dir, err)
+	}
+	major, minor := unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev))
+	if major == 0 { // the file system's own number (btrfs): the mount names the device
+		mounts, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			return DiskTime{}, fmt.Errorf("look how %s is mounted: %w", dir, err)
+		}
+		var on unix.Stat_t
+		if name := source(mounts, major, minor); !strings.HasPrefix(name, "/dev/") || unix.Stat(name, &on) != nil {
+			return DiskTime{}, fmt.Errorf("disk of %s: %w", dir, ErrNoDisk)
+		}
+		major, minor = unix.Major(uint64(on.Rdev)), unix.Minor(uint64(on.Rdev))
+	}
+	stats, err := os.ReadFile("/proc/diskstats")
+	if err != nil {
+		return DiskTime{}, fmt.Errorf("read the disks' counters: %w", err)
+	}
+	t, err := parseDiskTime(stats, major, minor)
+	if err != nil {
+		return DiskTime{}, fmt.Errorf("disk of %s: %w", dir, err)
+	}
+	return t, nil
+}
+
+// source is from where a file system is mounted.
+func source(mountinfo []byte, major, minor uint32) string {
+	device := fmt.Sprintf("%d:%d", major, minor)
+	for line := range bytes.Lines(mountinfo) {
+		mount, fs, ok := strings.Cut(string(line), " - ")
+		if f := strings.Fields(mount); !ok || len(f) < 3 || f[2] != device {
+			continue
+		}
+		if f := strings.Fields(fs); len(f) >= 2 {
+			return f[1]
+		}
+	}
+	return ""
+}
+
+// parseDiskTime: Documentation/admin-guide/iostats.rst. Flushes are counted since
+// Linux 5.5.
+func parseDiskTime(stats []byte, major, minor uint32) (DiskTime, error) {
+	const reads, readMS, writes, writeMS, waiting, flushes, flushMS = 3, 6, 7, 10, 11, 18, 19
+	for line := range bytes.Lines(stats) {
+		f := strings.Fields(string(line))
+		if len(f) <= waiting || f[0] != strconv.FormatUint(uint64(major), 10) || f[1] != strconv.FormatUint(uint64(minor), 10) {
+			continue
+		}
+		n := make([]uint64, max(len(f), flushMS+1)) // what an older kernel does not count is none
+		for i := reads; i < len(f); i++ {
+			var err error
+			if n[i], err = strconv.ParseUint(f[i], 10, 64); err != nil {
+				return DiskTime{}, fmt.Errorf("read the disks' counters: %w", err)
+			}
+		}
+		took := n[readMS] + n[writeMS] + n[flushMS]
+		return DiskTime{Requests: n[reads] + n[writes] + n[flushes], Took: time.Duration(took) * time.Millisecond, Waiting: n[waiting]}, nil
+	}
+	return DiskTime{}, ErrNoDisk
+}
+
+// PerRequest is how long a request took on average since an earlier reading, so
+// long ago. While none has ended although some wait, it is at least that long. An
+// idle disk takes no time.
+func (t DiskTime) PerRequest(before DiskTime, ago time.Duration) time.Duration {
+	switch done := t.Requests - before.Requests; {
+	case t.Requests < before.Requests || t.Took < before.Took:
+		return 0 // another disk, or its counters began anew
+	case done > 0:
+		return (t.Took - before.Took) / time.Duration(done)
+	case t.Waiting > 0 && before.Waiting > 0:
+		return ago
+	}
+	return 0
 }
 
 // readOnly reports whether the file system of a device takes no writes, by its
