@@ -15,12 +15,16 @@ import (
 
 // tracking judges one interface of the clients' network by what looks at it
 // found. It is lost only after it has been bad for the limit without a break and
-// for as many looks as the configuration asks for: a blip moves nothing.
+// for as many looks as the configuration asks for: a blip moves nothing. One that
+// is back is suspect for the limit before it is up: where the gateway itself was
+// away, one node sees its return before another does, and must not count as better
+// off meanwhile.
 type tracking struct {
-	since cluster.Instant // of the first bad look of a row; 0: the last was good
+	since cluster.Instant // of the first look of a row that found the same
 	bad   int             // looks in a row
 	good  int
 	lost  bool
+	back  bool // it was lost, and is not believed to be well yet
 }
 
 // state is how the network counts now.
@@ -28,7 +32,7 @@ func (t *tracking) state() cluster.LayerState {
 	switch {
 	case t.lost:
 		return cluster.Down
-	case t.bad > 0:
+	case t.bad > 0 || t.back:
 		return cluster.Suspect
 	}
 	return cluster.Up
@@ -37,18 +41,22 @@ func (t *tracking) state() cluster.LayerState {
 // looked takes in one look, which began then.
 func (t *tracking) looked(well bool, began, now cluster.Instant, limit time.Duration, failures, recover int) {
 	if well {
-		t.since, t.bad, t.good = 0, 0, t.good+1
+		if t.good == 0 {
+			t.since = began
+		}
+		t.bad, t.good = 0, t.good+1
 		if t.good >= recover {
 			t.lost = false
+			t.back = t.back && now.Sub(t.since) < limit
 		}
 		return
 	}
-	if t.since == 0 {
+	if t.bad == 0 {
 		t.since = began
 	}
 	t.bad, t.good = t.bad+1, 0
 	if t.bad >= failures && now.Sub(t.since) >= limit {
-		t.lost = true
+		t.lost, t.back = true, true
 	}
 }
 

@@ -23,18 +23,24 @@ func TestATrackedNetwork(t *testing.T) {
 	for name, tt := range map[string]struct {
 		looks []look
 		lost  bool
+		back  bool // and not believed yet
 	}{
-		"nothing was looked at":                           {nil, false},
-		"it is well":                                      {[]look{{0, true}, {250, true}}, false},
-		"one bad look":                                    {bad(0), false},
-		"bad for the limit, but only twice":               {bad(0, 900), false},
-		"often bad, but not for the limit":                {bad(0, 50, 100, 150, 700), false},
-		"bad for the limit":                               {bad(0, 50, 100, 740), true},
-		"a blip: good again within the limit":             {append(bad(0, 50, 100, 600), look{650, true}, look{700, false}, look{800, false}), false},
-		"lost, and good once":                             {append(bad(0, 400, 800), look{850, true}), true},
-		"lost, and good twice":                            {append(bad(0, 400, 800), look{850, true}, look{900, true}), false},
-		"lost, good once, and bad again":                  {append(bad(0, 400, 800), look{850, true}, look{900, false}), true},
-		"the limit counts from when the first look began": {bad(1, 2, 741), true},
+		"nothing was looked at":                           {nil, false, false},
+		"it is well":                                      {[]look{{0, true}, {250, true}}, false, false},
+		"one bad look":                                    {bad(0), false, false},
+		"bad for the limit, but only twice":               {bad(0, 900), false, false},
+		"often bad, but not for the limit":                {bad(0, 50, 100, 150, 700), false, false},
+		"bad for the limit":                               {bad(0, 50, 100, 740), true, true},
+		"a blip: good again within the limit":             {append(bad(0, 50, 100, 600), look{650, true}, look{700, false}, look{800, false}), false, false},
+		"a blip, and good again":                          {append(bad(0, 50, 100, 600), look{650, true}), false, false},
+		"lost, and good once":                             {append(bad(0, 400, 800), look{850, true}), true, true},
+		"lost, and good twice":                            {append(bad(0, 400, 800), look{850, true}, look{900, true}), false, true},
+		"lost, and good for nearly the limit":             {append(bad(0, 400, 800), look{850, true}, look{900, true}, look{1580, true}), false, true},
+		"lost, and good for the limit":                    {append(bad(0, 400, 800), look{850, true}, look{900, true}, look{1590, true}), false, false},
+		"lost, good once for the limit":                   {append(bad(0, 400, 800), look{1600, true}), true, true},
+		"lost, good once, and bad again":                  {append(bad(0, 400, 800), look{850, true}, look{900, false}), true, true},
+		"lost, back, and bad again":                       {append(bad(0, 400, 800), look{850, true}, look{900, true}, look{950, false}, look{1000, true}, look{1590, true}), false, true},
+		"the limit counts from when the first look began": {bad(1, 2, 741), true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var track tracking
@@ -45,7 +51,10 @@ func TestATrackedNetwork(t *testing.T) {
 			if track.lost != tt.lost {
 				t.Errorf("lost: %t, want %t", track.lost, tt.lost)
 			}
-			if n := len(tt.looks); n > 0 && (track.state() == cluster.Up) != (tt.looks[n-1].well && !tt.lost) {
+			if track.back != tt.back {
+				t.Errorf("back and not believed yet: %t, want %t", track.back, tt.back)
+			}
+			if n := len(tt.looks); n > 0 && (track.state() == cluster.Up) != (tt.looks[n-1].well && !tt.lost && !tt.back) {
 				t.Errorf("state %s after a last look that was good: %t", track.state(), tt.looks[n-1].well)
 			}
 		})

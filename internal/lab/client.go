@@ -108,15 +108,32 @@ func milliseconds(d time.Duration) float64 {
 	return math.Round(float64(d)/float64(time.Millisecond)*10) / 10
 }
 
-// Watch runs clients for a time, or until ctx ends, and judges what they saw.
+// lastWrite is how long clients may take to write once more at the end.
+const lastWrite = 10 * time.Second
+
+// Watch runs clients for a time, or until ctx ends, and judges what they saw. At
+// the end each of them has to write once more: the time since the last write is
+// an outage only if there is no other.
 func (l *Lab) Watch(ctx context.Context, o load.Options, length, reign time.Duration) (Verdict, error) {
 	after := context.WithoutCancel(ctx)
-	ctx, cancel := context.WithTimeout(ctx, length)
-	defer cancel()
-	c, err := l.StartLoad(ctx, o)
+	c, err := l.StartLoad(after, o)
 	if err != nil {
 		return Verdict{}, err
 	}
-	<-ctx.Done()
-	return l.Judge(after, c.Stop(), WholeRun(), reign)
+	defer c.Stop()
+	over := time.NewTimer(length)
+	defer over.Stop()
+	select {
+	case <-ctx.Done():
+	case <-over.C:
+	}
+	end := c.Now()
+	last, cancel := context.WithTimeout(after, lastWrite)
+	defer cancel()
+	if err := c.UntilEach(last, end); err != nil && last.Err() == nil {
+		return Verdict{}, err
+	}
+	v, err := l.Judge(after, c.Stop(), Span{Healed: end}, reign)
+	v.AfterHealMS = 0 // nothing was broken, nothing healed
+	return v, err
 }
