@@ -12,6 +12,7 @@ import (
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/reconcile"
 	"github.com/baton-db/baton/internal/db"
+	"github.com/baton-db/baton/internal/peer"
 	"github.com/baton-db/baton/internal/timeline"
 )
 
@@ -45,6 +46,8 @@ type hands struct {
 	progressed func(string)
 	rejoined   func(string) // the same of a rejoin
 	cloner     *cloner
+	logs       *logKeeper
+	link       func() *peer.Link // nil without certificates
 
 	rewinder *rewinder
 	keepLog  func(context.Context) // of a primary that died
@@ -76,8 +79,12 @@ func (h *hands) perform(ctx context.Context, s reconcile.Step) (deed, error) {
 	case reconcile.ProbeAddresses, reconcile.BindAddresses, reconcile.Mute, reconcile.Release, reconcile.VerifyPaths:
 		return h.onAddresses(ctx, s)
 	case reconcile.StartServer:
-		h.keepLog(ctx) // its recovery may drop what nobody else has
-		return nil, h.process.Start(ctx)
+		return nil, h.logs.starting(func() error {
+			h.keepLog(ctx) // its recovery may drop what nobody else has
+			return h.process.Start(ctx)
+		})
+	case reconcile.BackFill:
+		return h.backFill(ctx, s)
 	case reconcile.Reclone, reconcile.Rewind:
 		return h.rejoin(ctx, s)
 	}

@@ -46,6 +46,7 @@ type hostParts struct {
 	cloner   *cloner
 	auditor  *auditor
 	deadLogs *deadLogs
+	logs     *logKeeper
 	realtime realtime.Granted
 
 	disk         atomic.Pointer[detect.Disk] // of the server's data, as it was seen last
@@ -229,6 +230,8 @@ func (h *hostParts) openServer(a *Agent) error {
 		return err
 	}
 	h.hands.keepLog = h.deadLogs.keep
+	h.logs = &logKeeper{flavor: own.Flavor, where: h.deadLogs.where, process: h.process, record: h.cloner.record, log: a.Log}
+	h.hands.logs, h.hands.link = h.logs, h.cloner.link
 	h.hands.rewinder = &rewinder{dir: c.StateDir(), auditor: h.auditor, database: server, log: a.Log}
 	return nil
 }
@@ -257,6 +260,9 @@ func (h *hostParts) read(ctx context.Context) (cluster.ServerFact, string, error
 	o, err := h.database.Observe(ctx)
 	if o.Problem != "" && o.Server.Replica.Error == "" {
 		o.Server.Replica.Error = o.Problem
+	}
+	if err == nil {
+		h.logs.saw(o.Server)
 	}
 	return o.Server, o.Tick, err
 }

@@ -46,6 +46,7 @@ type serverProcess struct {
 	id      proc.ID // zero: none is known
 	cwd     string  // of the process that was found last: servers work in the directory of their data
 	alive   bool
+	exiting bool
 	stopped bool
 	// unclear says that something holds the socket but takes no connections:
 	// there is a process, and it is not known which.
@@ -80,7 +81,7 @@ func (p *serverProcess) find(ctx context.Context) (proc.ID, bool) {
 	if err != nil {
 		return proc.ID{}, false
 	}
-	p.id, p.alive, p.stopped = id, true, false
+	p.id, p.alive, p.exiting, p.stopped = id, true, false, false
 	if dir, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", id.PID)); err == nil {
 		p.cwd = dir
 	}
@@ -112,7 +113,7 @@ func (p *serverProcess) set(k proc.Kind) {
 	defer p.mu.Unlock()
 	switch k {
 	case proc.Exiting, proc.Gone:
-		p.alive, p.stopped = false, false
+		p.alive, p.exiting, p.stopped = false, k == proc.Exiting, false
 	case proc.Stopped:
 		p.stopped = true
 	case proc.Running:
@@ -132,6 +133,16 @@ func (p *serverProcess) Alive() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.alive || p.unclear
+}
+
+// Gone reports that no process of the server is left that could still write.
+func (p *serverProcess) Gone() bool {
+	if p.Alive() {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.exiting
 }
 
 // Stopped implements Process.

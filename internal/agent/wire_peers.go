@@ -55,6 +55,7 @@ func (a *Agent) answerPeers(link *peer.Link) {
 	}))
 	if a.host.cloner != nil {
 		a.host.cloner.answer(link)
+		a.host.logs.answer(link)
 	}
 }
 

@@ -220,6 +220,13 @@ func risks(s Snapshot, o decide.Outlook, g IfGone) []string {
 	default:
 		say("writes of the last moments may be lost: nobody waits for replicas here")
 	}
+	switch fill := s.Settings.BackFill; {
+	case g.Stuck != nil || o.Proven || s.Settings.Durability != cluster.Async:
+	case fill == 0:
+		say("so they would be if only its server died, as nothing is fetched from its binary log then (durability.back_fill: 0)")
+	default:
+		say("if only its server died, %s would first fetch from its binary log what it lacks, for %s at most (durability.back_fill)", o.Choice.Winner, fill)
+	}
 	if g.Held != nil {
 		say("it would be left to a person: %s", g.Held.Reason)
 	}

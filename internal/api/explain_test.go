@@ -74,7 +74,7 @@ func TestWhatIsAtRisk(t *testing.T) {
 				s.Store.Members, s.Store.Healthy = 3, 2
 			}),
 			[]string{"no write that a client saw", "left to a person: paused", "if any of db2, db3", "the store would have no majority left (1 of 3 members)"}},
-		"asynchronous": {apitest.Lagging(), []string{"up to 9 transactions that clients saw acknowledged would be lost", "if db2 were lost as well"}},
+		"asynchronous": {apitest.Lagging(), []string{"up to 9 transactions that clients saw acknowledged would be lost", "if only its server died, db2 would first fetch from its binary log what it lacks, for 5s", "if db2 were lost as well"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := api.ExplanationOf(tt.in, nil).IfGone.Risks

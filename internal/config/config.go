@@ -157,6 +157,8 @@ type Durability struct {
 	Mode  cluster.Durability  `key:"mode"`
 	Acks  int                 `key:"acks"`
 	Alone cluster.AlonePolicy `key:"alone"`
+
+	BackFill time.Duration `key:"back_fill"`
 }
 
 // Timing are the numbers of the protocol.
@@ -290,7 +292,7 @@ func (c *Config) Settings() cluster.Settings {
 		Lease:   c.Timing.Lease, Renew: c.Timing.Renew, Call: c.Timing.Call, Drift: c.Timing.Drift, Margin: c.Timing.Margin,
 		Beat: c.Timing.Beat, Hang: c.Timing.Hang, Drain: c.Timing.Drain, Handoff: c.Timing.Handoff,
 		PromoteStall: c.Timing.PromoteStall, AckLeave: c.Timing.AckLeave, PromiseWait: c.Timing.PromiseWait,
-		Durability: c.Durability.Mode, Acks: c.Durability.Acks, Alone: c.Durability.Alone,
+		Durability: c.Durability.Mode, Acks: c.Durability.Acks, Alone: c.Durability.Alone, BackFill: c.Durability.BackFill,
 		FailOverOn: c.Health.failOverOn(),
 		CoolDown:   c.Automation.CoolDown, MaxPerHour: c.Automation.MaxPerHour,
 		Rejoin: cluster.RejoinPolicy{Acknowledged: c.Rejoin.Acknowledged, Unacknowledged: c.Rejoin.Unacknowledged},

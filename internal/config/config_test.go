@@ -150,7 +150,7 @@ automation: {cool_down: 3m, max_per_hour: 2}
 		Lease: 750 * time.Millisecond, Renew: 187500 * time.Microsecond, Call: 93750 * time.Microsecond, Drift: 0.01, Margin: 20 * time.Millisecond,
 		Beat: time.Second, Hang: 2 * time.Second, Drain: 5 * time.Second, Handoff: 10 * time.Second, PromoteStall: 5 * time.Second,
 		AckLeave: 1500 * time.Millisecond, PromiseWait: 375 * time.Millisecond,
-		Durability: cluster.Lossless, Acks: 1, Alone: cluster.AloneWait, CoolDown: 3 * time.Minute, MaxPerHour: 2,
+		Durability: cluster.Lossless, Acks: 1, Alone: cluster.AloneWait, BackFill: 5 * time.Second, CoolDown: 3 * time.Minute, MaxPerHour: 2,
 		Rejoin: cluster.RejoinPolicy{Acknowledged: cluster.Hold, Unacknowledged: cluster.Rewind},
 	}
 	if diff := cmp.Diff(want, cfg.Settings()); diff != "" {

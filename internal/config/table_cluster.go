@@ -91,6 +91,9 @@ func durabilityKeys() []Key {
 		choice("durability.alone", "policy", "continue", "wait").byDefault("continue").same().
 			doc("lossless: what a primary does when nobody is left to acknowledge. continue: answer commits, raise an alarm, and elect only this primary's data.",
 				"wait: let commits wait until a replica is back."),
+		key("durability.back_fill", Duration).byDefault("5s").between("0s", "10m").same().reload().
+			doc("async: for how long a new primary fetches, before it serves, what the binary log of the dead one holds and nobody has received. It asks the agent there, and only if that says that its server is dead. 0: not at all.",
+				"A failover takes so much longer at most, and what was fetched has to be applied. What is left is in the history as possibly lost."),
 	}
 }
 

@@ -50,6 +50,7 @@ func Chapters() []Chapter {
 		{"Steps of a switch, and other changes of the record", "One line each in the history.", changes()},
 		{"Why nothing is done", "Something is wrong or going on, and Baton waits. `baton status` shows it.", waits()},
 		{"Why a node was passed over, or chosen", "The history keeps one of these for every node; `baton switchover --dry-run` shows them beforehand.", passed()},
+		{"What came of a back-fill", "After an asynchronous reign: was everything fetched that only the dead server's log held? `baton history EPOCH` says it.", backFilled()},
 		{"Conditions", "What is out of order on a host. Shown by `baton status` until it is over.", conditions()},
 	}
 }

@@ -54,6 +54,9 @@ func (l *Lab) agentConfig(node string) section {
 	durability := section{}
 	if l.Async {
 		durability["mode"] = string(cluster.Async)
+		if l.BackFill != "" {
+			durability["back_fill"] = l.BackFill
+		}
 	}
 	return section{
 		"node": node, "cluster": clusterName, "profile": l.Profile, "mode": string(l.modeOf(node)),

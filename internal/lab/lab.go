@@ -52,11 +52,14 @@ type Options struct {
 	// nor replication uses, behind eth1 of the nodes. They track it.
 	ClientNet bool `json:"client_net"`
 	// Disks gives every server a disk of its own, a file system on a loop device.
-	Disks   bool `json:"disks"`
-	Async   bool `json:"async"`   // commits wait for nobody (durability.mode: async)
-	Rewind  bool `json:"rewind"`  // a diverged server is rewound if no client was told (rejoin.unacknowledged: rewind)
-	Adopt   bool `json:"adopt"`   // set replication up by hand first, and let Baton take it over
-	Observe bool `json:"observe"` // the same, with agents that only observe
+	Disks bool `json:"disks"`
+	Async bool `json:"async"` // commits wait for nobody (durability.mode: async)
+	// BackFill is durability.back_fill, where commits wait for nobody; empty: as it is
+	// by default.
+	BackFill string `json:"back_fill"`
+	Rewind   bool   `json:"rewind"`  // a diverged server is rewound if no client was told (rejoin.unacknowledged: rewind)
+	Adopt    bool   `json:"adopt"`   // set replication up by hand first, and let Baton take it over
+	Observe  bool   `json:"observe"` // the same, with agents that only observe
 }
 
 // Where the record of a lab is kept.

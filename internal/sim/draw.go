@@ -41,6 +41,7 @@ func (w *world) found() {
 	s.Handoff, s.AckLeave, s.PromiseWait = max(2*s.Drain, 2*s.Lease), 2*s.Lease, s.Lease/2
 	if r.IntN(4) == 0 {
 		s.Durability = cluster.Async
+		s.BackFill = []time.Duration{0, 50 * ms, 5 * time.Second}[r.IntN(3)]
 	}
 	if r.IntN(4) == 0 {
 		s.Alone = cluster.AloneWait

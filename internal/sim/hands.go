@@ -187,6 +187,8 @@ func (j *job) onServer() {
 		j.statement(func(srv *server) error { return srv.follow(a.w.node(s.Node), s.On) }, (*agent).readGate)
 	case reconcile.Apply:
 		j.apply(gtid.Set{})
+	case reconcile.BackFill:
+		j.backFill()
 	case reconcile.Promote:
 		j.sql((*server).detach, func(err error) {
 			if err != nil {

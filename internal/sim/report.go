@@ -10,7 +10,7 @@ import (
 
 // Summary is what many runs came to.
 type Summary struct {
-	Runs, Steps, Switches, Promised, Written, Lost, Recloned, Forced int
+	Runs, Steps, Switches, Promised, Written, Lost, Filled, Recloned, Forced int
 
 	Virtual  time.Duration
 	Coverage map[Fault]map[cluster.Phase]int
@@ -25,6 +25,7 @@ func (s *Summary) Add(r Result) {
 	s.Promised += r.Promised
 	s.Written += r.Written
 	s.Lost += r.Lost
+	s.Filled += r.Filled
 	s.Recloned += r.Recloned
 	s.Virtual += r.Virtual
 	if r.Forced {
@@ -51,8 +52,8 @@ func (s *Summary) String(took time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d seeds, %d steps (%.1f million a minute), %s of virtual time, %d completed switches\n",
 		s.Runs, s.Steps, float64(s.Steps)/1e6/max(took.Minutes(), 1e-9), s.Virtual.Round(time.Minute), s.Switches)
-	fmt.Fprintf(&b, "%d writes acknowledged, %d of them lost by asynchronous replication; a person provisioned %d nodes anew and forced %d elections; a lease was prolonged %d times without the store\n",
-		s.Written, s.Lost, s.Recloned, s.Forced, s.Promised)
+	fmt.Fprintf(&b, "%d writes acknowledged, %d of them lost by asynchronous replication, which brought %d transactions over from dead servers; a person provisioned %d nodes anew and forced %d elections; a lease was prolonged %d times without the store\n",
+		s.Written, s.Lost, s.Filled, s.Recloned, s.Forced, s.Promised)
 	phases := []cluster.Phase{"none", cluster.PhaseSteady, cluster.PhaseHandoff, cluster.PhaseFencing, cluster.PhaseElecting, cluster.PhasePromoting}
 	fmt.Fprintf(&b, "%-22s", "fault, by phase")
 	for _, p := range phases {

@@ -35,6 +35,7 @@ type Result struct {
 	Promised int // times that a lease was prolonged by promises, without the store
 	Written  int // writes that clients saw acknowledged
 	Lost     int // of those, writes that asynchronous replication lost
+	Filled   int // transactions brought over from the logs of dead primaries
 	Virtual  time.Duration
 	// Recloned counts what a person provisioned anew, once the faults were over.
 	Recloned int

@@ -42,7 +42,7 @@ func NewStage(c scenario.Cluster, seed uint64, trace bool) *Stage {
 	s.Renew, s.Call = s.Lease/4, s.Lease/8
 	s.Handoff, s.AckLeave, s.PromiseWait = max(2*s.Drain, 2*s.Lease), 2*s.Lease, s.Lease/2
 	if c.Async {
-		s.Durability = cluster.Async
+		s.Durability, s.BackFill = cluster.Async, 5*time.Second
 	}
 	if c.Wait {
 		s.Alone = cluster.AloneWait

@@ -172,6 +172,7 @@ func (s *source) spans() []Span {
 		spans = append(spans, Span{
 			Node: s.node, Step: e.Step, Epoch: e.epoch, Phase: e.Phase,
 			Start: toMillis(e.At.Sub(s.zero)), Took: max(0, toMillis(e.Took)), Outcome: e.Outcome, Detail: e.Detail,
+			BackFill: e.BackFill,
 		})
 	}
 	return spans

@@ -47,6 +47,7 @@ type Switch struct {
 	Took Millis `json:"took_ms"`
 
 	Choice     *Choice     `json:"choice,omitempty"`
+	BackFill   *BackFill   `json:"back_fill,omitempty"`
 	Changes    []Change    `json:"changes"`
 	Milestones []Milestone `json:"milestones"`
 	Spans      []Span      `json:"spans"`
@@ -77,6 +78,8 @@ type Span struct {
 	Took    Millis           `json:"took_ms"`
 	Outcome Outcome          `json:"outcome,omitempty"`
 	Detail  string           `json:"detail,omitempty"`
+
+	BackFill *BackFill `json:"back_fill,omitempty"`
 }
 
 // End is when the span ended.
@@ -172,6 +175,11 @@ func (s *Switch) describe() {
 		if c.Phase == cluster.PhaseSteady {
 			s.Ended, reign = true, c
 			break
+		}
+	}
+	for _, sp := range s.Spans {
+		if sp.BackFill != nil && sp.Node == s.To {
+			s.BackFill = sp.BackFill
 		}
 	}
 	switch {

@@ -102,6 +102,9 @@ func (t Text) summary(b *strings.Builder, s Switch) {
 	default:
 		fmt.Fprintf(b, "  took     %s from the first sign to the last thing known\n", Duration(s.Took.D()))
 	}
+	if f := s.BackFill; f != nil {
+		t.wrapped(b, "  data     ", clean(f.String()))
+	}
 	if m, ok := s.Slowest(); ok && m.After > 0 {
 		fmt.Fprintf(b, "  longest  %s, %s\n", m.Name, Duration(m.After.D()))
 	}

@@ -41,6 +41,7 @@ const (
 	StepPromise      Step = "promise"       // from the election's start to the published promise
 	StepFetch        Step = "fetch"         // the chosen one gets from another what it lacks
 	StepApply        Step = "apply"         // everything received is applied
+	StepBackFill     Step = "back-fill"     // asynchronous: what only the dead server's binary log holds
 	StepPromote      Step = "promote"       // the server becomes a primary
 	StepLease        Step = "lease"         // the lease is taken
 	StepOpenGate     Step = "open-gate"     // clients may pass
@@ -139,6 +140,8 @@ type Event struct {
 	Took    time.Duration    `json:"took_ns"` // until it ended
 	Outcome Outcome          `json:"outcome,omitempty"`
 	Detail  string           `json:"detail,omitempty"`
+
+	BackFill *BackFill `json:"back_fill,omitempty"`
 }
 
 // Choice is how a candidate was chosen.

@@ -81,7 +81,7 @@ func CutOff() api.Snapshot {
 // have a lot to apply, and one of them is only watched.
 func Lagging() api.Snapshot {
 	s := Shop()
-	s.Settings.Durability = cluster.Async
+	s.Settings.Durability, s.Settings.BackFill = cluster.Async, 5*time.Second
 	s.Record.Quorums = []cluster.AckQuorum{{Epoch: 7, Primary: "db1"}}
 	for n, executed := range map[cluster.NodeName]string{"db2": "0-1-4111", "db3": "0-1-4702"} {
 		f := replica(n, executed)

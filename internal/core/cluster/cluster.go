@@ -104,6 +104,9 @@ type Settings struct {
 	Durability Durability  `json:"durability"`
 	Acks       int         `json:"acks"` // k: acknowledgements a commit waits for
 	Alone      AlonePolicy `json:"alone"`
+	// BackFill is for how long, in asynchronous mode, a new primary fetches what the
+	// binary log of the dead one holds; 0: not at all.
+	BackFill time.Duration `json:"back_fill,omitempty"`
 
 	// FailOverOn names the checks of layer 4 upon which the primary is replaced,
 	// sorted. The others only alert.

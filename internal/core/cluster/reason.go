@@ -102,6 +102,13 @@ const (
 	AskedFor      Reason = "asked-for"      // a person named it
 )
 
+// What is told of a back-fill from the binary log of a dead primary.
+const (
+	BackFilled         Reason = "back-filled"          // all that it held is on the new primary
+	BackFillIncomplete Reason = "back-fill-incomplete" // something may be lost
+	BackFillDiverged   Reason = "back-fill-diverged"   // its log does not continue what the new primary has
+)
+
 // Conditions: what a person should know of.
 const (
 	ServerDown        Reason = "server-down"          //

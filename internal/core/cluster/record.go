@@ -207,6 +207,16 @@ func (r Record) Acks() AckQuorum {
 	return r.Quorums[len(r.Quorums)-1]
 }
 
+// Before returns the primary of the reign before this one that took writes: the
+// newest transactions of an asynchronous reign may be nowhere but there. It is
+// empty once this reign's marker is acknowledged, and if there is none.
+func (r Record) Before() NodeName {
+	if n := len(r.Quorums); n > 1 && r.Quorums[n-1].Epoch == r.Epoch {
+		return r.Quorums[n-2].Primary
+	}
+	return ""
+}
+
 // HasPrimary reports whether some node may hold the lease.
 func (r Record) HasPrimary() bool { return r.Primary != "" }
 

@@ -111,6 +111,11 @@ func prepared(in Input, plan *Plan) bool {
 	case !srv.Executed.Contains(srv.Held()):
 		plan.Waits = fmt.Sprintf("it applies %s", srv.Held().Subtract(srv.Executed))
 		plan.add(LaneServer, Step{Kind: Apply, Epoch: r.Epoch, Position: srv.Held()})
+		backFill(in, plan) // under way, it is what brings more to be applied: it goes on
+		return false
+	case fills(in):
+		plan.Waits = fmt.Sprintf("it fetches what the binary log of %s holds", r.Before())
+		backFill(in, plan)
 		return false
 	case follows(srv), srv.SemiSrc.Enabled != wait:
 		// One step over one connection: a server that restarts in between

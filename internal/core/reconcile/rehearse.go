@@ -112,6 +112,7 @@ func (s Step) InWords() string {
 		Promise:         "stop receiving, and promise the other nodes so",
 		Follow:          "replicate from " + string(s.Node),
 		Apply:           "apply everything that was received",
+		BackFill:        "fetch what the binary log of " + string(s.Node) + "'s dead server holds",
 		Promote:         "replicate from nobody any more, and be the source",
 		SetWritable:     "read_only off",
 		SetReadOnly:     "read_only on",

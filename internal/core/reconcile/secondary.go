@@ -244,6 +244,9 @@ func startServer(in Input, plan *Plan) {
 	}
 	if in.Record.Phase != cluster.PhaseSteady {
 		at := in.PhaseAt.Add(2 * in.Settings.Lease)
+		if gives(in) {
+			at = in.PhaseAt.Add(in.Settings.BackFill + 2*in.Settings.Lease)
+		}
 		if in.Now < at {
 			plan.wake(at)
 			return

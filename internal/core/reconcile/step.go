@@ -44,6 +44,7 @@ const (
 	Promise         Kind = "promise"      // block the path to the source, stop receiving, read the position
 	Follow          Kind = "follow"       // replicate from Node
 	Apply           Kind = "apply"        // wait until Position is applied
+	BackFill        Kind = "back-fill"    // fetch what the log of Node's dead server holds
 	Promote         Kind = "promote"      // forget the source, prepare to be one
 	SemiSource      Kind = "semi-source"  // make commits wait for an acknowledgement, or not
 	SemiReplica     Kind = "semi-replica" // acknowledge, or not
@@ -84,6 +85,7 @@ type Step struct {
 	On       bool               // SemiSource, SemiReplica; Follow: acknowledge
 	Urgent   bool               // whatever runs in the server lane is abandoned for it
 	Asked    string             // Rewind, Reclone: the request
+	Why      string             // BackFill: why it cannot be had; empty: it is to be tried
 }
 
 // Key identifies a step: a running step whose key is still wanted goes on.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"strconv"
 	"strings"
 )
 
@@ -43,6 +44,16 @@ func TCPPort(number int) Cut {
 		fmt.Sprintf("meta l4proto tcp th dport %d drop", number),
 		fmt.Sprintf("meta l4proto tcp th sport %d drop", number),
 	}}
+}
+
+// Streams loses what a host sends from one of its ports over some connections, named
+// by the port at the other end.
+func Streams(host string, number int, to []int) Cut {
+	var ends []string
+	for _, p := range to {
+		ends = append(ends, strconv.Itoa(p))
+	}
+	return Cut{[]string{fmt.Sprintf("iifname %q meta l4proto tcp th sport %d th dport { %s } drop", port(host), number, strings.Join(ends, ", "))}}
 }
 
 // And loses what either loses.
