@@ -245,6 +245,7 @@ func (h *hostParts) openCloner(a *Agent, own config.Server) {
 		login:   datadir.Login{Socket: own.Socket, User: own.User, Password: a.inForce().passwords.Agent.Reveal()},
 		journal: datadir.Journal(filepath.Join(c.StateDir(), "reclone.json")), scratch: filepath.Join(c.StateDir(), "backup"),
 		link: func() *peer.Link { return a.link }, source: h.hands.source,
+		mysqld: func() []string { return mysqldOf(now()) }, openSeed: openSeed,
 		rate:       func() int64 { return int64(a.inForce().config.Rejoin.Rate) },
 		configured: func() string { return now().DataDir },
 		startable:  func() bool { return len(now().Start) > 0 }, stoppable: func() bool { return len(now().Stop) > 0 },

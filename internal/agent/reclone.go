@@ -35,7 +35,9 @@ type cloner struct {
 	source   func(cluster.NodeName) db.Source
 	seen     atomic.Pointer[situation] // nil until this node has joined the store
 
-	rate       func() int64  // bytes a second that a copy may take; 0: no limit
+	rate       func() int64 // bytes a second that a copy may take; 0: no limit
+	mysqld     func() []string
+	openSeed   func(socket string) (db.Server, error)
 	configured func() string // the data directory that the configuration names; may be empty
 	startable  func() bool
 	stoppable  func() bool
@@ -195,15 +197,16 @@ func (c *cloner) fit(ctx context.Context, place datadir.Place) (datadir.Look, er
 	case !c.stoppable():
 		return datadir.Look{}, fmt.Errorf("the configuration of %s does not say how its server is stopped: write server.stop, such as [systemctl, stop, mariadb]", c.self)
 	}
-	if err := c.tools(ctx); err != nil {
+	if err := c.tools(ctx, false); err != nil {
 		return datadir.Look{}, fmt.Errorf("on %s: %w", c.self, err)
 	}
 	return place.Look()
 }
 
 // tools says what is missing that copies data: MariaDB has programs for it, MySQL
-// a plugin in the server.
-func (c *cloner) tools(ctx context.Context) error {
+// a plugin in the server. Where no server of MySQL runs, one is made that fetches
+// the copy; who gives one must run.
+func (c *cloner) tools(ctx context.Context, gives bool) error {
 	if c.flavor != config.MySQL {
 		_, err := datadir.FindTool(c.program)
 		return err
@@ -214,8 +217,14 @@ func (c *cloner) tools(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if _, err := c.database.Identify(ctx); err != nil {
-		return fmt.Errorf("MySQL fetches a copy by itself, so it must run: of a new host initialise it (mysqld --initialize), make Baton's accounts and start it: %w", err)
+	if _, err := c.database.Identify(ctx); err != nil && gives {
+		return fmt.Errorf("MySQL gives a copy of its data only while it runs: %w", err)
+	} else if err != nil {
+		program := c.mysqld()
+		if _, err := exec.LookPath(program[0]); err != nil {
+			return fmt.Errorf("no server of MySQL runs there, and the program %s that could be started to fetch the copy is not found: name it in server.program, such as [/usr/sbin/mysqld, --defaults-file=/etc/mysql/my.cnf]: %w", program[0], err)
+		}
+		return nil
 	}
 	return server.ServesClones(ctx)
 }

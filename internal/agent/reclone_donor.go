@@ -90,7 +90,7 @@ func (c *cloner) look(ctx context.Context, q lookAsked) hostLook {
 		var l datadir.Look
 		if q.Gives {
 			if h.Bytes, err = datadir.Bytes(h.Dir); err == nil {
-				err = c.tools(ctx)
+				err = c.tools(ctx, true)
 			}
 		} else if l, err = c.fit(ctx, place); err == nil {
 			h.Bytes, h.Free = l.Bytes, l.Free

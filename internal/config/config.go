@@ -119,6 +119,7 @@ type Server struct {
 	Probe        Account     `key:"probe"`
 	Writer       Account     `key:"writer"`
 	Start        []string    `key:"start"`
+	Program      []string    `key:"program"`
 	Binlog       string      `key:"binlog_program"`
 	Stop         []string    `key:"stop"`
 	DataDir      string      `key:"datadir"`

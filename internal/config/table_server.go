@@ -41,10 +41,12 @@ func serverKeys() []Key {
 			return "mariadb-binlog"
 		}).
 			doc("The program that decodes the server's binary logs, for the audit of transactions that only this server has. Use the server's own version."),
+		key("server.program", Words).like("[/usr/sbin/mysqld, --defaults-file=/etc/mysql/my.cnf]").reload().
+			doc("MySQL: the server's program, with what makes it read its option files. `baton rejoin --reclone` starts it where no server runs, on a new host or beside broken data: initialised in a directory of its own, it fetches the copy and is removed. Empty: mysqld on the PATH, which reads the usual option files."),
 		key("server.stop", Words).like("[systemctl, stop, mariadb]").reload().
 			doc("Command that stops the server and returns when it has ended, as a list of words; no shell. Used by `baton rejoin --reclone` alone, which replaces the server's data. Empty: this node cannot be recloned."),
 		key("server.datadir", File).like("/var/lib/mysql").
-			doc("The server's data directory, for `baton rejoin --reclone`. Empty: a running server is asked. A node whose server does not run yet needs it; the directory must be there, owned by the system user of the server."),
+			doc("The server's data directory, for `baton rejoin --reclone`. Empty: a running server is asked. A node whose server does not run yet needs it; the directory must be there, owned by the system user of the server, and may be empty."),
 		key("server.kill_hung", YesNo).byDefault("true").reload().
 			doc("Kill a server whose fencing statements miss their deadline. Without it such a server is held back by the gate alone."),
 		key("server.business.read", Text).like("SELECT 1 FROM shop.orders LIMIT 1").reload().

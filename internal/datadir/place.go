@@ -119,6 +119,9 @@ func (p Place) Begin(l Look, room bool) error {
 
 // Clear removes what is left of a copy that is not in place.
 func (p Place) Clear() error {
+	if err := p.endSeed(); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(p.staging()); err != nil {
 		return fmt.Errorf("remove what is left of a copy: %w", err)
 	}

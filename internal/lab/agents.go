@@ -73,6 +73,7 @@ func (l *Lab) agentConfig(node string) section {
 			"start":       []string{l.Binary, "lab", "server", "start", node, "--dir", l.Dir, "--name", l.Name},
 			"stop":        []string{l.Binary, "lab", "server", "stop", node, "--dir", l.Dir, "--name", l.Name},
 			"datadir":     l.dataDir(node),
+			"program":     []string{l.Program, "--defaults-file=" + l.path(node, "my.cnf")},
 		},
 		// A bench breaks things again and again.
 		"detection":  detection,
