@@ -182,6 +182,7 @@ func (h *hostParts) openServer(a *Agent) error {
 		Socket: own.Socket, ExtraPort: own.ExtraPort,
 		Agent:  db.Account{User: own.User, Password: passwords.Agent.Reveal()},
 		Writer: db.Account{User: own.Writer.User, Password: passwords.Writer.Reveal()},
+		Acks:   c.Durability.Acks, // read at start alone, as all that nodes must have the same
 		NodeOf: func(host string, port int) (cluster.NodeName, bool) {
 			addr, err := netip.ParseAddr(host)
 			n, ok := nodes[netip.AddrPortFrom(addr, uint16(port))]

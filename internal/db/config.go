@@ -17,6 +17,9 @@ type Config struct {
 	// ExtraPort, if not 0, is tried over the loopback address when the server
 	// has no slots left: extra_port of MariaDB, admin_port of MySQL.
 	ExtraPort int
+	// Acks is how many acknowledgements a commit is to wait for: a source that waits
+	// for fewer is observed as weak. 0: that is not judged.
+	Acks int
 	// NodeOf names the node that a replication source is, by the host and port
 	// that the server was told. Sources that it does not know are foreign.
 	NodeOf func(host string, port int) (cluster.NodeName, bool)

@@ -90,7 +90,7 @@ func (s *Server) observe(ctx context.Context, l *wire.Link) (db.Observation, err
 			Weak: wire.WeakSemiSync(wire.IsOn(v["source_semi"]), map[string]string{
 				"rpl_semi_sync_master_timeout": v["semi_timeout"], "rpl_semi_sync_master_wait_point": v["semi_point"],
 				"rpl_semi_sync_master_wait_no_slave": v["semi_alone"],
-			}),
+			}, s.Acks),
 		},
 	}
 	if r.configured {

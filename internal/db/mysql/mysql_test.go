@@ -45,6 +45,39 @@ func TestAServerOfAnotherFlavorIsRefused(t *testing.T) {
 	}
 }
 
+// TestASourceThatWaitsForFewerReplicasThanItShouldIsNamed, and set right by the step
+// that makes it wait.
+func TestASourceThatWaitsForFewerReplicasThanItShouldIsNamed(t *testing.T) {
+	t.Parallel()
+	s := dbtest.Start(t, dbtest.Options{Flavor: dbtest.MySQL})
+	agent := db.Account{User: "baton", Password: "a"}
+	s.Unlogged(t, driver.Accounts(agent, db.Account{User: "baton_probe", Password: "p"}, db.Account{User: "r", Password: "r"})...)
+	server, err := mysql.Open(db.Config{Socket: s.Socket, Agent: agent, Writer: db.Account{User: "baton_probe", Password: "p"}, NodeOf: nobody, Acks: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), dbtest.Patience)
+	defer cancel()
+	session, err := server.Session(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	for _, tt := range []struct {
+		acks int
+		want string
+	}{{2, ""}, {1, "rpl_semi_sync_source_wait_for_replica_count is 1"}, {2, ""}} {
+		if err := session.SourceSemiSync(ctx, true, tt.acks); err != nil {
+			t.Fatal(err)
+		}
+		o, err := server.Observe(ctx)
+		if is := o.Server.SemiSrc; err != nil || is.Weak != tt.want || is.Waits() != (tt.want == "") {
+			t.Errorf("%d acknowledgements: %+v, %v", tt.acks, is, err)
+		}
+	}
+}
+
 // TestACloneIsNoFasterThanItMayBe: the server is told the limit before it copies.
 // There is nobody to copy from here.
 func TestACloneIsNoFasterThanItMayBe(t *testing.T) {

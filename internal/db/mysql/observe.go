@@ -79,7 +79,7 @@ func (s *Server) observe(ctx context.Context, l *wire.Link) (db.Observation, err
 			Active:  wire.IsOn(semi["Rpl_semi_sync_source_status"]),
 			Clients: int(wire.Number(semi["Rpl_semi_sync_source_clients"])),
 			Waiting: int(wire.Number(semi["Rpl_semi_sync_source_wait_sessions"])),
-			Weak:    wire.WeakSemiSync(wire.IsOn(semi["rpl_semi_sync_source_enabled"]), semi),
+			Weak:    wire.WeakSemiSync(wire.IsOn(semi["rpl_semi_sync_source_enabled"]), semi, s.Acks),
 		},
 	}
 	if r.configured {

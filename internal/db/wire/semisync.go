@@ -13,9 +13,9 @@ import (
 const longEnough = 24 * time.Hour
 
 // WeakSemiSync says which of a source's semi-synchronous settings, by their names on
-// either flavor, lets a commit be answered without an acknowledgement; nothing if
+// either flavor, lets a commit be answered without acks acknowledgements; nothing if
 // none does, or it is not enabled.
-func WeakSemiSync(enabled bool, settings map[string]string) string {
+func WeakSemiSync(enabled bool, settings map[string]string, acks int) string {
 	if !enabled {
 		return ""
 	}
@@ -29,6 +29,8 @@ func WeakSemiSync(enabled bool, settings map[string]string) string {
 			ok = time.Duration(Number(value))*time.Millisecond >= longEnough
 		case strings.HasSuffix(name, "_wait_point"):
 			ok = value == "AFTER_SYNC"
+		case strings.HasSuffix(name, "_wait_for_replica_count"), strings.HasSuffix(name, "_wait_for_slave_count"):
+			ok = Number(value) >= uint64(max(acks, 0))
 		case strings.HasSuffix(name, "_wait_no_slave"), strings.HasSuffix(name, "_wait_no_replica"):
 			ok = IsOn(value)
 		}
