@@ -24,7 +24,7 @@ func (l *loop) snapshot(w decide.World, own cluster.Fact, now cluster.Instant) a
 		World: &w, WorldAt: now, Pace: maps.Clone(l.Board.Pace),
 	}
 	// The board goes on changing; what was handed out does not.
-	w.Facts, w.Views = maps.Clone(w.Facts), maps.Clone(w.Views)
+	w.Facts, w.Views, w.Pace = maps.Clone(w.Facts), maps.Clone(w.Views), s.Pace
 	s.Store = l.storeLooks
 	s.Store.Silent = w.StoreSilent
 	for n, seen := range l.Board.Facts {

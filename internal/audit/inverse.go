@@ -31,7 +31,7 @@ func (j Job) Inverse(ctx context.Context, u Undo, do func(statement string) erro
 	case first < 0:
 		return fmt.Errorf("undo transactions: the log %s, in which they begin, is not there any more", u.File)
 	}
-	args := append([]string{"--no-defaults", "--flashback", fmt.Sprintf("--start-position=%d", u.Position)}, j.Files[first:]...)
+	args := append([]string{"--no-defaults", "--verify-binlog-checksum", "--flashback", fmt.Sprintf("--start-position=%d", u.Position)}, j.Files[first:]...)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, j.Program, args...)

@@ -28,7 +28,7 @@ func (j Job) decode(ctx context.Context, file string, p *parser) (complaint stri
 		return "", fmt.Errorf("decode %s: %w", file, err)
 	}
 	defer os.RemoveAll(scratch)
-	args := []string{"--no-defaults", "--base64-output=decode-rows", "--local-load=" + scratch}
+	args := []string{"--no-defaults", "--verify-binlog-checksum", "--base64-output=decode-rows", "--local-load=" + scratch}
 	if !j.headsOnly {
 		args = append(args, "-vv")
 	}

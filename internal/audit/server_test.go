@@ -59,6 +59,7 @@ func TestOnRealServers(t *testing.T) {
 				{"row events are undone, and nothing else changes", undoes},
 				{"statements are replayed", replaysStatements},
 				{"a log that is cut off says so", saysWhatIsCutOff},
+				{"a damaged log is read to where that goes", endsWhateverIsInTheLog},
 				{"a table that the decoder cannot read is said", saysWhatItCannotRead},
 				{"the end of a dead server's log is kept and read", keepsTheEnd},
 				{"only the wanted transactions are reported", reportsWhatIsWanted}, // removes old logs from sight: the last
@@ -482,6 +483,55 @@ func saysWhatIsCutOff(t *testing.T, p pair) {
 		if sum.Incomplete == 1 && i > 8 && !strings.Contains(content(t, dir, ReplayFile), "ROLLBACK; -- its end is not in the log") {
 			t.Errorf("%d sixteenths: half a transaction would be carried out:\n%s", i, content(t, dir, ReplayFile))
 		}
+	}
+}
+
+// endsWhateverIsInTheLog: bytes of a real log are damaged, one after another. The
+// server's own decoder complains, gives up or makes something else of them; the
+// audit always ends, in time, with files that say what was found.
+func endsWhateverIsInTheLog(t *testing.T, p pair) {
+	s, before := p.lost, p.fresh(t)
+	s.run(t, "FLUSH BINARY LOGS; USE app; UPDATE plain SET v = 'x' WHERE id = 1; BEGIN; UPDATE plain SET v = 'y' WHERE id = 2; DELETE FROM plain WHERE id = 1; COMMIT")
+	j := s.job(t, before)
+	whole, err := os.ReadFile(j.Files[len(j.Files)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	const damages = 24
+	noticed := 0
+	for i := range damages {
+		log := bytes.Clone(whole)
+		at := len(log) * (2*i + 1) / (2 * damages)
+		for k := at; k < min(at+1+i%5, len(log)); k++ {
+			log[k] ^= 0xa5
+		}
+		if i%4 == 3 { // and there is no more of it
+			log = log[:min(at+40, len(log))]
+		}
+		path := filepath.Join(dir, fmt.Sprintf("bin.%06d", i+1))
+		if err := os.WriteFile(path, log, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j.Files = []string{path}
+		sum, to := audited(t, j)
+		if len(sum.Findings) > 0 || sum.Undo.InTheWay != "" {
+			noticed++
+		}
+		if !json.Valid([]byte(content(t, to, TransactionsFile))) || !strings.Contains(content(t, to, ReportFile), "GTIDs") {
+			t.Errorf("damaged at %d: the files are not whole", at)
+		}
+		if _, err := j.Logged(t.Context(), before); err != nil {
+			t.Errorf("damaged at %d: %v", at, err)
+		}
+		if _, _, err := j.Beyond(t.Context(), before); err != nil {
+			t.Errorf("damaged at %d: %v", at, err)
+		}
+	}
+	t.Logf("%d of %d damages were noticed", noticed, damages)
+	// The description of the log, at its beginning, may be damaged in what nobody needs.
+	if noticed < damages-2 {
+		t.Error("wrong rows would be taken for right ones")
 	}
 }
 

@@ -157,3 +157,22 @@ func keepsTheEnd(t *testing.T, p pair) {
 		t.Errorf("a log that was cut off in its last transaction holds %d, %v, %v", logged.Count, logged.Complaints, err)
 	}
 }
+
+// FuzzBoundary: whatever the bytes of a log are, where its transactions begin is
+// found within it, or nowhere.
+func FuzzBoundary(f *testing.F) {
+	f.Add(events(15, 163, 162, 23, 16, 162, 23, 16), int64(300))
+	f.Add(events(15, 35, 33, 2, 19, 30, 16, 42, 16), int64(500))
+	f.Add(events(15, 164, 162), int64(1))
+	f.Add(events(15)[:20], int64(0))
+	f.Add([]byte("\xfebin"), int64(0))
+	f.Fuzz(func(t *testing.T, log []byte, least int64) {
+		first, found, err := boundary(t.Context(), bytes.NewReader(log), least)
+		if err != nil && !errors.Is(err, errOpaque) {
+			t.Fatal(err)
+		}
+		if found != 0 && (found < least || first > found || first < 4 || found+19 > int64(len(log)) || !beginsTransaction(log[found+4]) || !beginsTransaction(log[first+4])) {
+			t.Errorf("of %d bytes the first begins at %d, and one after %d at %d", len(log), first, least, found)
+		}
+	})
+}

@@ -19,7 +19,7 @@ func choose(w World, wanted cluster.NodeName, now cluster.Instant) (candidate.Ch
 func Preview(w World, wanted cluster.NodeName, now cluster.Instant) (candidate.Choice, bool) {
 	e := w.election(w.Record.Primary, wanted, true, now)
 	for i := range e.Replicas {
-		if r := &e.Replicas[i]; !w.follows(r.Node.Name, now) && r.Held == "" {
+		if r := &e.Replicas[i]; w.alive(r.Node.Name, now) && !w.follows(r.Node.Name, now) && r.Held == "" {
 			r.Held = "it does not replicate from " + string(w.Record.Primary)
 		}
 	}

@@ -59,7 +59,7 @@ func request(w World, q cluster.Request, now cluster.Instant) Outcome {
 func maintenance(w World, q cluster.Request) Outcome {
 	r := w.Record
 	if _, ok := w.Settings.Node(q.Node); !ok {
-		return refuse(q, fmt.Sprintf("%q is no node of this cluster", q.Node))
+		return refuse(q, fmt.Sprintf("%q is no node of this cluster; there are %s", q.Node, list(names(w.Settings.Nodes))))
 	}
 	next, why := r.WithoutMaintenance(q.Node), cluster.MaintenanceEnded
 	if q.Kind == cluster.RequestMaintenance {
@@ -91,14 +91,20 @@ func switchover(w World, q cluster.Request, now cluster.Instant) Outcome {
 		return refuse(q, fmt.Sprintf("a switch is going on already (%s at epoch %d): wait for it to end", r.Phase, r.Epoch))
 	}
 	if q.To == r.Primary {
-		return refuse(q, fmt.Sprintf("%s is the primary already", q.To))
+		return refuse(q, fmt.Sprintf("%s is the primary already: nothing has to be done, or name another node", q.To))
 	}
 	if f := w.fact(r.Primary); f.Serving != r.Epoch || w.Lease.Expired(now, w.Settings) {
 		return refuse(q, fmt.Sprintf("%s does not serve now, so nothing can be handed over: see `baton status`", r.Primary))
 	}
 	choice, ok := Preview(w, q.To, now)
 	if !ok {
+		if q.To != "" {
+			return refuse(q, cannotTakeOver(q.To, choice))
+		}
 		return refuse(q, passedOver(choice))
+	}
+	if why := w.behind(choice.Winner); why != "" {
+		return refuse(q, why)
 	}
 	next := r
 	next.Epoch++

@@ -55,6 +55,8 @@ type World struct {
 	// AckSilentSince is, on the primary, since when a member of the ack set
 	// does not acknowledge (TrackAcks).
 	AckSilentSince map[cluster.NodeName]cluster.Instant
+	// Pace is how many transactions a second each server was last seen to apply.
+	Pace map[cluster.NodeName]float64
 	// Wall is the wall clock in Unix seconds, for the limit per hour alone.
 	Wall int64
 }

@@ -182,7 +182,7 @@ func (n *Node) World(s Senses) decide.World {
 	w := decide.World{
 		Self: n.Self, Config: n.Config, Settings: n.Settings, Sites: n.Sites,
 		Record: n.Board.Record, RecordRev: n.Board.RecordRev, PhaseAt: n.Board.PhaseAt, Lease: n.Board.Lease,
-		Facts: n.knownFacts(), Views: n.Board.Views, Requests: n.Board.Asked(),
+		Facts: n.knownFacts(), Views: n.Board.Views, Requests: n.Board.Asked(), Pace: n.Board.Pace,
 		WentBack: n.Board.WentBack, StoreSilent: s.StoreSilent, HeardAt: s.HeardAt, Wall: s.Wall.Unix(),
 	}
 	w.Lease.HeardAt = s.HeardAt
