@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/decide"
@@ -104,10 +105,19 @@ func (b *Board) SawFact(n cluster.NodeName, f cluster.Fact, rev cluster.Revision
 		seen.MovedAt = now
 	}
 	b.Facts[n] = seen
-	if applied := f.Server.Executed.Subtract(before.Value.Server.Executed).Count(); known && applied > 0 && now > before.At {
-		b.Pace[n] = float64(applied) / now.Sub(before.At).Seconds()
+	applied, gap := f.Server.Executed.Subtract(before.Value.Server.Executed).Count(), now.Sub(before.At)
+	switch was := before.Value.Server; {
+	case !known || gap <= 0:
+	case applied > 0:
+		b.Pace[n] = float64(applied) / gap.Seconds()
+	case gap >= standstill && !was.Executed.Contains(was.Replica.Received):
+		delete(b.Pace, n) // it had something to apply, and applied nothing
 	}
 }
+
+// standstill is how long a server must have applied nothing of what it had received
+// before the pace that it had is no word on the one to come.
+const standstill = 500 * time.Millisecond
 
 // SawView takes in a version of n's view.
 func (b *Board) SawView(n cluster.NodeName, v cluster.View, rev cluster.Revision, now cluster.Instant) {

@@ -63,6 +63,8 @@ func getsNewData(t *testing.T, flavor string) {
 		t.Fatal(err)
 	}
 	written(t, l, node) // and its agent has said so
+	refused(t, l, primary, node+" cannot take over: diverged", "switchover", "--to", node)
+	refused(t, l, primary, "baton rejoin "+node, "switchover", "--to", node)
 	why := "is logged as a statement and not as rows: CREATE TABLE app.stray"
 	if flavor == config.MySQL {
 		why = "MySQL cannot undo"
