@@ -56,6 +56,7 @@ func badInput(t *testing.T, flavor string) {
 	if err := l.WaitSteady(ctx); err != nil {
 		t.Fatal(err)
 	}
+	awaitLeft(t, l, late, "has caught up, as all know", func(left uint64) bool { return left == 0 })
 	if now, err := l.ClusterStatus(ctx, primary); err != nil || now.Epoch != before.Epoch || now.Primary != before.Primary {
 		t.Errorf("it was epoch %d of %s, it is %d of %s, %v", before.Epoch, before.Primary, now.Epoch, now.Primary, err)
 	}
@@ -85,32 +86,39 @@ func behindBy(t *testing.T, l *lab.Lab, primary, late string, transactions int) 
 	if err := l.Do(ctx, primary, writes...); err != nil {
 		t.Fatal(err)
 	}
-	err = l.WaitStatus(ctx, late+" is behind, as all know", l.DataNodes(), func(api.Status) error {
+	awaitLeft(t, l, late, "is behind, as all know", func(left uint64) bool { return left >= uint64(transactions) })
+	return release
+}
+
+// awaitLeft waits until all agents know of so many transactions that a replica has
+// received and not applied. A replica's position is news for them once in a beat.
+func awaitLeft(t *testing.T, l *lab.Lab, late, what string, so func(left uint64) bool) {
+	t.Helper()
+	ctx := inTime(t)
+	err := l.WaitStatus(ctx, late+" "+what, l.DataNodes(), func(api.Status) error {
 		var errs []error
 		for _, n := range l.DataNodes() {
-			errs = append(errs, knowsToBeBehind(ctx, l, n, late, uint64(transactions)))
+			switch left, err := leftToApply(ctx, l, n, late); {
+			case err != nil:
+				errs = append(errs, err)
+			case !so(left):
+				errs = append(errs, fmt.Errorf("%s knows of %d transactions that %s has not applied", n, left, late))
+			}
 		}
 		return errors.Join(errs...)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return release
 }
 
-// knowsToBeBehind asks a node's agent what the newest fact of a replica says.
-func knowsToBeBehind(ctx context.Context, l *lab.Lab, at, late string, transactions uint64) error {
+// leftToApply asks a node's agent what the newest fact of a replica says.
+func leftToApply(ctx context.Context, l *lab.Lab, at, late string) (uint64, error) {
 	c := api.NewClient(l.ControlSocket(at))
 	defer c.Close()
 	all, err := c.Facts(ctx)
-	if err != nil {
-		return err
-	}
 	srv := all.Facts[cluster.NodeName(late)].Server
-	if left := srv.Replica.Received.Subtract(srv.Executed).Count(); left < transactions {
-		return fmt.Errorf("%s knows of %d transactions that %s has not applied", at, left, late)
-	}
-	return nil
+	return srv.Replica.Received.Subtract(srv.Executed).Count(), err
 }
 
 // twoAtOnce has two people hand the role over at the same time, to different nodes:
