@@ -63,8 +63,6 @@ func getsNewData(t *testing.T, flavor string) {
 		t.Fatal(err)
 	}
 	written(t, l, node) // and its agent has said so
-	refused(t, l, primary, node+" cannot take over: diverged", "switchover", "--to", node)
-	refused(t, l, primary, "baton rejoin "+node, "switchover", "--to", node)
 	why := "is logged as a statement and not as rows: CREATE TABLE app.stray"
 	if flavor == config.MySQL {
 		why = "MySQL cannot undo"
@@ -292,6 +290,8 @@ func TestADivergedPrimaryIsRecloned(t *testing.T) {
 				t.Errorf("written down is %+v", found)
 			}
 			waitHeld(t, l, old)
+			refused(t, l, primary, old+" cannot take over: diverged", "switchover", "--to", old)
+			refused(t, l, primary, "baton rejoin "+old, "switchover", "--to", old)
 			if flavor == config.MySQL {
 				refused(t, l, primary, "MySQL cannot undo transactions: give "+old+" new data instead", "rejoin", old, "--rewind", "--yes")
 			}
