@@ -197,29 +197,30 @@ func TestASlowDiskCostsTheLeadershipAndIsNamed(t *testing.T) {
 	freeze := slowDisk(t, o.DataDir)
 	n.start("w1", "db1", "db2")
 	n.leads("w1", "db1")
-	if slow := n.members["w1"].SlowDisk(); slow != "" {
-		t.Errorf("before: %q", slow)
-	}
-	freeze(true)
-	n.goesOn("db1")
-	if lead, _ := n.members["db1"].Leader(); lead == "w1" {
-		t.Error("w1 leads although its disk does not answer")
-	}
-	named := func(want bool) func(context.Context) error {
+	// A busy machine's disk may be slow for a moment, and is named rightly then.
+	well := func(node cluster.NodeName) func(context.Context) error {
 		return func(context.Context) error {
-			slow := n.members["w1"].SlowDisk()
-			if (slow != "") != want || want && !strings.Contains(slow, "has not ended for") {
+			if slow := n.members[node].SlowDisk(); slow != "" {
 				return fmt.Errorf("it says %q", slow)
 			}
 			return nil
 		}
 	}
-	n.eventually("w1 names its disk", named(true))
-	if slow := n.members["db1"].SlowDisk(); slow != "" {
-		t.Errorf("db1, whose disk is well: %q", slow)
+	n.eventually("w1's disk is well at first", well("w1"))
+	freeze(true)
+	n.goesOn("db1")
+	if lead, _ := n.members["db1"].Leader(); lead == "w1" {
+		t.Error("w1 leads although its disk does not answer")
 	}
+	n.eventually("w1 names its disk", func(context.Context) error {
+		if slow := n.members["w1"].SlowDisk(); !strings.Contains(slow, "has not ended for") {
+			return fmt.Errorf("it says %q", slow)
+		}
+		return nil
+	})
+	n.eventually("db1 finds nothing wrong with its own meanwhile", well("db1"))
 	freeze(false)
-	n.eventually("w1 finds its disk well", named(false))
+	n.eventually("w1 finds its disk well", well("w1"))
 	n.stop("db2") // now w1 is needed for every write
 	n.eventually("w1 takes part", func(ctx context.Context) error {
 		_, err := n.members["db1"].Backend().Commit(ctx, nil, []store.Op{{Key: "with-w1", Value: []byte("x")}})

@@ -9,7 +9,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 )
@@ -56,7 +55,10 @@ func (m *Member) Invite(ctx context.Context, n cluster.NodeName) (id uint64, err
 	if n == m.opts.Self {
 		return 0, fmt.Errorf("replace the store's member %s: %w: it answers you; ask another node, once this one is stopped", n, ErrRunning)
 	}
-	if id, err = m.invite(ctx, n); err != nil {
+	// Repeated as a whole, from the list on: a change whose answer was lost, as when
+	// the leader changes, may have been made.
+	err = m.insist(ctx, func() (err error) { id, err = m.invite(ctx, n); return err }, rpctypes.ErrMemberNotFound, rpctypes.ErrPeerURLExist)
+	if err != nil {
 		return 0, fmt.Errorf("replace the store's member %s: %w", n, err)
 	}
 	return id, nil
@@ -100,16 +102,12 @@ func (m *Member) invite(ctx context.Context, n cluster.NodeName) (uint64, error)
 		if err := m.silent(ctx, e); err != nil {
 			return 0, err
 		}
-		if err := m.insist(ctx, func() error { _, err := m.client.MemberRemove(ctx, e.ID); return err }); err != nil {
+		if _, err := m.client.MemberRemove(ctx, e.ID); err != nil {
 			return 0, fmt.Errorf("remove its old member %s: %w", memberID(e.ID), err)
 		}
 		m.log.Info("a member was removed from the store", "node", n, "member", memberID(e.ID))
 	}
-	var added *clientv3.MemberAddResponse
-	err = m.insist(ctx, func() (err error) {
-		added, err = m.client.MemberAddAsLearner(ctx, []string{m.opts.peerURL(n)})
-		return err
-	})
+	added, err := m.client.MemberAddAsLearner(ctx, []string{m.opts.peerURL(n)})
 	if err != nil {
 		return 0, fmt.Errorf("invite it: %w", err)
 	}
@@ -126,11 +124,12 @@ func (m *Member) silent(ctx context.Context, e *pb.Member) error {
 	return nil
 }
 
-// insist repeats a change of the members that etcd refuses for the moment.
-func (m *Member) insist(ctx context.Context, change func() error) error {
+// insist repeats a change of the members that etcd refuses for the moment, or with
+// one of the errors that are to be taken so.
+func (m *Member) insist(ctx context.Context, change func() error, also ...error) error {
 	for {
 		err := change()
-		if err == nil || !momentary(err) {
+		if err == nil || !momentary(err) && !slices.ContainsFunc(also, func(e error) bool { return errors.Is(err, e) }) {
 			return err
 		}
 		again := time.NewTimer(tryAgain)
@@ -144,7 +143,8 @@ func (m *Member) insist(ctx context.Context, change func() error) error {
 }
 
 func momentary(err error) bool {
-	for _, e := range []error{rpctypes.ErrUnhealthy, rpctypes.ErrMemberLearnerNotReady, rpctypes.ErrTooManyLearners, rpctypes.ErrNoLeader, rpctypes.ErrLeaderChanged, rpctypes.ErrMemberNotEnoughStarted} {
+	for _, e := range []error{rpctypes.ErrUnhealthy, rpctypes.ErrMemberLearnerNotReady, rpctypes.ErrTooManyLearners, rpctypes.ErrNoLeader, rpctypes.ErrLeaderChanged,
+		rpctypes.ErrTimeoutDueToLeaderFail, rpctypes.ErrMemberNotEnoughStarted} {
 		if errors.Is(err, e) {
 			return true
 		}
