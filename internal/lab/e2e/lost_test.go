@@ -31,7 +31,7 @@ func TestLostTransactionsAreWrittenDownAndTakenBack(t *testing.T) {
 		}
 		return l.Do(inTime(t), old, "UPDATE app.kept SET v = 'it''s lost' WHERE id = 2", "DELETE FROM app.kept WHERE id = 3", "INSERT INTO app.kept VALUES (4, 'new')")
 	})
-	lost := written(t, l, old)
+	lost := written(t, l, old, 3)
 	if lost.Transactions < 3 || lost.Acknowledged != "possibly" || len(lost.Findings) != 0 || lost.InTheWay != "" {
 		t.Errorf("%+v", lost)
 	}
@@ -225,25 +225,30 @@ func diverge(t *testing.T, l *lab.Lab, write func(old, primary string) error) (o
 	return old, primary
 }
 
-// written waits until a node's transactions are written down.
-func written(t *testing.T, l *lab.Lab, node string) api.Lost {
+// written waits until a node's transactions on so many rows are written down. What was
+// committed just now may not be among those of a first look.
+func written(t *testing.T, l *lab.Lab, node string, rows int) (lost api.Lost) {
 	t.Helper()
-	err := l.WaitStatus(inTime(t), "its transactions are written down", l.DataNodes(), func(st api.Status) error {
+	err := l.WaitStatus(inTime(t), fmt.Sprintf("its transactions on %d rows are written down", rows), l.DataNodes(), func(st api.Status) error {
 		for _, r := range st.Nodes {
-			if string(r.Name) == node && strings.Contains(r.Lost, " since)") {
-				return nil
+			if string(r.Name) != node || !strings.Contains(r.Lost, " since)") {
+				continue
 			}
+			var all []api.Lost
+			if err := json.Unmarshal([]byte(baton(t, l, node, "lost", "-o", "json")), &all); err != nil || len(all) == 0 {
+				return fmt.Errorf("%d audits, %w", len(all), err)
+			}
+			if lost = all[0]; lost.Rows < rows {
+				return fmt.Errorf("on %d rows: %s", lost.Rows, lost.GTIDs)
+			}
+			return nil
 		}
 		return errors.New("nothing is said of them")
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []api.Lost
-	if err := json.Unmarshal([]byte(baton(t, l, node, "lost", "-o", "json")), &all); err != nil || len(all) == 0 {
-		t.Fatalf("%d audits, %v", len(all), err)
-	}
-	return all[0]
+	return lost
 }
 
 // baton runs a command against a node's agent.

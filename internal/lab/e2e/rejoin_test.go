@@ -62,7 +62,7 @@ func getsNewData(t *testing.T, flavor string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	written(t, l, node) // and its agent has said so
+	written(t, l, node, 0) // and its agent has said so
 	why := "is logged as a statement and not as rows: CREATE TABLE app.stray"
 	if flavor == config.MySQL {
 		why = "MySQL cannot undo"
@@ -286,7 +286,7 @@ func TestADivergedPrimaryIsRecloned(t *testing.T) {
 			old, primary := diverge(t, l, func(old, _ string) error {
 				return unguarded(t, l, old, "UPDATE app.kept SET v = 'lost' WHERE id = 2", "INSERT INTO app.kept VALUES (4, 'lost')")
 			})
-			if found := written(t, l, old); found.Transactions < 2 || found.Rows != 2 || len(found.Findings) != 0 || found.Since == nil || found.Since.Unchanged != 2 {
+			if found := written(t, l, old, 2); found.Transactions < 2 || found.Rows != 2 || len(found.Findings) != 0 || found.Since == nil || found.Since.Unchanged != 2 {
 				t.Errorf("written down is %+v", found)
 			}
 			waitHeld(t, l, old)
