@@ -59,7 +59,7 @@ func (h *hands) inSession(ctx context.Context, session db.Session, s reconcile.S
 		}
 		return func(l *loop) { l.HasDone(s.Kind, s.Epoch) }, nil
 	case reconcile.SetWritable:
-		return nil, h.setWritable(ctx, session, s.Epoch)
+		return nil, h.setWritable(ctx, session, s)
 	case reconcile.SetReadOnly:
 		return nil, session.SetReadOnly(ctx, true, h.lockWait())
 	case reconcile.StopReplication:
@@ -191,9 +191,15 @@ func (h *hands) promote(ctx context.Context, session db.Session, wait bool) erro
 }
 
 // setWritable looks at the lease once more: the way here may have been long.
-func (h *hands) setWritable(ctx context.Context, session db.Session, epoch cluster.Epoch) error {
+func (h *hands) setWritable(ctx context.Context, session db.Session, s reconcile.Step) error {
+	epoch := s.Epoch
 	if held, _ := h.keeper.state(); !held.Valid(epoch, clock.Now()) {
 		return errLeaseOver
+	}
+	if s.On {
+		if err := session.SkipNumbers(ctx); err != nil {
+			return fmt.Errorf("give no number twice: %w", err)
+		}
 	}
 	if err := session.SetReadOnly(ctx, false, 0); err != nil {
 		return fmt.Errorf("take writes: %w", err)

@@ -143,6 +143,11 @@ type Serving interface {
 	// long as it takes; or no longer. Turning it off answers every commit that
 	// waits with OK although nobody acknowledged it: fence clients first.
 	SourceSemiSync(ctx context.Context, on bool, k int) error
+	// SkipNumbers makes sure that this server, which is read-only, gives none of
+	// its next transactions a number that it may have given before to one that it
+	// has lost since, as far as its kind of server may lose what a replica has
+	// received. It waits for no acknowledgement, and may be repeated.
+	SkipNumbers(ctx context.Context) error
 
 	// OpenTransactions lists what a drain waits for. The list is made anew only
 	// when nobody has asked for it for TransactionsApart.

@@ -177,7 +177,7 @@ func (a *agent) trySwap(look node.Look) {
 	}
 	a.swapping = true
 	for _, q := range out.Refused {
-		a.w.store.call(a, a.w.settings.Lease/2, func() (cluster.Revision, error) {
+		a.w.store.call(a, putsOther, a.w.settings.Lease/2, func() (cluster.Revision, error) {
 			if _, there := a.w.store.requests[q.ID]; !there {
 				return 0, errGuard
 			}
@@ -190,7 +190,7 @@ func (a *agent) trySwap(look node.Look) {
 	}
 	next := *out.Next
 	next.By = a.n.Self
-	a.w.store.call(a, a.w.settings.Lease/2, a.w.store.swap(look.World.RecordRev, out.LeaseRev, next, out.Why, out.Done), func(rev cluster.Revision, err error) {
+	a.w.store.call(a, swaps, a.w.settings.Lease/2, a.w.store.swap(look.World.RecordRev, out.LeaseRev, next, out.Why, out.Done), func(rev cluster.Revision, err error) {
 		a.swapping = false
 		if err == nil {
 			a.w.trace(string(a.h.name), "swapped: %s, %s", out.Why, out.Detail)
@@ -206,7 +206,7 @@ func (a *agent) writeFact() {
 	}
 	f := *a.facts.next
 	a.facts.next, a.facts.busy = nil, true
-	a.w.store.call(a, 2*a.w.settings.Call, a.w.store.putFact(f), func(rev cluster.Revision, err error) {
+	a.w.store.call(a, putsFact, 2*a.w.settings.Call, a.w.store.putFact(f), func(rev cluster.Revision, err error) {
 		a.facts.busy = false
 		if err == nil {
 			a.n.Board.SawFact(f.Node, f, rev, a.h.clock())
@@ -227,7 +227,7 @@ func (a *agent) writeView() {
 	}
 	v := *a.views.next
 	a.views.next, a.views.busy = nil, true
-	a.w.store.call(a, 2*a.w.settings.Call, a.w.store.putView(v), func(_ cluster.Revision, err error) {
+	a.w.store.call(a, putsView, 2*a.w.settings.Call, a.w.store.putView(v), func(_ cluster.Revision, err error) {
 		a.views.busy = false
 		if err == nil {
 			a.writeView()
@@ -248,7 +248,7 @@ func (a *agent) renew() {
 		return
 	}
 	sent := a.h.clock()
-	a.w.store.call(a, a.w.settings.Call, a.w.store.renew(a.h, r.Record, r.Lease, sent), func(rev cluster.Revision, err error) {
+	a.w.store.call(a, renews, a.w.settings.Call, a.w.store.renew(a.h, r.Record, r.Lease, sent), func(rev cluster.Revision, err error) {
 		if err != nil {
 			a.look()
 			return
@@ -271,7 +271,7 @@ func (a *agent) listen() {
 		return
 	}
 	var seen entry[cluster.Lease]
-	a.w.store.call(a, a.w.settings.Call, func() (cluster.Revision, error) { seen = a.w.store.lease; return 0, nil }, func(_ cluster.Revision, err error) {
+	a.w.store.call(a, reads, a.w.settings.Call, func() (cluster.Revision, error) { seen = a.w.store.lease; return 0, nil }, func(_ cluster.Revision, err error) {
 		if err != nil {
 			a.hearing.Missed()
 			a.look()

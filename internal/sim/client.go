@@ -50,7 +50,7 @@ func (c *client) writeNext() {
 		}
 	}
 	h := c.target()
-	if h == nil || !h.data || !w.net.open(c.at, h.i) {
+	if w.stage.quiet || h == nil || !h.data || !w.net.open(c.at, h.i) {
 		next()
 		return
 	}

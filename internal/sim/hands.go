@@ -339,7 +339,13 @@ func (j *job) setWritable() {
 		j.end(errLeaseOver, nil)
 		return
 	}
-	j.sql(func(s *server) error { s.setReadOnly(false, 0, func(error) {}); return nil }, func(err error) {
+	j.sql(func(s *server) error {
+		if j.step.On {
+			s.skipNumbers()
+		}
+		s.setReadOnly(false, 0, func(error) {})
+		return nil
+	}, func(err error) {
 		if err == nil && !a.keeper.Held.Valid(epoch, a.h.clock()) {
 			j.readOnly(func(error) { j.end(errLeaseOver, nil) })
 			return

@@ -188,7 +188,7 @@ func (s *server) stopReceiver() {
 // follow changes the source. Whatever is received and not applied would be lost.
 func (s *server) follow(source *host, acks bool) error {
 	s.stopReceiver()
-	if len(s.replica.relay) > 0 {
+	if len(s.replica.relay) > 0 && !s.w.stage.bare {
 		return errUnapplied
 	}
 	number, ticks := s.replica.number, s.replica.ticks
@@ -203,7 +203,7 @@ func (s *server) detach() error {
 		return nil
 	}
 	s.stopReceiver()
-	if len(s.replica.relay) > 0 {
+	if len(s.replica.relay) > 0 && !s.w.stage.bare {
 		return errUnapplied
 	}
 	s.replica = replica{applier: true, number: s.replica.number + 1, ticks: s.replica.ticks, semi: s.replica.semi}

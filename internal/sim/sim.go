@@ -67,6 +67,7 @@ type world struct {
 	scripted bool             // nothing happens but what a script says
 	why      []cluster.Reason // of the record's changes, in order
 	gap      int64            // longest time between two answers to clients
+	stage    directions       // what a story wants to the moment
 
 	result  Result
 	tracing bool
@@ -91,11 +92,7 @@ func newWorld(o Options) *world {
 // run has everything happen in order until the run ends.
 func (w *world) run() {
 	for !w.ended && len(w.queue) > 0 {
-		e := heap.Pop(&w.queue).(event)
-		w.now = max(w.now, e.at)
-		w.result.Events++
-		e.do()
-		w.check()
+		w.step()
 	}
 	w.result.Virtual = time.Duration(w.now)
 }
@@ -103,13 +100,18 @@ func (w *world) run() {
 // runUntil has everything happen in order that happens until t.
 func (w *world) runUntil(t int64) {
 	for !w.ended && len(w.queue) > 0 && w.queue[0].at <= t {
-		e := heap.Pop(&w.queue).(event)
-		w.now = max(w.now, e.at)
-		w.result.Events++
-		e.do()
-		w.check()
+		w.step()
 	}
 	w.now = max(w.now, t)
+}
+
+// step has the next event happen.
+func (w *world) step() {
+	e := heap.Pop(&w.queue).(event)
+	w.now = max(w.now, e.at)
+	w.result.Events++
+	e.do()
+	w.check()
 }
 
 // event is something that happens at a moment.

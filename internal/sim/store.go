@@ -14,6 +14,18 @@ var (
 	errGuard    = errors.New("the guard refused the write")
 )
 
+// operation is what a node wants of the store.
+type operation string
+
+const (
+	putsFact  operation = "fact"
+	putsView  operation = "view"
+	renews    operation = "renewal"
+	swaps     operation = "swap"
+	reads     operation = "read"
+	putsOther operation = "request"
+)
+
 // entry is one key of the store.
 type entry[T any] struct {
 	value T
@@ -159,7 +171,7 @@ func (s *store) tell(n news) {
 }
 
 func (s *store) send(i int, n news) {
-	at := max(s.w.now+int64(s.w.net.delay(s.leader, i)), s.watches[i].last+1)
+	at := max(s.w.now+int64(s.w.net.delay(s.leader, i)+s.w.stage.newsLate(s.w.nodes[i], n)), s.watches[i].last+1)
 	s.watches[i].last = at
 	a := s.w.nodes[i].agent
 	s.w.at(at, func() { a.deliver(func() { a.sawNews(n) }) })
@@ -168,7 +180,7 @@ func (s *store) send(i int, n news) {
 // call carries one operation of host i to the leader and its answer back. The
 // operation may be carried out although no answer comes. done is told once:
 // with what apply returned, or with errNoAnswer at the deadline.
-func (s *store) call(a *agent, within time.Duration, apply func() (cluster.Revision, error), done func(cluster.Revision, error)) {
+func (s *store) call(a *agent, what operation, within time.Duration, apply func() (cluster.Revision, error), done func(cluster.Revision, error)) {
 	w, i := s.w, a.h.i
 	answered := false
 	answer := func(rev cluster.Revision, err error) {
@@ -191,7 +203,11 @@ func (s *store) call(a *agent, within time.Duration, apply func() (cluster.Revis
 		}
 		return
 	}
-	there := w.net.delay(i, s.leader) + w.between(0, w.chaos.storeSlow+time.Millisecond)
+	late, lost := w.stage.callLate(a.h, what)
+	if lost {
+		return
+	}
+	there := late + w.net.delay(i, s.leader) + w.between(0, w.chaos.storeSlow+time.Millisecond)
 	if w.chance(0.01) {
 		there += w.between(0, 2*w.settings.Lease) // it comes when nobody reckons with it any more
 	}

@@ -69,7 +69,7 @@ func fencing(w World, now cluster.Instant) Outcome {
 	r := w.Record
 	next := r
 	next.Phase = cluster.PhaseElecting
-	if f := w.fact(r.Previous); f.Fenced+1 >= r.Epoch && f.Fenced > 0 && w.Facts[r.Previous].Rev > w.Lease.Rev {
+	if f := w.fact(r.Previous); f.Fenced+1 >= r.Epoch && f.Fenced > 0 && w.saidSinceLease(r.Previous) {
 		return swap(next, r.Reason, r.Detail).because(cluster.PrimaryFenced, fmt.Sprintf("%s reports that it is fenced", r.Previous)).guarded(w)
 	}
 	if w.neverLeased() && !r.Force {

@@ -40,7 +40,7 @@ func failure(w World, now cluster.Instant) (failed, Outcome) {
 func confirmed(w World, now cluster.Instant) failed {
 	r := w.Record
 	p, f := r.Primary, w.fact(r.Primary)
-	if f.Fenced >= r.Epoch && w.Facts[p].Rev > w.Lease.Rev {
+	if f.Fenced >= r.Epoch && w.saidSinceLease(p) {
 		up := f.Server.State == cluster.ServerUp
 		return failed{why: cluster.PrimaryResigned, closed: true, blameless: up && f.Server.CannotWrite == "",
 			detail: fmt.Sprintf("%s gave the role up and is fenced (server %s)", p, f.Server.State)}
@@ -75,6 +75,15 @@ func confirmed(w World, now cluster.Instant) failed {
 		}
 	}
 	return failed{}
+}
+
+// saidSinceLease reports that what n's fact says is newer than n's newest renewal.
+// A fact may be under way for long: one of an agent that was killed may arrive when
+// the next agent has taken the lease up. Only the agent that renewed last knows what
+// has become of it since.
+func (w World) saidSinceLease(n cluster.NodeName) bool {
+	l := w.Lease
+	return w.Facts[n].Rev > l.Rev && (l.Holder != n || l.Agent == "" || l.Agent == w.fact(n).Agent)
 }
 
 // someoneUnstrained reports whether another data node could take over to which

@@ -97,8 +97,8 @@ func (b *Board) newerLease() error {
 // SawFact takes in a version of n's fact.
 func (b *Board) SawFact(n cluster.NodeName, f cluster.Fact, rev cluster.Revision, now cluster.Instant) {
 	before, known := b.Facts[n]
-	if rev <= before.Rev {
-		return
+	if rev <= before.Rev || known && f.Agent == before.Value.Agent && f.Seq < before.Value.Seq {
+		return // an older one that was under way for longer
 	}
 	seen := decide.Seen[cluster.Fact]{Value: f, Rev: rev, At: now, MovedAt: before.MovedAt}
 	if !known || before.Value.Progress != f.Progress || before.Value.Epoch != f.Epoch || before.Value.Agent != f.Agent {

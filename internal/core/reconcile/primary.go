@@ -61,13 +61,14 @@ func primary(in Input, plan *Plan) {
 }
 
 // otherLife reports that the server is another one than the one that the reign
-// began with. A server that was killed may lack what its replicas acknowledged:
-// the reign ends, and the election counts what all of them have. (In promoting
+// began with. A server that was killed may lack what its replicas have received:
+// the reign ends, and the election counts what all of them have; nothing goes on
+// under the numbers of before (skipNumbers). (In promoting
 // nothing was acknowledged yet, and Required is checked. But a primary that is given
 // the role back was not elected: Required says nothing of its own last writes.)
 func otherLife(in Input) bool {
 	q, srv := in.Record.Acks(), in.Own.Server
-	return (in.Record.Phase != cluster.PhasePromoting || rolledBack(in.Record)) && srv.State == cluster.ServerUp && len(q.Members) > 0 &&
+	return (in.Record.Phase != cluster.PhasePromoting || rolledBack(in.Record)) && srv.State == cluster.ServerUp &&
 		q.Primary == in.Self && q.Start != "" && srv.Start != "" && srv.Start != q.Start
 }
 
@@ -159,7 +160,7 @@ func serve(in Input, plan *Plan) {
 		return
 	}
 	if srv.ReadOnly {
-		plan.add(LaneServer, Step{Kind: SetWritable, Epoch: r.Epoch})
+		plan.add(LaneServer, Step{Kind: SetWritable, Epoch: r.Epoch, On: skipNumbers(in)})
 		return
 	}
 	if in.Host.Bound < in.Host.Addresses || in.Host.Muted {
@@ -178,6 +179,25 @@ func serve(in Input, plan *Plan) {
 	} else if in.Host.Done[CarryEvents] != r.Epoch {
 		plan.add(LaneServer, Step{Kind: CarryEvents, Epoch: r.Epoch})
 	}
+}
+
+// skipNumbers reports that this server may have lost transactions that another one
+// has received. It would give their numbers to others, and that one, when it comes
+// back, would be taken for a replica that is merely behind. So before it takes
+// writes its numbers go on far beyond those.
+//
+// Only a server that has restarted loses what it wrote, and where commits wait for
+// acknowledgements it shows: it was primary of a reign that this election rests on,
+// in another life. Elsewhere, and after an election that a person forced, nobody
+// knows.
+func skipNumbers(in Input) bool {
+	r := in.Record
+	if !CommitsWait(r, in.Settings) || r.Forced == r.Epoch {
+		return true
+	}
+	return slices.ContainsFunc(r.Quorums, func(q cluster.AckQuorum) bool {
+		return q.Primary == in.Self && q.Epoch < r.Epoch && q.Start != "" && q.Start != in.Own.Server.Start
+	})
 }
 
 // strangers are the nodes whose server might acknowledge here although the record

@@ -82,7 +82,7 @@ type Step struct {
 	Node     cluster.NodeName   // Follow: the source
 	Nodes    []cluster.NodeName // Cut, Uncut
 	Position gtid.Set           // Apply: what must be applied
-	On       bool               // SemiSource, SemiReplica; Follow: acknowledge
+	On       bool               // SemiSource, SemiReplica; Follow: acknowledge; SetWritable: skip numbers first
 	Urgent   bool               // whatever runs in the server lane is abandoned for it
 	Asked    string             // Rewind, Reclone: the request
 	Why      string             // BackFill: why it cannot be had; empty: it is to be tried
@@ -105,6 +105,8 @@ func (s Step) String() string {
 		text += " " + s.Position.String()
 	}
 	switch {
+	case s.On && s.Kind == SetWritable:
+		text += ", skipping numbers"
 	case s.On:
 		text += " on"
 	case s.Kind == SemiSource || s.Kind == SemiReplica:

@@ -38,6 +38,7 @@ func (d Driver) Run(t *testing.T) {
 		"replicating":   replicating,
 		"nothing lost":  nothingLost,
 		"serving":       serving,
+		"numbers":       numbers,
 		"its own words": ownWords,
 	} {
 		t.Run(name, func(t *testing.T) {

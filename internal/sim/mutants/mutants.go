@@ -54,7 +54,11 @@ func All() []Mutant {
 		{"fencing does not latch: a late renewal opens the gate again", "lease/lease.go",
 			"	h.Latched = max(h.Latched, epoch)\n", "", 0, nil},
 		{"that it is fenced counts although it renewed since", "decide/decide.go",
-			"f.Fenced > 0 && w.Facts[r.Previous].Rev > w.Lease.Rev {", "f.Fenced > 0 {", 0, nil},
+			"f.Fenced > 0 && w.saidSinceLease(r.Previous) {", "f.Fenced > 0 {", 0, nil},
+		{"the word of an agent before the one that holds the lease counts", "decide/failure.go",
+			"(l.Holder != n || l.Agent == \"\" || l.Agent == w.fact(n).Agent)", "true", 0, nil},
+		{"a fact that was under way for long takes the place of a newer one", "node/board.go",
+			"known && f.Agent == before.Value.Agent && f.Seq < before.Value.Seq", "false", 0, nil},
 		{"a candidate that stalls is not fenced", "decide/decide.go",
 			"return endReign(w, failed{why: why, detail: detail})", "return endReign(w, failed{why: why, detail: detail, closed: true})", 0, nil},
 		{"the ack set shrinks before the rest has caught up", "decide/acks.go",
@@ -94,7 +98,33 @@ func All() []Mutant {
 		{"a promotion goes on where it was although the server has restarted", "reconcile/primary.go",
 			"	case follows(srv), srv.SemiSrc.Enabled != wait:", "	case follows(srv):", 0,
 			&Edit{"	if (srv.SemiSrc.Enabled != want || srv.SemiSrc.Weak != \"\") && !(want && strange) {", "	if false && strange {"}},
+		{"a candidate forgets its source before it has applied what it received", "reconcile/primary.go",
+			"	case !srv.Executed.Contains(srv.Held()):", "	case false:", 0, nil},
+		{"a primary that may have lost something gives the same numbers again", "reconcile/primary.go",
+			"	if !CommitsWait(r, in.Settings) || r.Forced == r.Epoch {\n		return true\n	}\n	return slices", "	return false && slices", 0, nil},
+		{"a primary whose server has restarted goes on if nobody acknowledges", "reconcile/primary.go",
+			"srv.State == cluster.ServerUp &&\n		q.Primary == in.Self", "srv.State == cluster.ServerUp && len(q.Members) > 0 &&\n		q.Primary == in.Self", 0, nil},
 		{"what a restarted primary dropped is not waited for", "decide/decide.go",
 			"n != \"\" && !w.Record.Force {\n		return stay(cluster.AwaitingPromises, fmt.Sprintf(\"%s has lost", "n != \"\" && false {\n		return stay(cluster.AwaitingPromises, fmt.Sprintf(\"%s has lost", 200, nil},
 	}
+}
+
+// Story is the course of events (package sim, Tell) that shows this mistake; empty
+// if random faults do.
+func (m Mutant) Story() string {
+	return map[string]string{
+		"a swap that ends a reign is not guarded by the lease's revision":                                  "a renewal that the others have not seen",
+		"that it is fenced counts although it renewed since":                                               "fenced, and serving again",
+		"the word of an agent before the one that holds the lease counts":                                  "a word that comes too late",
+		"a candidate that stalls is not fenced":                                                            "a candidate that nobody hears of",
+		"one who left the ack set may still acknowledge":                                                   "an old replica of a primary that comes back",
+		"gaps in MariaDB's positions make a replica seem to be of an older reign":                          "positions with gaps",
+		"what a node sees of one whose gate shuts it out is evidence":                                      "gates that are still shut",
+		"a promise counts although the server died since":                                                  "a promise of one that falls silent",
+		"a candidate forgets its source before it has applied what it received":                            "received and not applied",
+		"what a restarted primary dropped is not waited for":                                               "what the restarted primary dropped",
+		"a primary that may have lost something gives the same numbers again":                              "numbers given twice",
+		"a primary whose server has restarted goes on if nobody acknowledges":                              "numbers given twice",
+		"a replica that is not heard of while the store is silent counts as one that acknowledges no more": "a store that is away",
+	}[m.Name]
 }

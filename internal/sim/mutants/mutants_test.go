@@ -14,25 +14,13 @@ import (
 // within is how many seeds the simulator may need.
 const within = 300
 
+// tellings are how often a story is told, with other delays each time.
+const tellings = 20
+
 // quick are those that every run of the tests tries: found within a few seeds.
 var quick = []string{
 	"a renewal counts from its answer",
 	"an election needs only one promise",
-}
-
-// rare are those that 300 seeds have not found at the last try, for what they need
-// is drawn too seldom. They are tried only with BATON_MUTANTS=all. Until a seed is
-// known that finds one, only its table test in internal/core stands for it.
-var rare = []string{
-	"a swap that ends a reign is not guarded by the lease's revision",
-	"that it is fenced counts although it renewed since",
-	"a candidate that stalls is not fenced",
-	"one who left the ack set may still acknowledge",
-	"gaps in MariaDB's positions make a replica seem to be of an older reign",
-	"what a node sees of one whose gate shuts it out is evidence",
-	"a replica that is not heard of while the store is silent counts as one that acknowledges no more",
-	"what a restarted primary dropped is not waited for",
-	"a promise counts although the server died since",
 }
 
 // TestTheSimulatorFindsEveryMutant builds the simulator with each mistake.
@@ -50,9 +38,6 @@ func TestTheSimulatorFindsEveryMutant(t *testing.T) {
 			continue
 		}
 		t.Run(strings.ReplaceAll(m.Name, " ", "-"), func(t *testing.T) {
-			if slices.Contains(rare, m.Name) && os.Getenv("BATON_MUTANTS") != "all" {
-				t.Skipf("NOT TRIED: %d seeds did not find it at the last try; BATON_MUTANTS=all tries it", within)
-			}
 			if seed := find(t, core, m); seed != "" {
 				t.Log(seed)
 			} else {
@@ -75,7 +60,7 @@ func TestEveryMutantApplies(t *testing.T) {
 		}
 		names[m.Name] = true
 	}
-	for _, q := range append(slices.Clone(quick), rare...) {
+	for _, q := range quick {
 		if !names[q] {
 			t.Errorf("no mutant is called %q", q)
 		}
@@ -85,18 +70,29 @@ func TestEveryMutantApplies(t *testing.T) {
 // find returns what the simulator with the mistake in it found; empty if nothing.
 func find(t *testing.T, core string, m Mutant) string {
 	binary := build(t, filepath.Join(core, m.File), m)
-	for seed := m.Seed; seed < m.Seed+within; seed += 10 {
-		out, err := exec.Command(binary, "-from", strconv.FormatUint(seed, 10), "-seeds", "10", "-lines", "1").CombinedOutput()
-		if err == nil {
-			continue
-		}
-		for line := range strings.Lines(string(out)) {
-			if strings.Contains(line, "BROKEN by") || strings.HasPrefix(line, "panic:") {
-				return line
-			}
-		}
-		t.Fatalf("the simulator ended with %v and broke no promise:\n%s", err, out)
+	if story := m.Story(); story != "" {
+		return broken(t, binary, "-story", story, "-seeds", strconv.Itoa(tellings))
 	}
+	for seed := m.Seed; seed < m.Seed+within; seed += 10 {
+		if found := broken(t, binary, "-from", strconv.FormatUint(seed, 10), "-seeds", "10", "-lines", "1"); found != "" {
+			return found
+		}
+	}
+	return ""
+}
+
+// broken runs the simulator and returns which promise was broken; empty if none was.
+func broken(t *testing.T, binary string, arguments ...string) string {
+	out, err := exec.Command(binary, arguments...).CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "BROKEN by") || strings.HasPrefix(line, "panic:") {
+			return line
+		}
+	}
+	t.Fatalf("the simulator ended with %v and broke no promise:\n%s", err, out)
 	return ""
 }
 

@@ -5,6 +5,7 @@
 //
 //	go run ./internal/sim/run -seeds 1000
 //	go run ./internal/sim/run -seed 1104 -trace
+//	go run ./internal/sim/run -story "a store that is away" -seeds 20
 package main
 
 import (
@@ -25,6 +26,7 @@ func main() {
 	seed := flag.Int64("seed", -1, "run this seed alone")
 	trace := flag.Bool("trace", false, "print the whole trace of the seed")
 	lines := flag.Int("lines", 60, "so many last lines of the trace of a broken promise are printed")
+	story := flag.String("story", "", "tell this story, with the delays of each seed, and nothing else; ? lists them")
 	profile := flag.String("cpuprofile", "", "write a CPU profile to this file")
 	flag.Parse()
 	if *seed >= 0 {
@@ -40,7 +42,12 @@ func main() {
 			os.Exit(2)
 		}
 	}
-	broken := run(*from, *seeds, *trace, *lines)
+	var broken bool
+	if *story != "" {
+		broken = tell(*story, *from, *seeds, *trace)
+	} else {
+		broken = run(*from, *seeds, *trace, *lines)
+	}
 	if *profile != "" {
 		pprof.StopCPUProfile()
 	}
@@ -56,6 +63,30 @@ func used() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// tell tells a story with the delays of some seeds.
+func tell(name string, from, seeds uint64, trace bool) (broken bool) {
+	told := 0
+	for s := from; s < from+seeds; s++ {
+		t, err := sim.Tell(name, s, trace)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%v; there are\n  %s\n", err, strings.Join(sim.Stories(), "\n  "))
+			os.Exit(2)
+		}
+		if trace {
+			fmt.Println(t.Trace)
+		}
+		if t.Told {
+			told++
+		}
+		if t.Wrong != "" {
+			broken = true
+			fmt.Printf("BROKEN by seed %d: %s\n", s, t.Wrong)
+		}
+	}
+	fmt.Printf("%d of %d came to the point\n", told, seeds)
+	return broken
 }
 
 func run(from, seeds uint64, trace bool, lines int) (broken bool) {
