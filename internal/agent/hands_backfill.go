@@ -144,6 +144,7 @@ func (h *hands) replay(ctx, limited context.Context, in *backfill.Incoming, flav
 	})
 	if err != nil {
 		err = because(limited, err)
+		h.takeIn(ctx, limited, source.Given())
 	}
 	ending, done := context.WithTimeout(ctx, backFillEnd)
 	defer done()
@@ -153,6 +154,20 @@ func (h *hands) replay(ctx, limited context.Context, in *backfill.Incoming, flav
 		return err
 	})
 	return held, errors.Join(err, stopping)
+}
+
+// takeIn waits for what was given whole before the stream broke: the receiver may not
+// have read it yet. If time was over, it is over.
+func (h *hands) takeIn(ctx, limited context.Context, given gtid.Set) {
+	end, _ := limited.Deadline()
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	ctx, done := context.WithTimeout(ctx, backFillQuiet)
+	defer done()
+	if ctx.Err() != nil || given.IsZero() {
+		return
+	}
+	_ = h.withSession(ctx, func(session db.Session) error { return session.WaitApplied(ctx, given, nil) })
 }
 
 // withSession does something in the session of the server lane; one that broke is

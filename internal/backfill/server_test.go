@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -321,26 +323,89 @@ func TestATornTransactionIsNotHandedOver(t *testing.T) {
 	}
 }
 
-// BenchmarkBackFill brings transactions of one row over: so many, or one of each
-// MiB of a log of a gigabyte (BATON_BIG=1).
+// BenchmarkBackFill brings transactions of one row over.
 func BenchmarkBackFill(b *testing.B) {
 	for _, kind := range []string{MariaDB, MySQL} {
 		for _, n := range []int{100, 10_000} {
 			b.Run(fmt.Sprintf("%s/%d", kind, n), func(b *testing.B) {
-				p := newPair(b, kind)
-				p.primary.Exec(b, "CREATE DATABASE app", "CREATE TABLE app.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200)) ENGINE=InnoDB")
-				p.follow(b)
-				p.behind(b)
-				for range n {
-					p.primary.Exec(b, "INSERT INTO app.t (v) VALUES (REPEAT('x', 100))")
+				for b.Loop() {
+					b.StopTimer()
+					p := newPair(b, kind)
+					p.primary.Exec(b, "CREATE DATABASE app", "CREATE TABLE app.t (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(200)) ENGINE=InnoDB")
+					p.follow(b)
+					p.behind(b)
+					for range n {
+						p.primary.Exec(b, "INSERT INTO app.t (v) VALUES (REPEAT('x', 100))")
+					}
+					p.primary.Kill(b)
+					b.StartTimer()
+					p.replica.fill(b, p.primary.log(b))
+					b.StopTimer()
+					p.replica.Kill(b)
+					b.StartTimer()
 				}
-				p.primary.Kill(b)
-				b.ResetTimer()
-				begun := time.Now()
-				p.replica.fill(b, p.primary.log(b))
-				b.ReportMetric(float64(time.Since(begun).Microseconds())/1000, "ms")
-				b.ReportMetric(0, "ns/op")
 			})
 		}
 	}
+}
+
+// BenchmarkBigLog brings a log of a gigabyte over (BATON_BIG=1; otherwise of 40 MiB),
+// in transactions of 20 MiB, and reports how much memory that took on both sides. One
+// such event is longer than a packet of the protocol.
+func BenchmarkBigLog(b *testing.B) {
+	rows := 2
+	if os.Getenv("BATON_BIG") != "" {
+		rows = 51
+	}
+	for _, kind := range []string{MariaDB, MySQL} {
+		b.Run(kind, func(b *testing.B) {
+			p := newPair(b, kind, "--max-allowed-packet=64M", map[string]string{MariaDB: "--innodb-log-file-size=256M", MySQL: "--innodb-redo-log-capacity=512M"}[kind])
+			p.primary.Exec(b, "CREATE DATABASE app", "CREATE TABLE app.t (id INT PRIMARY KEY AUTO_INCREMENT, v LONGBLOB) ENGINE=InnoDB")
+			p.follow(b)
+			p.behind(b)
+			for range rows {
+				p.primary.Exec(b, "INSERT INTO app.t (v) VALUES (REPEAT('x', 20 << 20))")
+			}
+			sum := p.primary.Value(b, "SELECT SUM(CRC32(v)) FROM app.t")
+			p.primary.Kill(b)
+			var most uint64
+			for b.Loop() {
+				most = max(most, peak(func() { p.replica.fill(b, p.primary.log(b)) }))
+			}
+			if got := p.replica.Value(b, "SELECT SUM(CRC32(v)) FROM app.t"); got != sum {
+				b.Errorf("the rows are %s, they were %s", got, sum)
+			}
+			b.ReportMetric(float64(most)/(1<<20), "peak-MiB")
+		})
+	}
+}
+
+// peak is the most memory that f had in use at once, beyond what was before.
+func peak(f func()) (most uint64) {
+	defer debug.SetGCPercent(debug.SetGCPercent(20))
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	before := m.HeapAlloc
+	ended, looked := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(looked)
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			runtime.ReadMemStats(&m)
+			if m.HeapAlloc > before {
+				most = max(most, m.HeapAlloc-before)
+			}
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	f()
+	close(ended)
+	<-looked
+	return most
 }

@@ -64,6 +64,7 @@ type Source struct {
 	given   bool
 	ahead   []sent // whole transactions that are not known to be applied
 	applied int64  // bytes
+	whole   gtid.Set
 	grown   chan struct{}
 }
 
@@ -103,12 +104,10 @@ func (s *Source) Addr() *net.TCPAddr { return s.listener.Addr().(*net.TCPAddr) }
 // a replica whose source goes away would come again and again. An error says why
 // not all of the tail could be given.
 func (s *Source) Serve(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { s.listener.Close() })
-	defer stop()
-	defer s.listener.Close()
 	broken := make(chan error, 1)
 	var all sync.WaitGroup
-	defer all.Wait()
+	defer all.Wait() // last, when nothing keeps them any more
+	defer s.listener.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	all.Go(func() {
@@ -247,6 +246,12 @@ func (s *Source) dump(ctx context.Context, c *conn) error {
 				}
 			}
 		}
+		if int64(s.in.events.Buffered()) < h.length {
+			// The rest of it is waited for, and may never come.
+			if err := c.out.Flush(); err != nil {
+				return fmt.Errorf("give the next event: %w", err)
+			}
+		}
 		if err := c.stream(1+h.length, io.MultiReader(bytes.NewReader([]byte{0}), s.in.events)); err != nil {
 			return fmt.Errorf("give the next event: %w", err)
 		}
@@ -294,6 +299,14 @@ func (s *Source) note(id gtid.Set, until int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ahead = append(s.ahead, sent{id, until})
+	s.whole = s.whole.Union(id)
+}
+
+// Given are the transactions that were given whole.
+func (s *Source) Given() gtid.Set {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.whole
 }
 
 // tooFar reports that enough was given beyond what is applied.
