@@ -1,0 +1,234 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+)
+
+// Timing is how patiently one endpoint is kept where it should lead.
+type Timing struct {
+	// Call bounds one call of Set or Observe.
+	Call time.Duration
+	// Check is how often an endpoint is looked at in the long run.
+	Check time.Duration
+	// Retry is the pause after the first attempt, and after a change of any kind; it
+	// doubles up to Check.
+	Retry time.Duration
+}
+
+// State is how an endpoint stands, for people and for the timeline.
+type State struct {
+	Name string
+	Kind Kind
+	// Want is where it is to lead; zero while nobody asks anything of it here.
+	Want Target
+	// Got is where it was last seen to lead, and Looked that it was seen at all
+	// since Want became what it is.
+	Got    Target
+	Looked bool
+	// Settled says that it was seen to lead where it should, since the last change
+	// of Want or the last time that it was found astray.
+	Settled bool
+	// Problem is why it does not lead there, or why that is not known; nil if it does.
+	Problem error
+	// Attempts are the calls of Set since it was last settled.
+	Attempts int
+	// Repaired counts how often it was found astray after it had been settled.
+	Repaired int
+}
+
+// String is for people: where it leads, where it should, and why it does not.
+func (s State) String() string {
+	switch {
+	case s.Want.Node == "":
+		return s.Name + " is left as it is"
+	case s.Settled && s.Problem == nil:
+		return fmt.Sprintf("%s leads to %s", s.Name, s.Want)
+	case !s.Looked:
+		return because(fmt.Sprintf("%s: wanted %s, where it leads is not known", s.Name, s.Want), s.Problem)
+	case s.Got.LeadsTo(s.Want):
+		return because(fmt.Sprintf("%s leads to %s, as far as is known", s.Name, s.Want), s.Problem)
+	}
+	return (&MismatchError{Endpoint: s.Name, Got: s.Got, Want: s.Want, Because: s.Problem}).Error()
+}
+
+func because(text string, why error) string {
+	if why == nil {
+		return text
+	}
+	return text + ", because " + why.Error()
+}
+
+// A Reconciler keeps one endpoint leading where it should: it sets it, looks
+// whether that is so, tries again with growing pauses, and goes on looking for
+// as long as it is wanted, so that what somebody else changes is put right. An
+// endpoint that fails or hangs holds up nobody but its own reconciler.
+type Reconciler struct {
+	Name     string
+	Kind     Kind
+	Endpoint Endpoint
+	Timing   Timing
+	Log      *slog.Logger
+	// Report is called with every change of the state, in order, from Run's goroutine.
+	Report func(State)
+
+	mu     sync.Mutex
+	want   Target
+	cancel context.CancelFunc // ends what is done for an order that is no longer wanted
+	news   chan struct{}
+}
+
+// Lead has the endpoint lead to target from now on. With the zero Target nothing
+// more is done to it: it stays as it was set. What is under way for an earlier
+// order is cancelled.
+func (r *Reconciler) Lead(target Target) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.want.Epoch == target.Epoch && r.want.LeadsTo(target) {
+		return
+	}
+	r.want = target
+	if r.cancel != nil {
+		r.cancel()
+	}
+	select {
+	case r.newsLocked() <- struct{}{}:
+	default:
+	}
+}
+
+// newsLocked is the channel of wake-ups, made at its first use. mu is held.
+func (r *Reconciler) newsLocked() chan struct{} {
+	if r.news == nil {
+		r.news = make(chan struct{}, 1)
+	}
+	return r.news
+}
+
+// order takes the present order, with a context that ends with it.
+func (r *Reconciler) order(ctx context.Context) (context.Context, context.CancelFunc, Target, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ctx, r.cancel = context.WithCancel(ctx)
+	return ctx, r.cancel, r.want, r.newsLocked()
+}
+
+// Run keeps the endpoint where it should lead, until ctx ends.
+func (r *Reconciler) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		work, cancel, want, news := r.order(ctx)
+		r.Report(State{Name: r.Name, Kind: r.Kind, Want: want})
+		if want.Node != "" {
+			r.keep(work, want)
+		}
+		cancel()
+		select {
+		case <-ctx.Done():
+		case <-news:
+		}
+	}
+}
+
+// keep carries out one order until ctx ends.
+func (r *Reconciler) keep(ctx context.Context, want Target) {
+	state := State{Name: r.Name, Kind: r.Kind, Want: want}
+	pause := r.Timing.Retry
+	for look := false; ; look = state.Settled {
+		before := state
+		if !look {
+			state.Attempts++
+			state.Problem = r.call(ctx, "lead it there", func(ctx context.Context) error { return r.Endpoint.Set(ctx, want) })
+		}
+		setting := state.Problem
+		r.observe(ctx, &state)
+		if ctx.Err() != nil {
+			return
+		}
+		if !look && setting != nil && !state.Settled {
+			state.Problem = setting // what Set said is nearer to the cause than that it leads elsewhere
+		}
+		r.tell(before, state)
+		var old *OldEpochError
+		if errors.As(setting, &old) {
+			return // another reign is on: nothing that this one wants is right any more
+		}
+		if state.Settled != before.Settled {
+			// Looked at soon again at first: a call of the reign before, which was on its
+			// way when that ended, may still arrive.
+			pause = r.Timing.Retry
+			if before.Settled {
+				continue // put right at once
+			}
+		}
+		if state.Settled {
+			state.Attempts = 0
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, r.Timing.Check)
+	}
+}
+
+// observe looks where the endpoint leads. One that cannot be seen keeps what was
+// known of it: nothing is changed because a look failed.
+func (r *Reconciler) observe(ctx context.Context, state *State) {
+	var got Target
+	state.Problem = r.call(ctx, "see where it leads", func(ctx context.Context) (err error) {
+		got, err = r.Endpoint.Observe(ctx)
+		return err
+	})
+	if state.Problem != nil {
+		return
+	}
+	if state.Settled && !got.LeadsTo(state.Want) {
+		state.Repaired++
+	}
+	state.Got, state.Looked, state.Settled = got, true, got.LeadsTo(state.Want)
+}
+
+// call makes one call in its time. An endpoint that does not return at its
+// deadline is waited for: two calls at once could overtake each other.
+func (r *Reconciler) call(ctx context.Context, what string, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.Timing.Call, fmt.Errorf("no answer within %s", r.Timing.Call))
+	defer cancel()
+	err := do(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// tell reports and logs what has changed.
+func (r *Reconciler) tell(before, now State) {
+	switch {
+	case before.Settled && !now.Settled:
+		r.Log.Warn("an endpoint was led elsewhere by somebody else", "endpoint", r.Name, "kind", r.Kind, "leads_to", now.Got.String(), "wanted", now.Want.String())
+	case now.Settled && !before.Settled:
+		r.Log.Info("an endpoint leads where it should", "endpoint", r.Name, "kind", r.Kind, "to", now.Want.String(), "attempts", now.Attempts)
+	case now.Problem != nil && (before.Problem == nil || before.Problem.Error() != now.Problem.Error()):
+		r.Log.Warn("an endpoint does not do what it should", "endpoint", r.Name, "kind", r.Kind, "wanted", now.Want.String(), "err", now.Problem)
+	}
+	r.Report(now)
+}
+
+// Settled reports whether all of these states lead where they should, for an epoch.
+func Settled(states []State, epoch cluster.Epoch) bool {
+	for _, s := range states {
+		if !s.Settled || s.Want.Epoch != epoch {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,235 @@
+package endpoint_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/baton-db/baton/internal/endpoint"
+)
+
+// board is an endpoint without surroundings, whose calls a test can spoil.
+type board struct {
+	mu       sync.Mutex
+	leads    endpoint.Target
+	sets     int
+	setErr   error
+	lookErr  error
+	deaf     bool // calls end with their context only
+	inFlight int
+}
+
+func (b *board) call(ctx context.Context, spoilt *error, do func()) error {
+	b.mu.Lock()
+	b.inFlight++
+	deaf := b.deaf
+	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		b.inFlight--
+		b.mu.Unlock()
+	}()
+	if deaf {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if *spoilt != nil {
+		return *spoilt
+	}
+	do()
+	return nil
+}
+
+func (b *board) Set(ctx context.Context, t endpoint.Target) error {
+	return b.call(ctx, &b.setErr, func() { b.leads, b.sets = t, b.sets+1 })
+}
+
+func (b *board) Observe(ctx context.Context) (got endpoint.Target, err error) {
+	err = b.call(ctx, &b.lookErr, func() { got = b.leads })
+	return got, err
+}
+
+func (b *board) change(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+}
+
+// reconciled is a reconciler that runs, and the last that it reported.
+type reconciled struct {
+	*endpoint.Reconciler
+	mu     sync.Mutex
+	states []endpoint.State
+}
+
+func reconcile(t *testing.T, b *board) *reconciled {
+	r := &reconciled{}
+	r.Reconciler = &endpoint.Reconciler{Name: "board", Endpoint: b, Log: slog.New(slog.DiscardHandler),
+		Timing: endpoint.Timing{Call: time.Second, Check: 8 * time.Second, Retry: time.Second},
+		Report: func(s endpoint.State) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.states = append(r.states, s)
+		}}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); r.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return r
+}
+
+func (r *reconciled) last() endpoint.State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.states[len(r.states)-1]
+}
+
+func one() endpoint.Target { return endpoint.Target{Epoch: 1, Node: "db1"} }
+func two() endpoint.Target { return endpoint.Target{Epoch: 2, Node: "db2"} }
+
+func TestWhatIsWantedIsBroughtAboutAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{}
+		r := reconcile(t, b)
+		synctest.Wait()
+		if b.sets != 0 || r.last().Want.Node != "" {
+			t.Errorf("before anything is wanted: %d calls of Set, %s", b.sets, r.last())
+		}
+		for _, want := range []endpoint.Target{one(), two()} {
+			r.Lead(want)
+			synctest.Wait() // no time passes
+			if got := r.last(); !got.Settled || !got.Got.LeadsTo(want) || got.String() != "board leads to "+string(want.Node) {
+				t.Errorf("wanted %s: %s", want, got)
+			}
+		}
+		r.Lead(two())
+		time.Sleep(time.Minute)
+		if b.sets != 2 {
+			t.Errorf("%d calls of Set for two wishes", b.sets)
+		}
+	})
+}
+
+func TestWhatSomebodyElseChangesIsPutRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{}
+		r := reconcile(t, b)
+		r.Lead(one())
+		time.Sleep(time.Minute)
+		b.change(func() { b.leads = two() })
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if got := r.last(); !got.Settled || got.Repaired != 1 || !b.leads.LeadsTo(one()) {
+			t.Errorf("%s, repaired %d times; it leads to %s", got, got.Repaired, b.leads)
+		}
+	})
+}
+
+func TestALateCallOfTheReignBeforeIsUndoneSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{}
+		r := reconcile(t, b)
+		r.Lead(two())
+		synctest.Wait()
+		b.change(func() { b.leads = one() })
+		time.Sleep(time.Second) // the first pause, not the long one
+		synctest.Wait()
+		if !b.leads.LeadsTo(two()) {
+			t.Errorf("it leads to %s", b.leads)
+		}
+	})
+}
+
+func TestAFailureIsToldAndTriedAgainWithGrowingPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{setErr: errors.New("the zone refuses updates")}
+		r := reconcile(t, b)
+		r.Lead(one())
+		time.Sleep(20*time.Second + time.Millisecond) // at 0, 1, 3, 7, 15
+		synctest.Wait()
+		got := r.last()
+		if got.Settled || got.Attempts != 5 {
+			t.Errorf("%d attempts, want 5", got.Attempts)
+		}
+		if want := "board leads to nowhere, wanted db1, because lead it there: the zone refuses updates"; got.String() != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+		b.change(func() { b.setErr = nil })
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if got := r.last(); !got.Settled || got.Problem != nil {
+			t.Errorf("after it was mended: %s", got)
+		}
+	})
+}
+
+func TestALookThatFailsChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{}
+		r := reconcile(t, b)
+		r.Lead(one())
+		synctest.Wait()
+		b.change(func() { b.lookErr = http.ErrServerClosed })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		got := r.last()
+		if b.sets != 1 || !got.Settled || !errors.Is(got.Problem, http.ErrServerClosed) {
+			t.Errorf("%d calls of Set, %s", b.sets, got)
+		}
+		if want := "board leads to db1, as far as is known, because see where it leads: http: Server closed"; got.String() != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	})
+}
+
+func TestAnEndpointThatHangsCostsOnlyItsOwnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{deaf: true}
+		r := reconcile(t, b)
+		r.Lead(one())
+		time.Sleep(2*time.Second + time.Millisecond) // Set and Observe, a second each
+		synctest.Wait()
+		if want := "board: wanted db1, where it leads is not known, because lead it there: no answer within 1s"; r.last().String() != want {
+			t.Errorf("it says %q, want %q", r.last(), want)
+		}
+	})
+}
+
+func TestWhatIsNotWantedAnyMoreIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{deaf: true}
+		r := reconcile(t, b)
+		r.Lead(one())
+		synctest.Wait()
+		b.change(func() { b.deaf = false })
+		r.Lead(endpoint.Target{})
+		synctest.Wait()
+		if b.inFlight != 0 || b.sets != 0 || r.last().Want.Node != "" {
+			t.Errorf("%d calls under way, %d made, %s", b.inFlight, b.sets, r.last())
+		}
+		time.Sleep(time.Minute)
+		if b.sets != 0 {
+			t.Error("it was set although nothing was wanted")
+		}
+	})
+}
+
+func TestAnOldReignGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{setErr: &endpoint.OldEpochError{Endpoint: "board", Asked: 1, Known: 2}}
+		r := reconcile(t, b)
+		r.Lead(one())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := r.last(); got.Attempts != 1 {
+			t.Errorf("%d attempts", got.Attempts)
+		}
+	})
+}
