@@ -38,6 +38,7 @@ type Config struct {
 	TLS        TLS              `key:"tls"`
 	Server     Server           `key:"server"`
 	Addresses  []Address        `key:"addresses"`
+	Endpoints  []Endpoint       `key:"endpoints"`
 	Durability Durability       `key:"durability"`
 	Timing     Timing           `key:"timing"`
 	Detection  Detection        `key:"detection"`

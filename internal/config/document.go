@@ -18,6 +18,7 @@ func Document() string {
 		{"Store and certificates", storeKeys()},
 		{"Server", serverKeys()},
 		{"Virtual addresses", endpointKeys()},
+		{"Other endpoints", centralKeys()},
 		{"Durability", durabilityKeys()},
 		{"Timing", timingKeys()},
 		{"Detection", detectionKeys()},

@@ -22,6 +22,7 @@ func (l *loader) judge() {
 	l.judgeStore()
 	l.judgeServers()
 	l.judgeAddresses()
+	l.judgeEndpoints()
 	l.judgeDurability()
 	l.judgeLease()
 	l.judgeWaits()

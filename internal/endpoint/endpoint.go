@@ -34,6 +34,9 @@ type Target struct {
 	// Addresses are the node's own addresses, not the virtual ones. Local
 	// endpoints have no use for them.
 	Addresses []netip.Addr
+	// Port is the one on which the node's server listens; local endpoints have no
+	// use for it, either.
+	Port int
 	// Planned says that the previous primary is alive and takes part, so that
 	// the endpoint may be made at the new one before it is broken at the old.
 	Planned bool

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/baton-db/baton/internal/core/gtid"
@@ -47,6 +48,9 @@ type Fact struct {
 	Marked Epoch `json:"marked,omitempty"`
 	// Endpoints is the epoch for which all endpoints were seen to lead here.
 	Endpoints Epoch `json:"endpoints,omitempty"`
+	// Leads is where what this primary sets beside its own addresses (names, load
+	// balancers, values in other stores) leads, for people: no switch waits for it.
+	Leads []Lead `json:"leads,omitempty"`
 	// Network is the clients' network as this host tracks it; zero if it tracks
 	// none. Suspect is after a first bad look, and down what has lasted.
 	Network LayerView `json:"network,omitzero"`
@@ -110,6 +114,36 @@ func (l Lost) String() string {
 		return l.What + ", of which no client was told that it is committed; see " + l.See
 	}
 	return l.What + ", of which clients may have been told that they are committed; see " + l.See
+}
+
+// Lead is where one endpoint leads clients, as the primary that keeps it there
+// has seen it.
+type Lead struct {
+	Endpoint string   `json:"endpoint"`
+	Kind     string   `json:"kind"`
+	Wanted   NodeName `json:"wanted"`
+	To       NodeName `json:"to,omitempty"` // as it was seen last; empty: nowhere, or not seen yet
+	Settled  bool     `json:"settled"`      // it was seen to lead where it should
+	Because  string   `json:"because,omitempty"`
+	Repaired int      `json:"repaired,omitempty"` // how often somebody else has led it astray in this reign
+}
+
+func (l Lead) String() string {
+	text := fmt.Sprintf("%s leads to %s", l.Endpoint, orNowhere(l.To))
+	if l.To != l.Wanted || !l.Settled {
+		text += ", wanted " + string(l.Wanted)
+	}
+	if l.Because != "" {
+		text += ", because " + l.Because
+	}
+	return text
+}
+
+func orNowhere(n NodeName) string {
+	if n == "" {
+		return "nowhere"
+	}
+	return string(n)
 }
 
 // Strain is a check of layer 4 (detect.Gauge) that has been past its limit for

@@ -46,8 +46,8 @@ func (n *Node) Assess(f cluster.Fact) {
 	say(cluster.SemiSyncStranger, serving && srv.SemiSrc.Clients > n.acknowledging(), "%d replicas acknowledge, the record knows of %d", srv.SemiSrc.Clients, n.acknowledging())
 	say(cluster.GateMissing, n.Host.NoCut || n.Host.Gate == reconcile.GateMissing && n.Board.RecordRev != 0,
 		"no firewall gate: only read_only and resetting connections hold clients back, and only while this agent lives")
-	say(cluster.EndpointWrong, serving && r.Phase == cluster.PhaseSteady && (n.Host.Bound < n.Host.Addresses || n.Host.Muted),
-		"%d of %d virtual addresses are bound on the primary and answer", n.answering(), n.Host.Addresses)
+	astray := n.astray()
+	say(cluster.EndpointWrong, serving && r.Phase == cluster.PhaseSteady && astray != "", "%s", astray)
 	say(cluster.NotRealtime, n.WantRealtime && !n.Realtime, "the lease is renewed without real-time priority: under load it may run out although all is well")
 }
 
@@ -57,6 +57,20 @@ func because(why string) string {
 		return ""
 	}
 	return ": " + why
+}
+
+// astray says which endpoints do not lead here although they should.
+func (n *Node) astray() string {
+	var wrong []string
+	if n.Host.Bound < n.Host.Addresses || n.Host.Muted {
+		wrong = append(wrong, fmt.Sprintf("%d of %d virtual addresses are bound on the primary and answer", n.answering(), n.Host.Addresses))
+	}
+	for _, l := range n.Leads {
+		if !l.Settled {
+			wrong = append(wrong, l.String())
+		}
+	}
+	return strings.Join(wrong, "; ")
 }
 
 // answering is how many virtual addresses this host has and answers for.
