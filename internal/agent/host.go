@@ -45,6 +45,7 @@ type hostParts struct {
 	hands    *hands
 	cloner   *cloner
 	auditor  *auditor
+	roads    *roads // central endpoints; nil where none are led
 	deadLogs *deadLogs
 	logs     *logKeeper
 	realtime realtime.Granted
@@ -81,6 +82,9 @@ func openHost(ctx context.Context, a *Agent) (h *hostParts, err error) {
 		}
 		h.vip = lookedAtAddresses{wanted: wanted}
 		return h, nil
+	}
+	if h.roads, err = openRoads(a); err != nil {
+		return nil, err
 	}
 	if err := h.openGate(ctx, a); err != nil {
 		return nil, err
@@ -319,6 +323,7 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 		a.spawn(func() { h.deadLogs.run(ctx) })
 		a.spawn(func() { h.proveWriting(ctx, a) })
 		a.spawn(func() { trackNetworks(ctx, a) })
+		h.roads.run(ctx, a.spawn)
 	}
 	a.spawn(func() { h.watchDisk(ctx, a) })
 	a.spawn(func() { h.watchStrains(ctx, a) })
@@ -398,6 +403,9 @@ func (h *hostParts) close(ctx context.Context) error {
 		// Whoever stops this agent must not open the port to a writable server:
 		// the gate stays, and its timers run.
 		f.Leave()
+	}
+	if h.roads != nil {
+		errs = append(errs, h.roads.close())
 	}
 	if h.database != nil {
 		errs = append(errs, h.database.Close())

@@ -38,6 +38,7 @@ type loop struct {
 	deadLogs *deadLogs
 	left     func() // called once this node has no role any more while leaving
 
+	roads      *roads            // nil if this node leads no endpoints
 	suspected  *timeline.Running // a sign that the primary has failed
 	storeLooks api.Store
 	lastSwitch *api.LastSwitch
@@ -120,6 +121,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 			wake = min(wake, at)
 		}
 	}
+	l.leadEndpoints(look.Input)
 	l.SettledSteps(l.lanes.Settled(look.Plan.Steps))
 	l.explain(look.World, look.Input, now)
 	l.audit()

@@ -48,6 +48,8 @@ type Status struct {
 	Store  Store       `json:"store"`
 	Nodes  []Row       `json:"nodes"` // by name
 	Online int         `json:"online"`
+	// Endpoints are what the primary leads clients through beside its addresses.
+	Endpoints []cluster.Lead `json:"endpoints,omitempty"`
 
 	// Waiting is what the present phase waits for, and Verdict why nothing
 	// else is done.
@@ -144,8 +146,9 @@ func StatusOf(s Snapshot) Status {
 		Since: r.Since, Reason: r.Reason, Detail: r.Detail, Paused: r.Paused, Maintenance: r.Maintenance,
 		Rejoin: rejoinStatus(s), Rejoined: r.Rejoined, LeftAlone: r.Held,
 		Lease: leaseStatus(s), Store: s.Store,
-		Acks:    AckStatus{Durability: s.Settings.Durability, K: r.Acks().K, Members: r.Acks().Members, Joining: r.Joining},
-		Waiting: s.Waiting, Requests: s.Requests, Preview: s.Preview, LastSwitch: s.LastSwitch, Would: s.Would,
+		Acks:      AckStatus{Durability: s.Settings.Durability, K: r.Acks().K, Members: r.Acks().Members, Joining: r.Joining},
+		Endpoints: s.Facts[r.Primary].Value.Leads,
+		Waiting:   s.Waiting, Requests: s.Requests, Preview: s.Preview, LastSwitch: s.LastSwitch, Would: s.Would,
 	}
 	if s.Verdict.Reason != cluster.Nothing {
 		st.Verdict = &s.Verdict

@@ -50,6 +50,7 @@ func (e *env) printStatus(w io.Writer, st api.Status) error {
 	var b strings.Builder
 	e.head(&b, st)
 	nodeTable(&b, st)
+	endpointTable(&b, st)
 	e.wouldDo(&b, st)
 	e.attention(&b, st)
 	_, err := io.WriteString(w, b.String())
@@ -183,6 +184,24 @@ func nodeTable(b *strings.Builder, st api.Status) {
 			columns = []string{"?", "?", "?", ackText(st, r), "?", "?"}
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, r.Part, orDash(r.Site), strings.Join(columns, "\t"), agentText(r))
+	}
+	w.Flush() // into a Builder, which takes everything
+}
+
+// endpointTable shows where clients are led beside the addresses of the nodes.
+func endpointTable(b *strings.Builder, st api.Status) {
+	if len(st.Endpoints) == 0 {
+		return
+	}
+	fmt.Fprintln(b)
+	w := newTable(b)
+	fmt.Fprintln(w, "ENDPOINT\tKIND\tLEADS TO\tWANTED\tREPAIRED\tBECAUSE")
+	for _, l := range st.Endpoints {
+		to := orDash(string(l.To))
+		if !l.Settled && l.To == l.Wanted {
+			to += " ?"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", l.Endpoint, l.Kind, to, orDash(string(l.Wanted)), l.Repaired, orDash(printable(l.Because)))
 	}
 	w.Flush() // into a Builder, which takes everything
 }

@@ -47,6 +47,7 @@ type Passwords struct {
 	Replication Secret
 	Probe       Secret
 	Writer      Secret
+	Endpoints   []Secret // of Config.Endpoints, in that order
 }
 
 // Passwords reads the password files that this node needs.
@@ -73,6 +74,11 @@ func (c *Config) Passwords() (Passwords, Findings) {
 			read(&p.Writer, "writer.password_file", s.Writer.PasswordFile)
 		}
 		read(&p.Replication, "replication.password_file", s.Replication.PasswordFile)
+		p.Endpoints = make([]Secret, len(c.Endpoints))
+		for i, e := range c.Endpoints {
+			block = at("endpoints", i, c.KindOf(i))
+			read(&p.Endpoints[i], "password_file", e.Etcd.PasswordFile)
+		}
 	}
 	return p, found.sorted()
 }

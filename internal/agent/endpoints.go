@@ -1,0 +1,181 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/reconcile"
+	"github.com/baton-db/baton/internal/endpoint"
+	"github.com/baton-db/baton/internal/endpoint/etcdkey"
+	"github.com/baton-db/baton/internal/timeline"
+)
+
+// endpointRetry is the pause after a first attempt at an endpoint.
+const endpointRetry = 100 * time.Millisecond
+
+// openers is every kind of central endpoint that this build has.
+func openers() map[endpoint.Kind]func(c *config.Config, i int, secret config.Secret) (endpoint.Endpoint, error) {
+	return map[endpoint.Kind]func(c *config.Config, i int, secret config.Secret) (endpoint.Endpoint, error){
+		"etcd": openEtcdKey,
+	}
+}
+
+func openEtcdKey(c *config.Config, i int, secret config.Secret) (endpoint.Endpoint, error) {
+	e := c.Endpoints[i]
+	t, err := clientTLS(e.Etcd.TLS)
+	if err != nil {
+		return nil, err
+	}
+	return etcdkey.Open(e.Name, etcdkey.Options{URLs: e.Etcd.Endpoints, Key: e.Etcd.Key, User: e.Etcd.User, Password: secret.Reveal(),
+		TLS: t, Cluster: c.Cluster, Calls: e.Timeout}), nil
+}
+
+// clientTLS is how this node shows itself to a server that is not Baton's, and
+// whom it believes. Without an authority those of the host are believed.
+func clientTLS(files config.TLS) (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12}
+	if files.CA != "" {
+		pem, err := os.ReadFile(files.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read the authority's certificate: %w", err)
+		}
+		t.RootCAs = x509.NewCertPool()
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read the authority's certificate: %s holds none", files.CA)
+		}
+	}
+	if files.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+		if err != nil {
+			return nil, fmt.Errorf("read the client certificate: %w", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
+}
+
+// roads are the central endpoints: this node leads them here for as long as it is
+// primary, each by itself, and no switch waits for them.
+type roads struct {
+	all    []*endpoint.Reconciler
+	closes []io.Closer
+	states map[string]endpoint.State // the loop's own
+	spans  map[string]*timeline.Running
+	self   netip.Addr // of this host's server
+	port   int
+}
+
+func openRoads(a *Agent) (*roads, error) {
+	c, secrets := a.Config, a.inForce().passwords.Endpoints
+	r := &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}, self: c.Self().Address, port: c.ServerOf(c.Node).Port}
+	for i, e := range c.Endpoints {
+		kind := endpoint.Kind(c.KindOf(i))
+		open, known := openers()[kind]
+		if !known {
+			return nil, fmt.Errorf("endpoints[%d] (%s): this build has no kind %q", i, e.Name, kind)
+		}
+		opened, err := open(c, i, secrets[i])
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("endpoints[%d] (%s): %w", i, e.Name, err), r.close())
+		}
+		if closer, ok := opened.(io.Closer); ok {
+			r.closes = append(r.closes, closer)
+		}
+		r.all = append(r.all, &endpoint.Reconciler{Name: e.Name, Kind: kind, Endpoint: opened, Log: a.Log,
+			Timing: endpoint.Timing{Call: e.Timeout, Check: e.Check, Retry: endpointRetry},
+			Report: func(s endpoint.State) { a.post(func(l *loop) { l.sawEndpoint(s) }) }})
+	}
+	return r, nil
+}
+
+func (r *roads) run(ctx context.Context, spawn func(func())) {
+	for _, e := range r.all {
+		spawn(func() { e.Run(ctx) })
+	}
+}
+
+func (r *roads) close() error {
+	var errs []error
+	for _, c := range r.closes {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// leadEndpoints says what is wanted of the central endpoints: from the moment in
+// which clients can pass the gate they lead here, and when the lease is over this
+// node touches them no more.
+func (l *loop) leadEndpoints(in reconcile.Input) {
+	if l.roads == nil {
+		return
+	}
+	r := in.Record
+	want := endpoint.Target{}
+	serves := r.Primary == l.Self && (r.Phase == cluster.PhaseSteady || r.Phase == cluster.PhasePromoting)
+	if serves && !l.Leaving && in.Lease.Valid(r.Epoch, in.Now) && in.Host.Gate == reconcile.GateOpenLeased {
+		want = endpoint.Target{Epoch: r.Epoch, Node: l.Self, Addresses: []netip.Addr{l.roads.self}, Port: l.roads.port, Planned: r.Planned}
+	}
+	for _, e := range l.roads.all {
+		e.Lead(want)
+	}
+}
+
+// sawEndpoint takes in how an endpoint stands.
+func (l *loop) sawEndpoint(s endpoint.State) {
+	before := l.roads.states[s.Name]
+	l.roads.states[s.Name] = s
+	span := l.roads.spans[s.Name]
+	switch {
+	case s.Want.Epoch != before.Want.Epoch || s.Want.Node != before.Want.Node:
+		if span != nil {
+			span.End(timeline.Failed, because(before.Problem, "not wanted any more"))
+			delete(l.roads.spans, s.Name)
+		}
+		if s.Want.Node != "" {
+			l.roads.spans[s.Name] = l.timeline.Begin(timeline.Step("endpoint "+s.Name), string(s.Kind))
+		}
+	case s.Settled && span != nil:
+		span.End(timeline.OK, attempts(before.Attempts+1))
+		delete(l.roads.spans, s.Name)
+	}
+	l.Leads = nil
+	for _, name := range slices.Sorted(maps.Keys(l.roads.states)) {
+		if s := l.roads.states[name]; s.Want.Node != "" {
+			l.Leads = append(l.Leads, leadOf(s))
+		}
+	}
+}
+
+func because(why error, otherwise string) string {
+	if why == nil {
+		return otherwise
+	}
+	return why.Error()
+}
+
+func attempts(n int) string {
+	if n <= 1 {
+		return ""
+	}
+	return fmt.Sprintf("%d attempts", n)
+}
+
+// leadOf is a state as other nodes and people see it.
+func leadOf(s endpoint.State) cluster.Lead {
+	lead := cluster.Lead{Endpoint: s.Name, Kind: string(s.Kind), Wanted: s.Want.Node, To: s.Got.Node, Settled: s.Settled, Repaired: s.Repaired}
+	if s.Problem != nil {
+		lead.Because = s.Problem.Error()
+	}
+	return lead
+}
