@@ -139,7 +139,7 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 	switch {
 	case s.Want.Epoch != before.Want.Epoch || s.Want.Node != before.Want.Node:
 		if span != nil {
-			span.End(timeline.Failed, because(before.Problem, "not wanted any more"))
+			span.End(timeline.Failed, inWords(before.Problem, "not wanted any more"))
 			delete(l.roads.spans, s.Name)
 		}
 		if s.Want.Node != "" {
@@ -157,7 +157,7 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 	}
 }
 
-func because(why error, otherwise string) string {
+func inWords(why error, otherwise string) string {
 	if why == nil {
 		return otherwise
 	}

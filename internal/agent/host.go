@@ -285,7 +285,7 @@ func (h *hostParts) join(a *Agent, l *loop) {
 	_, l.Host.NoCut = h.gate.(*weakGate)
 	l.Host.Rewinding = h.hands.rewinder.unfinished()
 	l.lanes.perform = h.hands.perform
-	l.auditor, l.deadLogs = h.auditor, h.deadLogs
+	l.auditor, l.deadLogs, l.roads = h.auditor, h.deadLogs, h.roads
 	l.kick = h.observer.kick
 	h.cloner.seen.Store(&l.situation)
 	l.Host.Unfinished = h.cloner.resume()

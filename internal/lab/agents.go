@@ -61,7 +61,7 @@ func (l *Lab) agentConfig(node string) section {
 	return section{
 		"node": node, "cluster": clusterName, "profile": l.Profile, "mode": string(l.modeOf(node)),
 		"data_dir": l.path(node, "state"), "run_dir": filepath.Dir(l.ControlSocket(node)),
-		"nodes": nodes, "addresses": addresses,
+		"nodes": nodes, "addresses": addresses, "endpoints": l.endpoints(),
 		"store": keeper, "peer": section{"port": LinkPort},
 		"tls": section{"ca": l.path("tls", "ca.crt"), "cert": l.path("tls", node+".crt"), "key": l.path("tls", node+".key")},
 		"server": section{

@@ -1,10 +1,13 @@
 package e2e_test
 
 import (
+	"fmt"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab"
 	"github.com/baton-db/baton/internal/lab/load"
@@ -107,10 +110,38 @@ func TestAnExternalStore(t *testing.T) {
 		t.Skip("NEEDS etcd, which is not installed: scripts/setup.sh test installs it")
 	}
 	l := up(t, lab.Options{Store: lab.StoreExternal})
+	told(t, l)
 	moved(t, drill(t, l, "crash", ""))
+	told(t, l)
+	if err := l.MeddleWithApp(inTime(t), "db9"); err != nil {
+		t.Fatal(err)
+	}
+	told(t, l)
 	stayed(t, primaryOf(t, l), drill(t, l, "store-leader", ""))
 	// Three servers that reach each other need no store to go on as they are.
 	stayed(t, primaryOf(t, l), drill(t, l, "store-loss", ""))
+}
+
+// told waits until applications that watch a key are told who the primary is, and
+// until `baton status` says so.
+func told(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	primary := primaryOf(t, l)
+	err := l.WaitStatus(inTime(t), "applications are led to "+primary, l.DataNodes(), func(st api.Status) error {
+		v, err := l.AppPrimary(inTime(t))
+		switch i := slices.IndexFunc(st.Endpoints, func(e cluster.Lead) bool { return e.Endpoint == lab.AppEndpoint }); {
+		case err != nil:
+			return err
+		case string(v.Node) != primary || v.Epoch != st.Epoch || v.Port == 0 || !v.Address.IsValid():
+			return fmt.Errorf("they are told %+v at epoch %d", v, st.Epoch)
+		case i < 0 || !st.Endpoints[i].Settled || string(st.Endpoints[i].To) != primary:
+			return fmt.Errorf("status says %v", st.Endpoints)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // TestTheClientsNetworkIsLost: replication and the store still work, yet no
