@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -56,7 +55,7 @@ func (l *Lab) Drill(ctx context.Context, f Fault, target string, o load.Options)
 			return Verdict{}, fmt.Errorf("after %s at %s was healed: %w", f.Name, target, err)
 		}
 	}
-	return l.Judge(ctx, j, span, math.MaxInt64)
+	return l.Judge(ctx, j, span, shortestReign)
 }
 
 // breakAndHeal is the part of a drill for which the load runs.

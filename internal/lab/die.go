@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"time"
 
@@ -98,7 +97,7 @@ func (l *Lab) DieDuring(ctx context.Context, crash bool, to, node, point string,
 	if err := l.settle(ctx); err != nil {
 		return Death{}, fmt.Errorf("after the agent of %s was to die %s: %w", node, point, err)
 	}
-	v, err := l.Judge(ctx, j, WholeRun(), math.MaxInt64)
+	v, err := l.Judge(ctx, j, WholeRun(), shortestReign)
 	return Death{Died: died || late, Told: told, Verdict: v}, err
 }
 

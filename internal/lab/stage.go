@@ -30,8 +30,9 @@ var _ scenario.World = (*stage)(nil)
 // machine may be small, and busy with other labs.
 const stagePatience = 5
 
-// shortestReign is less than any reign of a script lasts: the role may go there and
-// back within it.
+// shortestReign is less than any reign lasts in which clients come to write: on a
+// machine that is busy enough the role may go there and back while clients look on,
+// and that is no overlap.
 const shortestReign = 500 * time.Millisecond
 
 // Scenario runs a script on the lab and tells say what happens. Everything that it
