@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -263,7 +264,9 @@ func audits(dir string) ([]lostOf, error) {
 		l.errant = l.sum.Errant
 		all = append(all, l)
 	}
-	slices.SortFunc(all, func(x, y lostOf) int { return strings.Compare(y.sum.At, x.sum.At) })
+	slices.SortFunc(all, func(x, y lostOf) int {
+		return cmp.Or(strings.Compare(y.sum.At, x.sum.At), cmp.Compare(len(y.dir), len(x.dir)), strings.Compare(y.dir, x.dir))
+	})
 	return all, nil
 }
 

@@ -241,6 +241,9 @@ func written(t *testing.T, l *lab.Lab, node string, rows int) (lost api.Lost) {
 			if lost = all[0]; lost.Rows < rows {
 				return fmt.Errorf("on %d rows: %s", lost.Rows, lost.GTIDs)
 			}
+			if lost.Since == nil || !strings.HasPrefix(r.Lost, lost.Headline) { // of the one before
+				return fmt.Errorf("%s is written down, %q is said", lost.Headline, r.Lost)
+			}
 			return nil
 		}
 		return errors.New("nothing is said of them")
