@@ -8,6 +8,7 @@ import (
 
 	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/lab"
 	"github.com/baton-db/baton/internal/timeline"
 )
 
@@ -25,7 +26,7 @@ func TestASwitchDoesNotWaitForAReceiverThatConnectsToAFrozenSource(t *testing.T)
 }
 
 func frozenSource(t *testing.T, flavor string) {
-	l, ctx := shared(t, flavor), inTime(t)
+	l, ctx := up(t, lab.Options{Flavor: flavor}), inTime(t)
 	if err := l.WaitSteady(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -66,11 +67,5 @@ func frozenSource(t *testing.T, flavor string) {
 		if time.Duration(span.Took) > 1500*time.Millisecond {
 			t.Errorf("the receiver of %s took %s to stop: the two seconds were waited for", span.Node, time.Duration(span.Took))
 		}
-	}
-	if _, err := l.Heal(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.WaitSteady(ctx); err != nil {
-		t.Fatal(err)
 	}
 }
