@@ -74,7 +74,11 @@ func (f *file) next() (header, error) {
 		return h, io.ErrUnexpectedEOF
 	}
 	f.end = f.at + h.length
-	if h.kind != eventDescription {
+	switch {
+	case h.kind == eventDescription:
+	case f.at == int64(len(magic)):
+		return h, unreadable("%s does not begin with its description", filepath.Base(f.path))
+	default:
 		return h, nil
 	}
 	event, err := f.event()
