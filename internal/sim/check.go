@@ -17,7 +17,9 @@ func (w *world) check() {
 		if !h.data {
 			continue
 		}
-		if h.srv.writable() && h.passes() {
+		// One that stood still with its clock may think that its lease goes on. What
+		// it writes is acknowledged by nobody, or told of (checkHolds, unreported).
+		if h.srv.writable() && h.passes() && w.now >= h.astray {
 			writers++
 		}
 		if _, announced := h.has(); announced {

@@ -371,7 +371,11 @@ func (j *job) promise() {
 			return
 		}
 		p := cluster.Promise{Epoch: j.step.Epoch}
-		j.sql(func(s *server) error {
+		stop := func(do func(*server) error, then func(error)) { j.sql(do, then) }
+		if slow := a.w.stage.slowStop; slow > 0 {
+			stop = func(do func(*server) error, then func(error)) { j.in(slow, slow, func() { j.sql(do, then) }) }
+		}
+		stop(func(s *server) error {
 			s.stopReceiver()
 			p.Received, p.Executed, p.Marker = s.received(), s.set(), s.marker
 			return nil

@@ -31,6 +31,9 @@ type host struct {
 	grants  map[cluster.NodeName]cluster.Instant // of promises to it
 	frozen  int64                                // its agent stands still until then
 	sick    int64                                // when a fault last troubled it (invariants)
+	still   int64                                // since when it stands still as a whole, its clock with it; 0: it does not
+	astray  int64                                // until then its lease may look valid because it stood still
+	wallOff time.Duration                        // how far its wall clock is off
 }
 
 // gate is the kernel's firewall table.
@@ -59,7 +62,50 @@ func newHost(w *world, i int, n cluster.Node) *host {
 
 // clock is what the host's monotonic clock shows.
 func (h *host) clock() cluster.Instant {
-	return cluster.Instant(float64(h.w.now-h.boot)*h.rate) + 1
+	now := h.w.now
+	if h.still != 0 {
+		now = h.still
+	}
+	return cluster.Instant(float64(now-h.boot)*h.rate) + 1
+}
+
+// pause has a virtual machine stand still as a whole for a while: its agent, its
+// server, its kernel's timers, and, if clockToo, its clock. Nobody reaches it.
+func (h *host) pause(d time.Duration, clockToo bool) {
+	w := h.w
+	w.trace(string(h.name), "the machine stands still for %s, its clock too: %t", d, clockToo)
+	h.sicken()
+	h.frozen = max(h.frozen, w.now+int64(d))
+	begun, boot := w.now, h.boot
+	if clockToo {
+		h.still = w.now
+	}
+	runs := h.srv != nil && h.srv.answers()
+	if runs {
+		h.srv.hung = true
+	}
+	reach := func(by int) {
+		for i := range w.net.cut {
+			if i != h.i {
+				w.net.cut[h.i][i] += by
+				w.net.cut[i][h.i] += by
+				w.chaos.touched(h.i, i)
+			}
+		}
+	}
+	reach(1)
+	w.after(d, func() {
+		reach(-1)
+		if clockToo && h.boot == boot {
+			h.boot += w.now - begun
+			h.astray = w.now + int64(w.settings.Lease) + int64(w.settings.Lease)/50
+		}
+		h.still = 0
+		w.trace(string(h.name), "the machine goes on")
+		if runs {
+			h.srv.goOn()
+		}
+	})
 }
 
 // wait is how long a timer of the host takes.

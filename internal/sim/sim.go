@@ -155,7 +155,7 @@ func (w *world) between(low, high time.Duration) time.Duration {
 // chance draws whether something of that probability happens.
 func (w *world) chance(p float64) bool { return w.rng.Float64() < p }
 
-// wall is the wall clock, which is the same on all nodes here.
+// wall is the true wall clock; a host's own may be off (host.wallOff).
 func (w *world) wall() time.Time { return time.Unix(1_700_000_000, 0).Add(time.Duration(w.now)) }
 
 func (w *world) trace(who, format string, args ...any) {

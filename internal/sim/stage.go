@@ -192,6 +192,9 @@ func (s *Stage) Do(_ context.Context, a scenario.Action, node string) error {
 	case scenario.Lag:
 		h.srv.lagging = true
 		s.later(func() { h.srv.lagging = false })
+	case scenario.StoreLoss:
+		w.chaos.storeDown = w.now + int64(time.Hour)
+		s.later(func() { w.chaos.storeDown = w.now })
 	case scenario.StoreLeader:
 		return s.loseStoreLeader()
 	case scenario.Switchover, scenario.Failover:

@@ -220,6 +220,9 @@ func (s *store) call(a *agent, what operation, within time.Duration, apply func(
 				return
 			}
 			rev, err := apply()
+			if w.stage.twice {
+				w.after(w.between(0, w.settings.Lease), func() { _, _ = apply() })
+			}
 			if !s.reachable(i) || w.chance(w.chaos.storeLoss) {
 				return // carried out, and the answer is lost
 			}

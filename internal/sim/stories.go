@@ -22,6 +22,14 @@ var stories = []staged{
 	{"received and not applied", scenario.Cluster{Servers: 3}, receivedOnly},
 	{"what the restarted primary dropped", scenario.Cluster{Servers: 2, Witness: true}, droppedAndKnown},
 	{"numbers given twice", scenario.Cluster{Servers: 2, Witness: true}, numbersGivenTwice},
+	{"a primary that restarts while it is promoted", scenario.Cluster{Servers: 3}, restartsWhilePromoted},
+	{"a machine that stands still with its clock", scenario.Cluster{Servers: 3}, func(t *telling) { machineStandsStill(t, true) }},
+	{"a machine that stands still with its clock, async", scenario.Cluster{Servers: 3, Async: true}, func(t *telling) { machineStandsStill(t, true) }},
+	{"a machine that stands still", scenario.Cluster{Servers: 3, Async: true}, func(t *telling) { machineStandsStill(t, false) }},
+	{"a clock that is an hour ahead", scenario.Cluster{Servers: 3}, func(t *telling) { clockIsOff(t, time.Hour) }},
+	{"a clock that is an hour behind", scenario.Cluster{Servers: 3}, func(t *telling) { clockIsOff(t, -time.Hour) }},
+	{"everything is carried out twice", scenario.Cluster{Servers: 3}, carriedOutTwice},
+	{"receivers that are slow to stop", scenario.Cluster{Servers: 3}, slowToStop},
 	{"a store that is away", scenario.Cluster{Servers: 3}, storeAway},
 }
 
@@ -362,5 +370,115 @@ func storeAway(t *telling) {
 	t.do("it is back", func() { w.chaos.storeDown = w.now })
 	t.pass(5 * time.Second)
 	t.never("the primary was replaced", t.record().Primary != t.p.name)
+	t.point()
+}
+
+// machineStandsStill: the primary's machine is paused for longer than its lease and
+// goes on when another one serves. If its clock stood still, too, its lease looks
+// valid for as long as it was when that began.
+func machineStandsStill(t *telling, clockToo bool) {
+	w, p := t.w, t.p
+	epoch := t.record().Epoch
+	t.do("its machine is paused", func() { p.pause(4*time.Second, clockToo) })
+	t.until(4*time.Second, "another one serves", func() bool {
+		r := t.record()
+		return r.Epoch > epoch && r.Primary != "" && r.Primary != p.name && takes(w.node(r.Primary))
+	})
+	t.until(4*time.Second, "it goes on", func() bool { return p.frozen <= w.now })
+	acked := len(w.writes)
+	t.pass(3 * time.Second)
+	for _, v := range w.writes[min(acked, len(w.writes)):] {
+		t.never("a client was told by the one that had stood still that its write is committed, and the primary lacks it",
+			v.acked && v.by == p.name && w.settings.Durability == cluster.Lossless)
+	}
+	t.never("clients can write there", takes(p))
+	t.point()
+}
+
+// clockIsOff: one node's wall clock jumps. Nothing moves for that, failures of two
+// primaries in a row are dealt with all the same, and so is one after the clock was
+// set right.
+func clockIsOff(t *telling, by time.Duration) {
+	w := t.w
+	t.do("its wall clock jumps", func() { t.p.wallOff = by })
+	epoch := t.record().Epoch
+	t.pass(5 * time.Second)
+	t.never("the role moved", t.record().Epoch != epoch)
+	for range 3 {
+		epoch = t.record().Epoch
+		dead := w.node(t.record().Primary)
+		t.do("the primary's server dies", func() { dead.sicken(); dead.srv.crash("") })
+		t.until(5*time.Second, "another one serves", func() bool {
+			r := t.record()
+			return r.Epoch > epoch && r.Phase == cluster.PhaseSteady && takes(w.node(r.Primary))
+		})
+		t.do("its server is started", dead.srv.start)
+		t.until(15*time.Second, "all is well again", func() bool { return w.unwell() == "" && len(t.record().Acks().Members) == 2 })
+		t.do("the clock is set right", func() { t.p.wallOff = 0 })
+	}
+	t.point()
+}
+
+// carriedOutTwice: answers of the store get lost, and what was asked is sent again,
+// and carried out again although it had been.
+func carriedOutTwice(t *telling) {
+	w := t.w
+	t.do("all is carried out twice", func() { w.stage.twice = true })
+	t.move(t.others[0])
+	t.pass(2 * time.Second)
+	epoch := t.record().Epoch
+	t.do("the primary dies", func() { t.power(t.others[0]) })
+	t.until(5*time.Second, "another one serves", func() bool {
+		r := t.record()
+		return r.Epoch > epoch && r.Phase == cluster.PhaseSteady && takes(w.node(r.Primary))
+	})
+	t.pass(3 * time.Second)
+	t.never("the role moved once more", t.record().Epoch != epoch+1)
+	t.point()
+}
+
+// slowToStop: receivers take two seconds to stop. The election waits for them, and
+// ends.
+func slowToStop(t *telling) {
+	w := t.w
+	t.do("receivers stop slowly", func() { w.stage.slowStop = 2 * time.Second })
+	epoch := t.record().Epoch
+	t.do("the primary dies", func() { t.power(t.p) })
+	t.until(6*time.Second, "another one serves", func() bool {
+		r := t.record()
+		return r.Epoch > epoch && r.Phase == cluster.PhaseSteady && takes(w.node(r.Primary))
+	})
+	t.point()
+}
+
+// restartsWhilePromoted: a new primary serves, and before the record says so its
+// server and its agent restart. What clients were told meanwhile may be gone there.
+func restartsWhilePromoted(t *telling) {
+	w := t.w
+	epoch := t.record().Epoch
+	t.do("a person takes the role away", func() { _ = t.ask(scenario.Failover, t.others[0].name) })
+	t.until(5*time.Second, "another one is promoted", func() bool { return t.record().Phase == cluster.PhasePromoting && t.record().Epoch > epoch })
+	c := w.node(t.record().Primary)
+	t.do("nobody changes the record", func() {
+		w.stage.late = func(_ *host, o operation) time.Duration {
+			if o == swaps {
+				return -1
+			}
+			return 0
+		}
+	})
+	t.perhaps(2*time.Second, func() bool { return takes(c) })
+	t.pass(600 * ms)
+	t.perhaps(0, func() bool { return len(t.record().Acks().Members) > 0 && takes(c) })
+	t.do("it restarts, and its agent, too", func() {
+		c.sicken()
+		c.killAgent()
+		c.srv.crash("")
+		c.srv.start()
+		c.startAgent()
+	})
+	t.pass(300 * ms)
+	t.do("the record is changed again", func() { w.stage.late = nil })
+	t.pass(5 * time.Second)
 	t.point()
 }

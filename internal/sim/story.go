@@ -63,6 +63,11 @@ type directions struct {
 	// bare servers obey whatever they are told, as real ones do: it is Baton's
 	// drivers that refuse to forget what is not applied.
 	bare bool
+	// twice has every operation on the store that is carried out be carried out once
+	// more later, as one is whose answer got lost and that is sent again.
+	twice bool
+	// slowStop is how long a receiver takes to stop.
+	slowStop time.Duration
 	// late is how late an operation of a host comes to the store; less than
 	// nothing: never.
 	late func(*host, operation) time.Duration

@@ -63,18 +63,11 @@ func primary(in Input, plan *Plan) {
 // otherLife reports that the server is another one than the one that the reign
 // began with. A server that was killed may lack what its replicas have received:
 // the reign ends, and the election counts what all of them have; nothing goes on
-// under the numbers of before (skipNumbers). (In promoting
-// nothing was acknowledged yet, and Required is checked. But a primary that is given
-// the role back was not elected: Required says nothing of its own last writes.)
+// under the numbers of before (skipNumbers). So it does in promoting: what was
+// acknowledged there, before the marker was, Required says nothing of.
 func otherLife(in Input) bool {
 	q, srv := in.Record.Acks(), in.Own.Server
-	return (in.Record.Phase != cluster.PhasePromoting || rolledBack(in.Record)) && srv.State == cluster.ServerUp &&
-		q.Primary == in.Self && q.Start != "" && srv.Start != "" && srv.Start != q.Start
-}
-
-// rolledBack reports a record that gives the role back after a handoff.
-func rolledBack(r cluster.Record) bool {
-	return r.Primary == r.Previous && (r.Reason == cluster.HandoffAborted || r.Reason == cluster.HandoffTimedOut)
+	return srv.State == cluster.ServerUp && q.Primary == in.Self && q.Start != "" && srv.Start != "" && srv.Start != q.Start
 }
 
 // prepared brings a candidate's data up to what its election was decided on and

@@ -16,9 +16,9 @@ type Mutant struct {
 	Old  string // occurs there once
 	New  string
 	Seed uint64 // the simulator finds it from here on within a few seeds
-	// Too is a second place that has to be changed for the mistake to be one: what
+	// Too are other places that have to be changed for the mistake to be one: what
 	// one place lets through another would stop.
-	Too *Edit
+	Too []Edit
 }
 
 // Edit is a change of a text that occurs once in the mutant's file.
@@ -28,9 +28,7 @@ type Edit struct{ Old, New string }
 // apply any more.
 func (m Mutant) Apply(source string) (mutated string, ok bool) {
 	edits := []Edit{{m.Old, m.New}}
-	if m.Too != nil {
-		edits = append(edits, *m.Too)
-	}
+	edits = append(edits, m.Too...)
 	for _, e := range edits {
 		if strings.Count(source, e.Old) != 1 {
 			return "", false
@@ -97,13 +95,15 @@ func All() []Mutant {
 			"	if in.Host.Gate != GateOpenLeased || in.Host.Unextended {", "	if in.Host.Gate == GateMissing {", 0, nil},
 		{"a promotion goes on where it was although the server has restarted", "reconcile/primary.go",
 			"	case follows(srv), srv.SemiSrc.Enabled != wait:", "	case follows(srv):", 0,
-			&Edit{"	if (srv.SemiSrc.Enabled != want || srv.SemiSrc.Weak != \"\") && !(want && strange) {", "	if false && strange {"}},
+			[]Edit{{"srv.State == cluster.ServerUp && q.Primary", "srv.State == cluster.ServerUp && in.Record.Phase != cluster.PhasePromoting && q.Primary"}, {"	if (srv.SemiSrc.Enabled != want || srv.SemiSrc.Weak != \"\") && !(want && strange) {", "	if false && strange {"}}},
+		{"a primary that restarts before its marker is acknowledged goes on", "reconcile/primary.go",
+			"srv.State == cluster.ServerUp && q.Primary", "srv.State == cluster.ServerUp && in.Record.Phase != cluster.PhasePromoting && q.Primary", 0, nil},
 		{"a candidate forgets its source before it has applied what it received", "reconcile/primary.go",
 			"	case !srv.Executed.Contains(srv.Held()):", "	case false:", 0, nil},
 		{"a primary that may have lost something gives the same numbers again", "reconcile/primary.go",
 			"	if !CommitsWait(r, in.Settings) || r.Forced == r.Epoch {\n		return true\n	}\n	return slices", "	return false && slices", 0, nil},
 		{"a primary whose server has restarted goes on if nobody acknowledges", "reconcile/primary.go",
-			"srv.State == cluster.ServerUp &&\n		q.Primary == in.Self", "srv.State == cluster.ServerUp && len(q.Members) > 0 &&\n		q.Primary == in.Self", 0, nil},
+			"srv.State == cluster.ServerUp && q.Primary == in.Self", "srv.State == cluster.ServerUp && len(q.Members) > 0 && q.Primary == in.Self", 0, nil},
 		{"what a restarted primary dropped is not waited for", "decide/decide.go",
 			"n != \"\" && !w.Record.Force {\n		return stay(cluster.AwaitingPromises, fmt.Sprintf(\"%s has lost", "n != \"\" && false {\n		return stay(cluster.AwaitingPromises, fmt.Sprintf(\"%s has lost", 200, nil},
 	}
@@ -116,6 +116,7 @@ func (m Mutant) Story() string {
 		"a swap that ends a reign is not guarded by the lease's revision":                                  "a renewal that the others have not seen",
 		"that it is fenced counts although it renewed since":                                               "fenced, and serving again",
 		"the word of an agent before the one that holds the lease counts":                                  "a word that comes too late",
+		"a primary that restarts before its marker is acknowledged goes on":                                "a primary that restarts while it is promoted",
 		"a candidate that stalls is not fenced":                                                            "a candidate that nobody hears of",
 		"one who left the ack set may still acknowledge":                                                   "an old replica of a primary that comes back",
 		"gaps in MariaDB's positions make a replica seem to be of an older reign":                          "positions with gaps",
