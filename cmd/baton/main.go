@@ -18,6 +18,7 @@ import (
 
 	"github.com/baton-db/baton/internal/agent"
 	"github.com/baton-db/baton/internal/cli"
+	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/config/initcmd"
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -47,7 +48,8 @@ func run(ctx context.Context, c *config.Config, ready func()) error {
 		},
 		Lacks:     lacks(c),
 		Successor: successor(c.File),
-		DieAt:     os.Getenv("BATON_DIE_AT"), // the end-to-end tests set it
+		DieAt:     os.Getenv("BATON_DIE_AT"),                  // the end-to-end tests set it
+		Wall:      clock.Wall(os.Getenv("BATON_CLOCK_AHEAD")), // likewise
 		Reload:    reload, Reloaded: func(c *config.Config) { level.Set(c.Log.Slog()) },
 	})
 }

@@ -43,6 +43,9 @@ type Options struct {
 	// DieAt is, for tests, the file that names the point at which this agent kills
 	// itself; empty: there is none.
 	DieAt string
+	// Wall reads the wall clock, for people and for the limits on automatic
+	// failovers, on which the nodes agree; nil: time.Now.
+	Wall func() time.Time
 	// Ready is called once the agent watches the store and its own server.
 	Ready func()
 	// Reload has the configuration's file read anew, and Reloaded is called with
@@ -95,6 +98,9 @@ func newIncarnation() string {
 
 func start(ctx context.Context, o Options) (a *Agent, err error) {
 	c := o.Config
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
 	a = &Agent{Options: o, id: newIncarnation(), settings: c.Settings(), events: make(chan event, 1024), live: &api.Live{}, hearing: &hearing{}, rewatch: make(chan []*watcher, 1)}
 	a.Log = o.Log.With("node", string(c.Node), "cluster", c.Cluster)
 	a.recorder = timeline.NewRecorder(timeline.Options{Node: c.Node, Clock: bootID(), Now: clock.Now})
@@ -128,7 +134,7 @@ func (a *Agent) newLoop(m memory) *loop {
 	l := &loop{
 		Node: node.Node{Self: c.Node, Agent: a.id, Mode: c.Mode, Build: a.Build, Settings: a.settings, Sites: c.Sites, Config: c.Hash(),
 			Board: node.NewBoard(), Conditions: node.Conditions{}, WantRealtime: c.Realtime},
-		log: a.Log, hearing: a.hearing, timeline: a.recorder, live: a.live,
+		log: a.Log, wall: a.Wall, hearing: a.hearing, timeline: a.recorder, live: a.live,
 		kick: func() {}, memory: m, remember: func(m memory) error { return m.keep(c.StateDir()) },
 	}
 	l.Board.Newest = m.Epoch
@@ -144,7 +150,7 @@ func (a *Agent) newLoop(m memory) *loop {
 		late:   a.renewalLate,
 	}
 	l.keeper.keeps.Failsafe(c.Hash(), slices.DeleteFunc(a.settings.DataNodes(), func(n cluster.NodeName) bool { return n == c.Node }))
-	l.swapper = &swapper{self: c.Node, call: a.settings.Lease / 2, swap: a.store.swap, refuse: a.store.refuse, ended: a.swapEnded}
+	l.swapper = &swapper{self: c.Node, wall: a.Wall, call: a.settings.Lease / 2, swap: a.store.swap, refuse: a.store.refuse, ended: a.swapEnded}
 	l.facts = newPublisher(2*a.settings.Call, a.store.PutFact, func(f cluster.Fact, rev cluster.Revision) {
 		a.post(func(l *loop) { l.Board.SawFact(f.Node, f, rev, clock.Now()) })
 	})

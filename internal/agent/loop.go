@@ -22,6 +22,7 @@ import (
 type loop struct {
 	node.Node // what this node has seen and done, and what follows from it
 	log       *slog.Logger
+	wall      func() time.Time
 
 	hearing  *hearing
 	keeper   *keeper
@@ -137,7 +138,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 func (l *loop) senses(now cluster.Instant) node.Senses {
 	held, _ := l.keeper.state()
 	silent, back := l.hearing.state(now, l.silenceLimit())
-	return node.Senses{Now: now, Wall: time.Now(), Lease: held, Extends: l.keeper.extends(), StoreSilent: silent, HeardAt: back}
+	return node.Senses{Now: now, Wall: l.wall(), Lease: held, Extends: l.keeper.extends(), StoreSilent: silent, HeardAt: back}
 }
 
 // silenceLimit is how long the store may be quiet before nothing is concluded

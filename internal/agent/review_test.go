@@ -24,7 +24,7 @@ func reviewed() *loop {
 		Nodes: []cluster.Node{{Name: "db1", Role: cluster.Data}, {Name: "db2", Role: cluster.Data}, {Name: "db3", Role: cluster.Data}},
 		Lease: time.Second, Renew: 250 * time.Millisecond, Call: 125 * time.Millisecond, Durability: cluster.Lossless, Acks: 1,
 	}
-	l := &loop{Node: node.Node{Self: "db1", Settings: s, Board: node.NewBoard(), Conditions: node.Conditions{}}, log: slog.New(slog.DiscardHandler),
+	l := &loop{Node: node.Node{Self: "db1", Settings: s, Board: node.NewBoard(), Conditions: node.Conditions{}}, log: slog.New(slog.DiscardHandler), wall: time.Now,
 		keeper: &keeper{keeps: node.Keeper{Settings: s, Self: "db1"}}, hearing: &hearing{}, lanes: &lanes{}}
 	l.Board.Record = cluster.Record{Schema: cluster.Schema, Epoch: 5, Phase: cluster.PhaseSteady, Primary: "db1",
 		Quorums: []cluster.AckQuorum{{Epoch: 5, Primary: "db1", Members: []cluster.NodeName{"db2", "db3"}, K: 1}}}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -15,7 +14,7 @@ import (
 // own is its fact as it is now, which a store that is silent may not have taken.
 func (l *loop) snapshot(w decide.World, own cluster.Fact, now cluster.Instant) api.Snapshot {
 	s := api.Snapshot{
-		Node: l.Self, Agent: l.Agent, Build: l.Build, Mode: l.Mode, Wall: time.Now(), Settings: l.Settings,
+		Node: l.Self, Agent: l.Agent, Build: l.Build, Mode: l.Mode, Wall: l.wall(), Settings: l.Settings,
 		Record: l.Board.Record, Rev: l.Board.RecordRev,
 		Lease: api.Aged[cluster.Lease]{Value: cluster.Lease{Epoch: l.Board.Lease.Epoch, Holder: l.Board.Lease.Holder, Agent: l.Board.Lease.Agent}, Age: now.Sub(l.Board.Lease.SeenAt)},
 		Facts: map[cluster.NodeName]api.Aged[cluster.Fact]{}, Views: map[cluster.NodeName]api.Aged[cluster.View]{},

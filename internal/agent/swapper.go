@@ -23,6 +23,7 @@ type swapOf struct {
 type swapper struct {
 	self   cluster.NodeName
 	call   time.Duration // deadline of one swap
+	wall   func() time.Time
 	swap   func(ctx context.Context, s swapOf) (cluster.Revision, error)
 	refuse func(ctx context.Context, q cluster.Request) error
 	// ended is called after each attempt; err is nil if the swap won.
@@ -58,7 +59,7 @@ func (p *swapper) try(ctx context.Context, out decide.Outcome, w decide.World) {
 			return
 		}
 		s := swapOf{prev: w.RecordRev, lease: out.LeaseRev, next: *out.Next, done: out.Done, out: out}
-		s.next.By, s.next.Since = p.self, time.Now().UTC().Format(time.RFC3339Nano)
+		s.next.By, s.next.Since = p.self, p.wall().UTC().Format(time.RFC3339Nano)
 		rev, err := p.swap(ctx, s)
 		p.ended(s, rev, err)
 	}()

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/node"
@@ -22,7 +21,7 @@ func (a *Agent) listenPeers(ctx context.Context) (*peer.Link, error) {
 		return nil, nil
 	}
 	self := c.Self()
-	id, err := pki.Load(pki.Files(c.TLS), string(c.Node), []netip.Addr{self.Address}, time.Now())
+	id, err := pki.Load(pki.Files(c.TLS), string(c.Node), []netip.Addr{self.Address}, a.Wall())
 	if err != nil {
 		return nil, err
 	}

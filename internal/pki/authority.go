@@ -32,8 +32,8 @@ const Validity = 10 * 365 * 24 * time.Hour
 const SoonExpires = 60 * 24 * time.Hour
 
 // backdated allows for clocks of nodes that are behind the one that made the
-// certificate.
-const backdated = time.Hour
+// certificate, by an hour and more: a time zone that was mistaken for another, say.
+const backdated = 24 * time.Hour
 
 // A Pair is a certificate and its private key, both PEM.
 type Pair struct {

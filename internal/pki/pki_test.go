@@ -134,6 +134,7 @@ func TestEverythingWrongIsSaid(t *testing.T) {
 	}{
 		"nothing is wrong":           {},
 		"it has expired":             {now: born.Add(pki.Validity + time.Hour), want: []string{"ca.crt expired on 2036-02-27", "db1.crt expired on 2036-02-27"}},
+		"the clock is an hour late":  {now: born.Add(-61 * time.Minute)},
 		"the clock is wrong":         {now: born.Add(-48 * time.Hour), want: []string{"ca.crt is valid from", "db1.crt is valid from"}},
 		"it is another node's":       {node: "db2", want: []string{`is the certificate of "db1", and this node is "db2"`}},
 		"the node has moved":         {addrs: []netip.Addr{addrs[0], netip.MustParseAddr("10.9.9.9")}, want: []string{"does not name this node's address 10.9.9.9"}},

@@ -15,9 +15,12 @@ type Fact struct {
 	Node   NodeName `json:"node"`
 	Agent  string   `json:"agent"` // incarnation of the agent, new at every start
 	Seq    uint64   `json:"seq"`   // grows with every fact of one incarnation
-	Mode   Mode     `json:"mode"`
-	Config string   `json:"config"` // hash of the settings this agent runs with
-	Build  string   `json:"build,omitempty"`
+	// Wall is this host's wall clock when the fact was written, in Unix seconds:
+	// nodes know by it whose clock is wrong.
+	Wall   int64  `json:"wall,omitempty"`
+	Mode   Mode   `json:"mode"`
+	Config string `json:"config"` // hash of the settings this agent runs with
+	Build  string `json:"build,omitempty"`
 
 	// Epoch and RecordRev are those of the newest record that the agent had
 	// seen, and acted on, when it wrote the fact.

@@ -157,12 +157,7 @@ func past(times []int64, wall int64) []int64 {
 
 // withinHour returns the times of the last hour before wall.
 func withinHour(times []int64, wall int64) []int64 {
-	times = past(times, wall)
-	i := slices.IndexFunc(times, func(t int64) bool { return wall-t < 3600 })
-	if i < 0 {
-		return nil
-	}
-	return times[i:]
+	return slices.DeleteFunc(past(times, wall), func(t int64) bool { return wall-t >= 3600 })
 }
 
 // endReign returns the outcome that takes the role away from the primary.

@@ -57,7 +57,8 @@ type World struct {
 	AckSilentSince map[cluster.NodeName]cluster.Instant
 	// Pace is how many transactions a second each server was last seen to apply.
 	Pace map[cluster.NodeName]float64
-	// Wall is the wall clock in Unix seconds, for the limit per hour alone.
+	// Wall is the time of day that most nodes agree on, in Unix seconds, for the
+	// cool-down and the limit per hour alone.
 	Wall int64
 }
 

@@ -32,6 +32,11 @@ type Board struct {
 	// is for people; nothing is decided on it.
 	Pace map[cluster.NodeName]float64
 
+	// Walls are the other nodes' wall clocks, in Unix seconds as they would be when
+	// this node's own clock of instants was at its start: by facts that were
+	// written while this node watched.
+	Walls map[cluster.NodeName]int64
+
 	// WentBack says that the store's record is of an older epoch than Newest.
 	WentBack string
 
@@ -48,6 +53,7 @@ func NewBoard() Board {
 		Requests:   map[string]decide.Seen[cluster.Request]{},
 		Unreadable: map[string]error{},
 		Pace:       map[cluster.NodeName]float64{},
+		Walls:      map[cluster.NodeName]int64{},
 	}
 }
 
@@ -105,6 +111,9 @@ func (b *Board) SawFact(n cluster.NodeName, f cluster.Fact, rev cluster.Revision
 		seen.MovedAt = now
 	}
 	b.Facts[n] = seen
+	if known && f.Wall != 0 {
+		b.Walls[n] = f.Wall - seconds(now)
+	}
 	applied, gap := f.Server.Executed.Subtract(before.Value.Server.Executed).Count(), now.Sub(before.At)
 	switch was := before.Value.Server; {
 	case !known || gap <= 0:

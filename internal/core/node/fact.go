@@ -56,6 +56,7 @@ func (n *Node) compose(in reconcile.Input, wall time.Time) cluster.Fact {
 	if f.Serving == 0 && n.Board.Record.Primary == n.Self && n.Board.Record.Phase == cluster.PhaseSteady {
 		f.Progress = n.Plan.Waits
 	}
+	f.Wall = wall.Unix()
 	n.Assess(f)
 	f.Conditions = n.Conditions.list(wall)
 	return f
@@ -81,7 +82,7 @@ func (n *Node) publish(f cluster.Fact, now cluster.Instant) *cluster.Fact {
 
 // essence is a fact without what changes all the time.
 func essence(f cluster.Fact, calm bool) cluster.Fact {
-	f.Seq, f.Server.Reading = 0, 0
+	f.Seq, f.Wall, f.Server.Reading = 0, 0, 0
 	if calm {
 		f.Server.Executed, f.Server.Replica.Received, f.Progress = gtid.Set{}, gtid.Set{}, ""
 		f.Server.SemiSrc.Waiting = 0

@@ -184,7 +184,7 @@ func (n *Node) World(s Senses) decide.World {
 		Self: n.Self, Config: n.Config, Settings: n.Settings, Sites: n.Sites,
 		Record: n.Board.Record, RecordRev: n.Board.RecordRev, PhaseAt: n.Board.PhaseAt, Lease: n.Board.Lease,
 		Facts: n.knownFacts(), Views: n.Board.Views, Requests: n.Board.Asked(), Pace: n.Board.Pace,
-		WentBack: n.Board.WentBack, StoreSilent: s.StoreSilent, HeardAt: s.HeardAt, Wall: s.Wall.Unix(),
+		WentBack: n.Board.WentBack, StoreSilent: s.StoreSilent, HeardAt: s.HeardAt, Wall: n.wall(s.Wall, s.Now),
 	}
 	w.Lease.HeardAt = s.HeardAt
 	if n.Pledge.Epoch == n.Board.Record.Epoch {
