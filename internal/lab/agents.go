@@ -122,7 +122,7 @@ func (l *Lab) StartAgent(_ context.Context, node string) error {
 	spec := process.Spec{
 		Lab: l.Dir, Name: agentName(node), Namespace: l.net.Namespace(node),
 		Args: []string{l.Binary, "run", "--config", l.ConfigFile(node)}, Log: l.path(node, "agent.log"),
-		Env: []string{"BATON_DIE_AT=" + l.dieAt(node)},
+		Env: []string{"BATON_DIE_AT=" + l.dieAt(node), "BATON_CLOCK_AHEAD=" + l.clockAhead(node)},
 	}
 	if l.Manager == ByKeepalived {
 		// It takes any process that has the number in an old file for itself.

@@ -45,6 +45,10 @@ func uselessFaults() []Fault {
 			inject: (*Lab).throttle, heal: func(l *Lab, ctx context.Context, h string) error { return l.cgroup(cpu, h).remove(ctx) }},
 		{Name: "blip", Help: "the switch's port of the host goes down for a fifth of the lease",
 			inject: (*Lab).blip, heal: (*Lab).portUp},
+		{Name: "clock-ahead", Help: "the wall clock of the host's agent jumps ahead by an hour",
+			inject: func(l *Lab, _ context.Context, h string) error { return l.JumpClock(h, time.Hour) }, heal: (*Lab).setClock},
+		{Name: "clock-behind", Help: "the wall clock of the host's agent jumps back by an hour",
+			inject: func(l *Lab, _ context.Context, h string) error { return l.JumpClock(h, -time.Hour) }, heal: (*Lab).setClock},
 		{Name: "partition-pair", Help: "the host and one replica lose each other in silence; all others reach both",
 			inject: cut(func(l *Lab, h string) network.Cut {
 				return network.Between([]string{h}, []string{l.dataNodeAfter(h)})
@@ -295,12 +299,24 @@ func (l *Lab) blip(ctx context.Context, node string) error {
 
 // Blip takes a host's link away for so long.
 func (l *Lab) Blip(ctx context.Context, node string, length time.Duration) error {
+	_, err := l.TimedBlip(ctx, node, length)
+	return err
+}
+
+// TimedBlip takes a host's link away for so long, and says how long it was at most:
+// what switches it needs a while itself.
+func (l *Lab) TimedBlip(ctx context.Context, node string, length time.Duration) (time.Duration, error) {
+	begun := time.Now()
 	if err := l.portDown(ctx, node); err != nil {
-		return err
+		return 0, err
 	}
 	select {
-	case <-time.After(length):
+	case <-time.After(length - time.Since(begun)):
 	case <-ctx.Done():
 	}
-	return l.portUp(context.WithoutCancel(ctx), node)
+	err := l.portUp(context.WithoutCancel(ctx), node)
+	return time.Since(begun), err
 }
+
+// Lease is the length of the lease that the lab's agents have.
+func (l *Lab) Lease() time.Duration { return leases[l.Profile] }

@@ -104,6 +104,37 @@ func busyPrimaryIsLeftAlone(t *testing.T, flavor string) {
 	}
 }
 
+// TestABackupsLockIsTold: who holds everybody up with FLUSH TABLES WITH READ LOCK is
+// no reason to move, and people are told for as long as it lasts.
+func TestABackupsLockIsTold(t *testing.T) {
+	if !often() {
+		t.Skip("one of the rarer faults: make test-all tries it")
+	}
+	l, ctx := shared(t, config.MariaDB), inTime(t)
+	if err := l.WaitSteady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	primary := primaryOf(t, l)
+	inject(t, l, "backup-lock", primary)
+	detail, err := l.WaitCondition(ctx, primary, cluster.WritesLocked, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if detail == "" {
+		t.Error("it says nothing")
+	}
+	if now := primaryOf(t, l); now != primary {
+		t.Errorf("%s was primary and only locked, and %s is now", primary, now)
+	}
+	if _, err := l.Heal(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.WaitCondition(ctx, primary, cluster.WritesLocked, false); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(detail)
+}
+
 // TestAStrainAlertsAndMovesOnlyWhereAsked: all connections are taken, and people
 // are told; writes pile up behind a lock, and with action: failover another node
 // takes over.
