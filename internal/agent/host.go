@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -45,7 +46,8 @@ type hostParts struct {
 	hands    *hands
 	cloner   *cloner
 	auditor  *auditor
-	roads    *roads // central endpoints; nil where none are led
+	roads    *roads     // central endpoints; nil where none are led
+	heater   *preheater // nil on a witness
 	deadLogs *deadLogs
 	logs     *logKeeper
 	realtime realtime.Granted
@@ -215,6 +217,7 @@ func (h *hostParts) openServer(a *Agent) error {
 		rejoined:   func(p string) { a.post(func(l *loop) { l.Rejoining = p }) },
 	}
 	h.openCloner(a, own)
+	h.openPreheater(a)
 	h.auditor = &auditor{cluster: c.Cluster, node: c.Node, dir: c.LostDir(), flavor: own.Flavor, program: own.Binlog, database: server, log: a.Log,
 		rowsAt: func(ctx context.Context, n cluster.NodeName, q asked) (answer rowStates, err error) {
 			if n == c.Node {
@@ -239,6 +242,22 @@ func (h *hostParts) openServer(a *Agent) error {
 	h.hands.logs, h.hands.link = h.logs, h.cloner.link
 	h.hands.rewinder = &rewinder{dir: c.StateDir(), auditor: h.auditor, database: server, log: a.Log}
 	return nil
+}
+
+// openPreheater prepares for keeping this server's memory like the primary's.
+func (h *hostParts) openPreheater(a *Agent) {
+	server, can := h.database.(heated)
+	if !can || h.observes {
+		return
+	}
+	h.heater = &preheater{self: a.Config.Node, server: server, log: a.Log, config: func() config.Preheat { return a.inForce().config.Preheat },
+		say: func(p string) { a.post(func(l *loop) { l.Preheated = p }) },
+		ask: func(ctx context.Context, n cluster.NodeName) (io.ReadCloser, error) {
+			if a.link == nil {
+				return nil, errors.New("there is no direct link to the other agents (tls)")
+			}
+			return a.link.Stream(ctx, n, pagesPath, nil)
+		}}
 }
 
 // openCloner prepares for giving and getting copies of data.
@@ -286,7 +305,7 @@ func (h *hostParts) join(a *Agent, l *loop) {
 	l.Host.Rewinding = h.hands.rewinder.unfinished()
 	l.lanes.perform = h.hands.perform
 	l.auditor, l.deadLogs, l.roads = h.auditor, h.deadLogs, h.roads
-	l.kick = h.observer.kick
+	l.kick, l.heater = h.observer.kick, h.heater
 	h.cloner.seen.Store(&l.situation)
 	l.Host.Unfinished = h.cloner.resume()
 	l.Host.Startable = len(a.Config.ServerOf(a.Config.Node).Start) > 0
@@ -319,6 +338,9 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	a.spawn(func() { h.observer.run(ctx) })
 	a.spawn(func() { h.lookAround(ctx, a) })
 	a.spawn(func() { h.auditor.run(ctx) })
+	if h.heater != nil {
+		a.spawn(func() { h.heater.run(ctx) })
+	}
 	if !h.observes { // the probe writes
 		a.spawn(func() { h.deadLogs.run(ctx) })
 		a.spawn(func() { h.proveWriting(ctx, a) })

@@ -36,6 +36,7 @@ type loop struct {
 	memory   memory
 	remember func(memory) error
 	auditor  *auditor // nil on a witness
+	heater   *preheater
 	deadLogs *deadLogs
 	left     func() // called once this node has no role any more while leaving
 
@@ -213,6 +214,9 @@ func (l *loop) sawRecord(r cluster.Record, rev cluster.Revision) {
 		if err := l.remember(l.memory); err != nil {
 			l.log.Error("keep in mind", "err", err)
 		}
+	}
+	if l.heater != nil {
+		l.heater.saw(r)
 	}
 	l.kick()
 }

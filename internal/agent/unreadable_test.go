@@ -88,7 +88,7 @@ func TestWhatCannotBeReadIsShownAndNotActedUpon(t *testing.T) {
 // seeing is db2 in a healthy cluster, and what it holds.
 func seeing(t *testing.T, good map[string]any) (*loop, []string) {
 	t.Helper()
-	l := &loop{log: slog.New(slog.DiscardHandler), hearing: &hearing{}, kick: func() {}, remember: func(memory) error { return nil },
+	l := &loop{log: slog.New(slog.DiscardHandler), wall: time.Now, hearing: &hearing{}, kick: func() {}, remember: func(memory) error { return nil },
 		timeline: timeline.NewRecorder(timeline.Options{Node: "db2", Clock: "c", Now: clock.Now}),
 		Node: node.Node{Self: "db2", Agent: "b", Config: "c", Mode: cluster.Active, Board: node.NewBoard(), Conditions: node.Conditions{}, Settings: cluster.Settings{
 			Nodes: []cluster.Node{{Name: "db1", Role: cluster.Data}, {Name: "db2", Role: cluster.Data}, {Name: "db3", Role: cluster.Data}},

@@ -56,6 +56,9 @@ func (a *Agent) answerPeers(link *peer.Link) {
 		a.host.cloner.answer(link)
 		a.host.logs.answer(link)
 	}
+	if a.host.heater != nil {
+		a.host.heater.answer(link)
+	}
 }
 
 // servePeers answers the other agents until ctx ends.

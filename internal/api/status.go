@@ -127,6 +127,7 @@ type Row struct {
 	Held       string              `json:"held,omitempty"`
 	Errant     string              `json:"errant,omitempty"`
 	Lost       string              `json:"lost,omitempty"` // what those did, and where that is written down
+	Preheated  string              `json:"preheated,omitempty"`
 	Conditions []cluster.Condition `json:"conditions,omitempty"`
 	// Would and Lacks are, of a node that only observes, what its host would do
 	// if it acted, and what is in the way of that.
@@ -187,7 +188,7 @@ func rowOf(s Snapshot, n cluster.Node) Row {
 	row.Acks = slices.Contains(s.Record.Acks().Members, n.Name)
 	row.Gate, row.Serving, row.Fenced, row.Addresses = f.Gate, f.Serving, f.Fenced, f.Addresses
 	row.Held, row.Errant, row.Lost, row.Conditions = f.Held, f.Errant.String(), f.Lost.String(), f.Conditions
-	row.Would, row.Lacks = f.Would, f.Lacks
+	row.Would, row.Lacks, row.Preheated = f.Would, f.Lacks, f.Preheated
 	row.Behind = behind(s, f)
 	row.Part = partOf(s, n, seen)
 	for _, o := range slices.Sorted(maps.Keys(s.Views)) {

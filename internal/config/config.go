@@ -43,6 +43,7 @@ type Config struct {
 	Timing     Timing           `key:"timing"`
 	Detection  Detection        `key:"detection"`
 	Health     Health           `key:"health"`
+	Preheat    Preheat          `key:"preheat"`
 	Automation Automation       `key:"automation"`
 	Rejoin     Rejoin           `key:"rejoin"`
 	Sites      []string         `key:"sites"`

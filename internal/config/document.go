@@ -23,6 +23,7 @@ func Document() string {
 		{"Timing", timingKeys()},
 		{"Detection", detectionKeys()},
 		{"Layer 4: health", healthKeys()},
+		{"Preheating of replicas", preheatKeys()},
 		{"Automation, priority, log", otherKeys()},
 	} {
 		fmt.Fprintf(&b, "\n### %s\n\n| key | what | type | default | bounds | same | HUP |\n|---|---|---|---|---|---|---|\n", part.title)

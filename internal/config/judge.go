@@ -28,6 +28,7 @@ func (l *loader) judge() {
 	l.judgeWaits()
 	l.judgeDetection()
 	l.judgeHealth()
+	l.judgePreheat()
 	if r := l.cfg.Rejoin; l.cfg.Server.Flavor == MySQL {
 		for key, m := range map[string]cluster.RejoinMethod{"rejoin.acknowledged": r.Acknowledged, "rejoin.unacknowledged": r.Unacknowledged} {
 			if m == cluster.Rewind {

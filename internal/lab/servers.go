@@ -152,10 +152,13 @@ func (l *Lab) server(node string) (process.Process, error) {
 }
 
 // open logs in to a node's server as root, over its unix socket.
-func (l *Lab) open(node string) *sql.DB {
+func (l *Lab) open(node string) *sql.DB { return l.openFor(node, 10*time.Second) }
+
+// openFor is open for statements that may take so long.
+func (l *Lab) openFor(node string, statement time.Duration) *sql.DB {
 	cfg := mysql.NewConfig()
 	cfg.User, cfg.Net, cfg.Addr = "root", "unix", l.socket(node)
-	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = 2*time.Second, 10*time.Second, 2*time.Second
+	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = 2*time.Second, statement, 2*time.Second
 	cfg.InterpolateParams, cfg.MultiStatements = true, true
 	cfg.Logger = &mysql.NopLogger{}
 	connector, err := mysql.NewConnector(cfg)

@@ -76,6 +76,9 @@ type Fact struct {
 	// far one under way has come, for people.
 	Rejoined  *RejoinResult `json:"rejoined,omitempty"`
 	Rejoining string        `json:"rejoining,omitempty"`
+	// Preheated is what came of the last time at which this replica's server read
+	// what the primary has in memory. It is for people.
+	Preheated string `json:"preheated,omitempty"`
 	// Conditions are what a person should know of, by name (package health).
 	Conditions []Condition `json:"conditions,omitempty"`
 	// Strains are what layer 4 finds here: it degrades, and is a reason to fail

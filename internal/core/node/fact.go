@@ -20,7 +20,7 @@ func (n *Node) Own() cluster.Fact {
 		Promise: n.Promise, Fenced: n.Fenced, Drained: n.Drained, Muted: n.Muted, Marked: n.Marked, Endpoints: n.Endpoints,
 		Gate: n.gateShown(), AckCut: n.CutFor, CutAt: n.CutAt, Addresses: n.Addresses, MACs: n.MACs, Realtime: n.Realtime,
 		Strains: n.Strains, Leads: n.Leads, Would: n.Would, Lacks: n.Lacks, Errant: n.Divergence.Errant, Held: n.whyHeld(), Lost: n.lost(),
-		Rejoined: n.Rejoined, Rejoining: n.Rejoining,
+		Rejoined: n.Rejoined, Rejoining: n.Rejoining, Preheated: n.Preheated,
 	}
 }
 

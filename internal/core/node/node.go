@@ -61,6 +61,8 @@ type Node struct {
 	// under way has come.
 	Rejoined  *cluster.RejoinResult
 	Rejoining string
+	// Preheated is what came of preheating this replica last, for people.
+	Preheated string
 	// CannotWrite says how writes have been failing for the hang limit.
 	CannotWrite    string
 	CannotWriteWhy cluster.Reason

@@ -91,7 +91,7 @@ func TestABlipOfAnotherLinkMovesNothing(t *testing.T) {
 					node = primary
 				}
 				inject(t, l, what, node)
-				v, err := l.Watch(ctx, load.Options{}, length/2, length/2)
+				v, err := l.Watch(ctx, load.Options{}, length, length/2)
 				if err != nil {
 					t.Fatal(err)
 				}
