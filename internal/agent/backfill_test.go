@@ -77,11 +77,11 @@ func linkTo(t *testing.T, gives peer.Source) *peer.Link {
 }
 
 // candidateHands are those of db2, whose server is to be primary.
-func candidateHands(server db.Server, link *peer.Link, budget time.Duration) *hands {
+func candidateHands(server db.Server, link *peer.Link, budget, lease time.Duration) *hands {
 	log := slog.New(slog.DiscardHandler)
 	return &hands{self: "db2", log: log, database: server, link: func() *peer.Link { return link }, progressed: func(string) {},
 		settings: func() cluster.Settings {
-			return cluster.Settings{BackFill: budget, Renew: 10 * time.Millisecond, Durability: cluster.Async}
+			return cluster.Settings{BackFill: budget, Lease: lease, Renew: 10 * time.Millisecond, Durability: cluster.Async}
 		},
 		timeline: timeline.NewRecorder(timeline.Options{Node: "db2", Clock: "boot", Now: clock.Now}),
 		observe: func(ctx context.Context) (cluster.ServerFact, error) {
@@ -155,11 +155,11 @@ func TestABackFillGoesAsFarAsItCan(t *testing.T) {
 	step := reconcile.Step{Kind: reconcile.BackFill, Epoch: 6, Node: "db1"}
 	has := func() gtid.Set { return gtid.MustParse(here.Value(t, "SELECT @@global.gtid_binlog_state")) }
 
-	h := candidateHands(server, link, time.Minute)
-	if f, err := h.fill(within(t), step); err == nil || f.Known || !strings.Contains(err.Error(), "does not answer") {
+	if f, err := candidateHands(server, link, time.Minute, 0).fill(within(t), step); err == nil || f.Known || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("an agent that says nothing: %+v, %v", f, err)
 	}
 	far.Store(20_000)
+	h := candidateHands(server, link, time.Minute, 2*time.Second)
 	f, err := h.fill(within(t), step)
 	if err == nil || !f.Known || f.Brought == 0 || f.Left == 0 || f.Brought+f.Left != all.Count() {
 		t.Errorf("an agent that freezes in the middle: %+v, %v", f, err)
@@ -176,11 +176,11 @@ func TestABackFillGoesAsFarAsItCan(t *testing.T) {
 		t.Errorf("it cannot be tried: %+v, %v", f, err)
 	}
 	far.Store(1 << 30)
-	if f, err := candidateHands(server, link, time.Nanosecond).fill(within(t), step); err == nil || f.Known || !strings.Contains(err.Error(), "durability.back_fill") {
+	if f, err := candidateHands(server, link, time.Nanosecond, time.Minute).fill(within(t), step); err == nil || f.Known || !strings.Contains(err.Error(), "durability.back_fill") {
 		t.Errorf("there is no time: %+v, %v", f, err)
 	}
 	// A new agent on this host begins where the one before it ended.
-	h = candidateHands(server, link, time.Minute)
+	h = candidateHands(server, link, time.Minute, time.Minute)
 	if f, err := h.fill(within(t), step); err != nil || !f.Known || f.Left != 0 || !has().Contains(all) {
 		t.Errorf("the rest: %+v, %v; the server has %s of %s", f, err, has(), all)
 	}

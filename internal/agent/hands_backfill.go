@@ -17,7 +17,7 @@ import (
 
 // Limits of a back-fill besides durability.back_fill.
 const (
-	backFillQuiet = time.Second     // so long the other agent may say nothing at all
+	backFillQuiet = time.Second     // so long, or a lease, the other agent may say nothing at all
 	backFillEnd   = 5 * time.Second // stopping the receiver when it is over
 )
 
@@ -192,7 +192,8 @@ func (h *hands) askTail(ctx context.Context, of cluster.NodeName, q tailAsked) (
 		return nil, errors.New("there is no direct link to the other agents (tls)")
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	late := time.AfterFunc(backFillQuiet, func() { cancel(fmt.Errorf("the agent of %s does not answer", of)) })
+	quiet := max(backFillQuiet, h.settings().Lease)
+	late := time.AfterFunc(quiet, func() { cancel(fmt.Errorf("the agent of %s does not answer", of)) })
 	stream, err := link.Stream(ctx, of, tailPath, q)
 	if err != nil {
 		late.Stop()
@@ -200,7 +201,7 @@ func (h *hands) askTail(ctx context.Context, of cluster.NodeName, q tailAsked) (
 		cancel(nil)
 		return nil, err
 	}
-	return &impatient{ReadCloser: stream, ctx: ctx, late: late, cancel: cancel}, nil
+	return &impatient{ReadCloser: stream, ctx: ctx, late: late, quiet: quiet, cancel: cancel}, nil
 }
 
 // impatient ends a stream whose sender says nothing; the time that the reader
@@ -209,11 +210,12 @@ type impatient struct {
 	io.ReadCloser
 	ctx    context.Context
 	late   *time.Timer
+	quiet  time.Duration
 	cancel context.CancelCauseFunc
 }
 
 func (i *impatient) Read(b []byte) (int, error) {
-	i.late.Reset(backFillQuiet)
+	i.late.Reset(i.quiet)
 	n, err := i.ReadCloser.Read(b)
 	i.late.Stop()
 	if err != nil && !errors.Is(err, io.EOF) {
