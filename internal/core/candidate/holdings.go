@@ -67,11 +67,16 @@ func (f *field) passOldEpochs() {
 		}
 	}
 	marked := slices.DeleteFunc(slices.Clone(f.runners), func(r *runner) bool { return !r.sound() || r.marker() < newest })
+	reaches := (*runner).reaches
+	if members, epoch := f.acknowledged(); epoch > newest && len(members) > 0 {
+		newest, marked = epoch, members
+		reaches = func(r, m *runner) bool { return r.holds.Contains(m.holds.Named()) }
+	}
 	for _, r := range f.runners {
-		if r.Promise == nil || r.marker() >= newest {
+		if r.Promise == nil || r.marker() >= newest || slices.Contains(marked, r) {
 			continue
 		}
-		if slices.ContainsFunc(marked, r.reaches) {
+		if slices.ContainsFunc(marked, func(m *runner) bool { return reaches(r, m) }) {
 			continue
 		}
 		var known gtid.Set
@@ -83,6 +88,25 @@ func (f *field) passOldEpochs() {
 			r.pass(cluster.PassedOldEpoch, fmt.Sprintf("its data is of epoch %d, the newest is %d", r.marker(), newest))
 		}
 	}
+}
+
+// acknowledged returns the newest reign whose marker is known to have been
+// acknowledged, and the sound nodes that this election rests on: they acknowledged in
+// it, or in one that was begun since. They have received that marker, if not all of
+// them; that nobody has applied it yet does not make the tail of a primary before it
+// the newest data.
+func (f *field) acknowledged() (members []*runner, epoch cluster.Epoch) {
+	if len(f.election.Quorums) == 0 || f.election.Quorums[0].K == 0 {
+		return nil, 0
+	}
+	for _, r := range f.runners {
+		if r.sound() && slices.ContainsFunc(f.election.Quorums, func(q cluster.AckQuorum) bool {
+			return q.Primary == r.Node.Name || slices.Contains(q.Members, r.Node.Name)
+		}) {
+			members = append(members, r)
+		}
+	}
+	return members, f.election.Quorums[0].Epoch
 }
 
 // reaches reports whether r has received everything that m has applied, and

@@ -3,6 +3,7 @@ package candidate
 import (
 	"testing"
 
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/gtid"
 )
 
@@ -51,5 +52,19 @@ func TestATailWithinWhatAnotherCoversIsNotAskedOfAnybody(t *testing.T) {
 	c, ok := Choose(among(db1, db2, db3).acked(1, "db1", "db3"))
 	if !ok || c.Winner != "db2" {
 		t.Errorf("%q is chosen and needs %s (%s)", c.Winner, c.Required, c.Summary())
+	}
+}
+
+// TestATailIsNotTheNewestData: db2 was the last primary and is dead; db3 alone
+// acknowledged in its reign, and has not applied the marker. db1 was primary before,
+// and came back with 0-1-163..165, which nobody acknowledged.
+func TestATailIsNotTheNewestData(t *testing.T) {
+	db1 := node("db1", "0-1-165,0-3-126", marked(reign-1))
+	db3 := node("db3", "0-1-133,0-3-126", marked(reign-3), received("0-2-164"))
+	e := among(db1, db3)
+	e.Quorums = []cluster.AckQuorum{{Epoch: reign, Primary: "db2", Members: []cluster.NodeName{"db3"}, K: 1}}
+	c, ok := Choose(e)
+	if !ok || c.Winner != "db3" || !c.Required.Contains(gtid.MustParse("0-2-164")) {
+		t.Errorf("%q is chosen and needs %s (%s); 0-2-163 and 164 were acknowledged by db3 alone", c.Winner, c.Required, c.Summary())
 	}
 }

@@ -79,6 +79,8 @@ func All() []Mutant {
 			"	case otherLife(in):", "	case false:", 0, nil},
 		{"gaps in MariaDB's positions make a replica seem to be of an older reign", "candidate/holdings.go",
 			"	if own.Contains(r.holds) || !m.applied().Contains(own) {", "	if true {", 720, nil},
+		{"a tail counts as the newest data because nobody has applied what is newer", "candidate/holdings.go",
+			"epoch > newest && len(members) > 0", "epoch > newest && false && len(members) > 0", 20031, nil},
 		{"what a node sees of one whose gate shuts it out is evidence", "node/view.go",
 			"		if _, veiled := n.veiled[of]; veiled {", "		if false {", 1104, nil},
 		{"a replica that was cut off before it had back what it lost waits for ever", "reconcile/secondary.go",
