@@ -14,7 +14,7 @@ PACKAGES := ./...
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Packages where goroutines meet.
-RACE := ./internal/agent/... ./internal/api/... ./internal/config/... ./internal/lab/load/... \
+RACE := ./internal/agent/... ./internal/api/... ./internal/cli/... ./internal/config/... ./internal/lab/load/... \
 	./internal/peer/... ./internal/probe/... ./internal/proc/... ./internal/realtime/... ./internal/store/... ./internal/timeline/...
 
 E2E      := ./internal/lab/e2e/
@@ -62,8 +62,9 @@ lint:
 unit:
 	$(GO) test -p 1 -timeout 5m $$($(GO) list $(PACKAGES) | grep -v /internal/lab/e2e$$ | grep -vxF "$$($(GO) list $(RACE))")
 
+# A process under the detector sleeps for a second when it ends, and tests start many.
 race:
-	CGO_ENABLED=1 $(GO) test -p 1 -race -timeout 5m $(RACE)
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=20 $(GO) test -p 1 -race -timeout 5m $(RACE)
 
 e2e: build
 	BATON_BINARY=$(CURDIR)/$(BIN) $(GO) test -count 1 -timeout 14m $(E2E)

@@ -17,6 +17,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -57,7 +58,8 @@ func (t Target) String() string {
 // An Endpoint is something that clients connect through.
 type Endpoint interface {
 	// Observe reports where clients are led now. It changes nothing and does
-	// not answer from memory: verification calls it after Set.
+	// not answer from memory: verification calls it after Set. An error that is
+	// ErrForeign says that they are led elsewhere; any other, that it is not known.
 	Observe(ctx context.Context) (Target, error)
 
 	// Set leads clients to target. It is idempotent, may be called by somebody
@@ -84,6 +86,10 @@ func (e *MismatchError) Error() string {
 
 // Unwrap returns the cause.
 func (e *MismatchError) Unwrap() error { return e.Because }
+
+// ErrForeign says that an endpoint was seen, and holds what Baton has not put
+// there: wherever it leads, it is not where it should. Set replaces it.
+var ErrForeign = errors.New("it is not of Baton's making")
 
 // OldEpochError says that somebody asked for what an earlier reign wanted.
 type OldEpochError struct {

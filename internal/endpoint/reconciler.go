@@ -186,13 +186,13 @@ func (r *Reconciler) observe(ctx context.Context, state *State) {
 		got, err = r.Endpoint.Observe(ctx)
 		return err
 	})
-	if state.Problem != nil {
+	if state.Problem != nil && !errors.Is(state.Problem, ErrForeign) {
 		return
 	}
-	if state.Settled && !got.LeadsTo(state.Want) {
+	if state.Settled && (state.Problem != nil || !got.LeadsTo(state.Want)) {
 		state.Repaired++
 	}
-	state.Got, state.Looked, state.Settled = got, true, got.LeadsTo(state.Want)
+	state.Got, state.Looked, state.Settled = got, true, state.Problem == nil && got.LeadsTo(state.Want)
 }
 
 // call makes one call in its time. An endpoint that does not return at its

@@ -3,6 +3,7 @@ package endpoint_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -128,6 +129,27 @@ func TestWhatSomebodyElseChangesIsPutRight(t *testing.T) {
 		synctest.Wait()
 		if got := r.last(); !got.Settled || got.Repaired != 1 || !b.leads.LeadsTo(one()) {
 			t.Errorf("%s, repaired %d times; it leads to %s", got, got.Repaired, b.leads)
+		}
+	})
+}
+
+func TestWhatBatonHasNotPutThereIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{}
+		r := reconcile(t, b)
+		r.Lead(one())
+		time.Sleep(time.Minute)
+		b.change(func() { b.lookErr = fmt.Errorf("the key holds nonsense: %w", endpoint.ErrForeign) })
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if got := r.last(); b.sets < 2 || got.Settled || got.Repaired != 1 {
+			t.Errorf("%d calls of Set, %s, repaired %d times", b.sets, got, got.Repaired)
+		}
+		b.change(func() { b.lookErr = nil })
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if got := r.last(); !got.Settled || got.Problem != nil {
+			t.Errorf("after it was replaced: %s", got)
 		}
 	})
 }

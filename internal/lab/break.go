@@ -43,8 +43,14 @@ func (l *Lab) thawServer(ctx context.Context, host string) error {
 	return l.StartServer(ctx, host)
 }
 
-func (l *Lab) killAgent(_ context.Context, host string) error {
-	return l.signalAgent(host, unix.SIGKILL)
+// killAgent returns when it is dead: one that dies still would be taken for alive
+// by whoever starts it again.
+func (l *Lab) killAgent(ctx context.Context, host string) error {
+	p, err := l.agent(host)
+	if err != nil {
+		return err
+	}
+	return p.Kill(ctx)
 }
 
 func (l *Lab) freezeAgent(_ context.Context, host string) error {

@@ -225,11 +225,11 @@ func TestTheYardstickFailsOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := l.Bench(t.Context(), f, 2, load.Options{}, t.Output())
+	r, err := l.Bench(t.Context(), f, 1, load.Options{}, t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Runs != 2 || r.OutageMS.Min <= 0 || r.Acknowledged == 0 {
+	if r.Runs != 1 || r.OutageMS.Min <= 0 || r.Acknowledged == 0 {
 		t.Errorf("result: %+v", r)
 	}
 	agents, err := FaultByName("agent-kill")

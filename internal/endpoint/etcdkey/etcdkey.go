@@ -129,8 +129,8 @@ func (e *ForeignError) Error() string {
 	return fmt.Sprintf("%s holds %q, which is not of Baton's making: %v", e.Key, shown, e.Why)
 }
 
-// Unwrap returns what is wrong with the value.
-func (e *ForeignError) Unwrap() error { return e.Why }
+// Unwrap returns endpoint.ErrForeign and what is wrong with the value.
+func (e *ForeignError) Unwrap() []error { return []error{endpoint.ErrForeign, e.Why} }
 
 // read returns the value and the revision at which it was written; 0 if there is
 // no key.
