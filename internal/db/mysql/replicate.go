@@ -199,8 +199,24 @@ func (s *session) Follow(ctx context.Context, source db.Source) error {
 		if err := s.acknowledge(ctx, source.SemiSync); err != nil {
 			return err
 		}
-		return s.Exec(ctx, changeSource(source), "START REPLICA")
+		return s.startFollowing(ctx, source)
 	})
+}
+
+// startFollowing has the server replicate from source. One that was killed while
+// several workers applied remembers that, and refuses another source for good,
+// although it goes by GTIDs. Everything received is applied (allApplied), so nothing
+// is thrown away with its relay log; what its workers had not come to is missing in
+// its set, and the source sends it again.
+func (s *session) startFollowing(ctx context.Context, source db.Source) error {
+	err := s.Exec(ctx, changeSource(source))
+	if wire.Code(err) == wire.ErWorkersWereKilled {
+		err = s.Exec(ctx, "RESET REPLICA", changeSource(source))
+	}
+	if err != nil {
+		return err
+	}
+	return s.Exec(ctx, "START REPLICA")
 }
 
 func changeSource(source db.Source) string {

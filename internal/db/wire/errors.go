@@ -36,6 +36,7 @@ const (
 	ErReadOnly          = 1290
 	ErQueryInterrupted  = 1317
 	ErReadOnlyTx        = 1792
+	ErWorkersWereKilled = 1802 // ER_MTA_CHANGE_SOURCE_CANT_RUN_WITH_GAPS
 	ErReadOnlyMode      = 1836
 	ErConnectionKilled  = 1927
 	ErStatementTimedOut = 1969
