@@ -2,68 +2,22 @@ package agent
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 
-	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/reconcile"
 	"github.com/baton-db/baton/internal/endpoint"
-	"github.com/baton-db/baton/internal/endpoint/etcdkey"
 	"github.com/baton-db/baton/internal/timeline"
 )
 
 // endpointRetry is the pause after a first attempt at an endpoint.
 const endpointRetry = 100 * time.Millisecond
-
-// openers is every kind of central endpoint that this build has.
-func openers() map[endpoint.Kind]func(c *config.Config, i int, secret config.Secret) (endpoint.Endpoint, error) {
-	return map[endpoint.Kind]func(c *config.Config, i int, secret config.Secret) (endpoint.Endpoint, error){
-		"etcd": openEtcdKey,
-	}
-}
-
-func openEtcdKey(c *config.Config, i int, secret config.Secret) (endpoint.Endpoint, error) {
-	e := c.Endpoints[i]
-	t, err := clientTLS(e.Etcd.TLS)
-	if err != nil {
-		return nil, err
-	}
-	return etcdkey.Open(e.Name, etcdkey.Options{URLs: e.Etcd.Endpoints, Key: e.Etcd.Key, User: e.Etcd.User, Password: secret.Reveal(),
-		TLS: t, Cluster: c.Cluster, Calls: e.Timeout}), nil
-}
-
-// clientTLS is how this node shows itself to a server that is not Baton's, and
-// whom it believes. Without an authority those of the host are believed.
-func clientTLS(files config.TLS) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12}
-	if files.CA != "" {
-		pem, err := os.ReadFile(files.CA)
-		if err != nil {
-			return nil, fmt.Errorf("read the authority's certificate: %w", err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read the authority's certificate: %s holds none", files.CA)
-		}
-	}
-	if files.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
-		if err != nil {
-			return nil, fmt.Errorf("read the client certificate: %w", err)
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	return t, nil
-}
 
 // roads are the central endpoints: this node leads them here for as long as it is
 // primary, each by itself, and no switch waits for them.
@@ -81,11 +35,7 @@ func openRoads(a *Agent) (*roads, error) {
 	r := &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}, self: c.Self().Address, port: c.ServerOf(c.Node).Port}
 	for i, e := range c.Endpoints {
 		kind := endpoint.Kind(c.KindOf(i))
-		open, known := openers()[kind]
-		if !known {
-			return nil, fmt.Errorf("endpoints[%d] (%s): this build has no kind %q", i, e.Name, kind)
-		}
-		opened, err := open(c, i, secrets[i])
+		opened, err := endpointKinds().Open(kind, opening{config: c, Endpoint: e, secret: secrets[i], log: a.Log})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("endpoints[%d] (%s): %w", i, e.Name, err), r.close())
 		}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -62,13 +63,24 @@ func openStore(ctx context.Context, a *Agent) (*shared, error) {
 	return s, nil
 }
 
+// clientTLS is how this node shows itself to a server that is not Baton's, and
+// whom it believes: without an authority, those of the host. The client's
+// certificate is read anew for every connection.
+func clientTLS(files config.TLS) (*tls.Config, error) {
+	c, err := transport.TLSInfo{CertFile: files.Cert, KeyFile: files.Key, TrustedCAFile: files.CA}.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("load the certificates: %w", err)
+	}
+	return c, nil
+}
+
 // dial connects to an external store.
 func (s *shared) dial(c *config.Config) error {
 	o := store.DialOptions{Endpoints: c.Store.Endpoints, Silence: c.Timing.Lease / 2, Log: s.log}
 	if t := c.Store.TLS; t.CA != "" {
 		var err error
-		if o.TLS, err = (transport.TLSInfo{CertFile: t.Cert, KeyFile: t.Key, TrustedCAFile: t.CA}).ClientConfig(); err != nil {
-			return fmt.Errorf("load the certificates for the external store: %w", err)
+		if o.TLS, err = clientTLS(t); err != nil {
+			return fmt.Errorf("external store: %w", err)
 		}
 	}
 	var err error

@@ -2,9 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -18,31 +15,51 @@ type Endpoint struct {
 	Etcd    EtcdKey       `key:"etcd"`
 }
 
-// EtcdKey is a key in an etcd that belongs to somebody else.
-type EtcdKey struct {
-	Endpoints    []string `key:"endpoints"`
-	Key          string   `key:"key"`
-	User         string   `key:"user"`
-	PasswordFile string   `key:"password_file"`
-	TLS          TLS      `key:"tls"`
+// endpointBlock is one kind of endpoint: adding a kind is adding a file with its
+// struct, its keys and what is wrong with it, and a line in endpointBlocks.
+type endpointBlock struct {
+	kind  string // the block's key
+	keys  func() []Key
+	judge func(l *loader, path string, e Endpoint)
+	// secret says which key of the block names the file of its password; nil: none.
+	secret func(e Endpoint) (key, file string)
 }
 
-// endpointKinds are the blocks of which an endpoint has one, in the order of the
+// endpointBlocks are the blocks of which an endpoint has one, in the order of the
 // documentation.
-func endpointKinds() []string { return []string{"etcd"} }
+func endpointBlocks() []endpointBlock {
+	return []endpointBlock{
+		{"etcd", etcdKeyKeys, (*loader).judgeEtcdKey, func(e Endpoint) (string, string) { return "password_file", e.Etcd.PasswordFile }},
+	}
+}
+
+// EndpointKinds names every kind of endpoint that a configuration can have.
+func EndpointKinds() []string {
+	var kinds []string
+	for _, b := range endpointBlocks() {
+		kinds = append(kinds, b.kind)
+	}
+	return kinds
+}
+
+// blockOf is the block of the i-th endpoint, the first if there are several.
+func (c *Config) blockOf(i int) (endpointBlock, bool) {
+	for _, b := range endpointBlocks() {
+		if _, said := c.lines[at("endpoints", i, b.kind)]; said {
+			return b, true
+		}
+	}
+	return endpointBlock{}, false
+}
 
 // KindOf says which of its blocks the i-th endpoint has; empty if none.
 func (c *Config) KindOf(i int) string {
-	for _, k := range endpointKinds() {
-		if _, said := c.lines[at("endpoints", i, k)]; said {
-			return k
-		}
-	}
-	return ""
+	b, _ := c.blockOf(i)
+	return b.kind
 }
 
 func centralKeys() []Key {
-	return []Key{
+	keys := []Key{
 		key("endpoints", Block).same().
 			doc("What clients connect through beside virtual addresses: names, load balancers, values that applications watch. Whichever node is primary keeps each of them leading to itself, all at the same time, and goes on looking. No switch waits for them."),
 		key("endpoints[].name", Text).required("give the endpoint a name").same().like("app-config").
@@ -51,18 +68,11 @@ func centralKeys() []Key {
 			doc("Deadline of one call. After one that failed comes the next, with pauses from 100 ms up to check."),
 		key("endpoints[].check", Duration).byDefault("10s").between("100ms", "1h").same().
 			doc("How often it is looked whether it still leads to the primary. What somebody else has changed is put right."),
-		key("endpoints[].etcd.endpoints", Words).same().like("[https://10.0.0.1:2379]").
-			doc("A key in an etcd of your own: its client URLs. The value is JSON: `{\"cluster\": …, \"epoch\": …, \"node\": …, \"address\": …, \"port\": …}`. It is written in one transaction that refuses an older epoch."),
-		key("endpoints[].etcd.key", Text).same().like("/services/shop/primary").
-			doc("The key."),
-		key("endpoints[].etcd.user", Text).same().like("baton").
-			doc("Name for its authentication; empty: none."),
-		key("endpoints[].etcd.password_file", File).same().
-			doc("The file that holds that user's password."),
-		key("endpoints[].etcd.tls.ca", File).doc("The authority that signed its certificates."),
-		key("endpoints[].etcd.tls.cert", File).doc("A client certificate for it."),
-		key("endpoints[].etcd.tls.key", File).doc("The key of that certificate."),
 	}
+	for _, b := range endpointBlocks() {
+		keys = append(keys, b.keys()...)
+	}
+	return keys
 }
 
 func (l *loader) judgeEndpoints() {
@@ -74,41 +84,20 @@ func (l *loader) judgeEndpoints() {
 			l.report(path, fmt.Sprintf("%q is no name for an endpoint", e.Name), nameMend)
 		}
 		var kinds []string
-		for _, k := range endpointKinds() {
-			if l.said(at("endpoints", i, k)) {
-				kinds = append(kinds, k)
+		for _, b := range endpointBlocks() {
+			path := at("endpoints", i, b.kind)
+			if !l.said(path) {
+				continue
 			}
+			kinds = append(kinds, b.kind)
+			b.judge(l, path, e)
 		}
 		switch len(kinds) {
 		case 0:
-			l.report(at("endpoints", i, ""), "does not say what it is", "add a block "+orList(endpointKinds()))
+			l.report(at("endpoints", i, ""), "does not say what it is", "add a block "+orList(EndpointKinds()))
 		case 1:
 		default:
 			l.report(at("endpoints", i, kinds[1]), "an endpoint is one thing, and there is "+kinds[0]+" already", "make it an endpoint of its own")
 		}
-		if slices.Contains(kinds, "etcd") {
-			l.judgeEtcdKey(at("endpoints", i, "etcd"), e.Etcd)
-		}
-	}
-}
-
-func (l *loader) judgeEtcdKey(block string, e EtcdKey) {
-	if len(e.Endpoints) == 0 {
-		l.report(block+".endpoints", "is missing", "write the URLs of the etcd, such as [https://10.0.0.1:2379]")
-	}
-	for i, raw := range e.Endpoints {
-		u, err := url.Parse(raw)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			l.report(at(block+".endpoints", i, ""), fmt.Sprintf("%q is no URL of an etcd", raw), "write it as https://10.0.0.1:2379")
-		}
-	}
-	if strings.TrimSpace(e.Key) == "" {
-		l.report(block+".key", "is missing", "write the key, such as /services/"+l.cfg.Cluster+"/primary")
-	}
-	if (e.User == "") != (e.PasswordFile == "") {
-		l.report(block+".user", "a user and a password belong together", "give both user and password_file, or neither")
-	}
-	if (e.TLS.Cert == "") != (e.TLS.Key == "") {
-		l.report(block+".tls", "a certificate and its key belong together", "give both tls.cert and tls.key, or neither")
 	}
 }

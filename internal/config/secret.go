@@ -76,8 +76,11 @@ func (c *Config) Passwords() (Passwords, Findings) {
 		read(&p.Replication, "replication.password_file", s.Replication.PasswordFile)
 		p.Endpoints = make([]Secret, len(c.Endpoints))
 		for i, e := range c.Endpoints {
-			block = at("endpoints", i, c.KindOf(i))
-			read(&p.Endpoints[i], "password_file", e.Etcd.PasswordFile)
+			if b, _ := c.blockOf(i); b.secret != nil {
+				key, file := b.secret(e)
+				block = at("endpoints", i, b.kind)
+				read(&p.Endpoints[i], key, file)
+			}
 		}
 	}
 	return p, found.sorted()

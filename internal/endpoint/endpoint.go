@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -132,40 +133,25 @@ func (g *EpochGuard) Pass(name string, epoch cluster.Epoch) error {
 // Kind is what the configuration calls a sort of endpoint.
 type Kind string
 
-// Options are an endpoint's part of the configuration. Decode writes them into
-// a struct of the endpoint's own and refuses keys that it does not have.
-type Options interface {
-	Decode(into any) error
-}
-
-// Open makes one endpoint from its part of the configuration. It starts
-// nothing.
-type Open func(name string, options Options) (Endpoint, error)
+// Open makes one endpoint from its part of the configuration, of which the
+// program that wires it says what that is. It starts nothing and asks nobody.
+type Open[From any] func(from From) (Endpoint, error)
 
 // Registry is every kind of central endpoint that this build has. Whoever wires
 // the program writes it down as one literal: adding a kind is adding a line.
-type Registry map[Kind]Open
+type Registry[From any] map[Kind]Open[From]
 
 // Open makes the endpoint of that kind. The error for an unknown one lists
 // those that there are.
-func (r Registry) Open(kind Kind, name string, options Options) (Endpoint, error) {
+func (r Registry[From]) Open(kind Kind, from From) (Endpoint, error) {
 	open, ok := r[kind]
 	if !ok {
-		return nil, fmt.Errorf("endpoint %s: kind %q is not known; there are %v", name, kind, r.Kinds())
+		return nil, fmt.Errorf("kind %q is not known; there are %v", kind, r.Kinds())
 	}
-	e, err := open(name, options)
-	if err != nil {
-		return nil, fmt.Errorf("endpoint %s: %w", name, err)
-	}
-	return e, nil
+	return open(from)
 }
 
 // Kinds returns the names of all kinds, sorted.
-func (r Registry) Kinds() []Kind {
-	kinds := make([]Kind, 0, len(r))
-	for k := range r {
-		kinds = append(kinds, k)
-	}
-	slices.Sort(kinds)
-	return kinds
+func (r Registry[From]) Kinds() []Kind {
+	return slices.Sorted(maps.Keys(r))
 }

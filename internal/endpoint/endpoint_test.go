@@ -60,24 +60,20 @@ func TestAnOldEpochDoesNotPassTheGuard(t *testing.T) {
 	}
 }
 
-type noOptions struct{}
-
-func (noOptions) Decode(any) error { return nil }
-
 func TestTheRegistryOpensWhatItHasAndListsItOtherwise(t *testing.T) {
 	broken := errors.New("server: is missing")
-	registry := endpoint.Registry{
-		"fixed":  func(name string, _ endpoint.Options) (endpoint.Endpoint, error) { return fixed{node: "db1"}, nil },
-		"broken": func(name string, _ endpoint.Options) (endpoint.Endpoint, error) { return nil, broken },
+	registry := endpoint.Registry[cluster.NodeName]{
+		"fixed":  func(to cluster.NodeName) (endpoint.Endpoint, error) { return fixed{node: to}, nil },
+		"broken": func(cluster.NodeName) (endpoint.Endpoint, error) { return nil, broken },
 	}
-	if e, err := registry.Open("fixed", "a", noOptions{}); err != nil || e != (fixed{node: "db1"}) {
+	if e, err := registry.Open("fixed", "db1"); err != nil || e != (fixed{node: "db1"}) {
 		t.Errorf("open a known kind: %v, %v", e, err)
 	}
-	if _, err := registry.Open("broken", "b", noOptions{}); !errors.Is(err, broken) {
+	if _, err := registry.Open("broken", "db1"); !errors.Is(err, broken) {
 		t.Errorf("open with bad options: %v", err)
 	}
-	_, err := registry.Open("dsn", "c", noOptions{})
-	if want := `endpoint c: kind "dsn" is not known; there are [broken fixed]`; err == nil || err.Error() != want {
+	_, err := registry.Open("dsn", "db1")
+	if want := `kind "dsn" is not known; there are [broken fixed]`; err == nil || err.Error() != want {
 		t.Errorf("open an unknown kind: %v", err)
 	}
 }

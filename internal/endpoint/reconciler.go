@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/baton-db/baton/internal/core/cluster"
 )
 
 // Timing is how patiently one endpoint is kept where it should lead.
@@ -221,14 +219,4 @@ func (r *Reconciler) tell(before, now State) {
 		r.Log.Warn("an endpoint does not do what it should", "endpoint", r.Name, "kind", r.Kind, "wanted", now.Want.String(), "err", now.Problem)
 	}
 	r.Report(now)
-}
-
-// Settled reports whether all of these states lead where they should, for an epoch.
-func Settled(states []State, epoch cluster.Epoch) bool {
-	for _, s := range states {
-		if !s.Settled || s.Want.Epoch != epoch {
-			return false
-		}
-	}
-	return true
 }

@@ -1,0 +1,34 @@
+package agent
+
+import (
+	"log/slog"
+
+	"github.com/baton-db/baton/internal/config"
+	"github.com/baton-db/baton/internal/endpoint"
+	"github.com/baton-db/baton/internal/endpoint/etcdkey"
+)
+
+// endpointKinds is every kind of central endpoint that this build has, by the name of
+// its block in the configuration.
+func endpointKinds() endpoint.Registry[opening] {
+	return endpoint.Registry[opening]{
+		"etcd": openEtcdKey,
+	}
+}
+
+// opening is what an endpoint is made from.
+type opening struct {
+	config.Endpoint
+	config *config.Config
+	secret config.Secret // what its block's password file holds
+	log    *slog.Logger
+}
+
+func openEtcdKey(o opening) (endpoint.Endpoint, error) {
+	tls, err := clientTLS(o.Etcd.TLS)
+	if err != nil {
+		return nil, err
+	}
+	return etcdkey.Open(o.Name, etcdkey.Options{URLs: o.Etcd.Endpoints, Key: o.Etcd.Key, User: o.Etcd.User, Password: o.secret.Reveal(),
+		TLS: tls, Cluster: o.config.Cluster, Calls: o.Timeout}), nil
+}

@@ -1,0 +1,54 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// EtcdKey is a key in an etcd that belongs to somebody else.
+type EtcdKey struct {
+	Endpoints    []string `key:"endpoints"`
+	Key          string   `key:"key"`
+	User         string   `key:"user"`
+	PasswordFile string   `key:"password_file"`
+	TLS          TLS      `key:"tls"`
+}
+
+func etcdKeyKeys() []Key {
+	return []Key{
+		key("endpoints[].etcd.endpoints", Words).same().like("[https://10.0.0.1:2379]").
+			doc("A key in an etcd of your own: its client URLs. The value is JSON: `{\"cluster\": …, \"epoch\": …, \"node\": …, \"address\": …, \"port\": …}`. It is written in one transaction that refuses an older epoch."),
+		key("endpoints[].etcd.key", Text).same().like("/services/shop/primary").
+			doc("The key."),
+		key("endpoints[].etcd.user", Text).same().like("baton").
+			doc("Name for its authentication; empty: none."),
+		key("endpoints[].etcd.password_file", File).same().
+			doc("The file that holds that user's password."),
+		key("endpoints[].etcd.tls.ca", File).doc("The authority that signed its certificates."),
+		key("endpoints[].etcd.tls.cert", File).doc("A client certificate for it."),
+		key("endpoints[].etcd.tls.key", File).doc("The key of that certificate."),
+	}
+}
+
+func (l *loader) judgeEtcdKey(block string, endpoint Endpoint) {
+	e := endpoint.Etcd
+	if len(e.Endpoints) == 0 {
+		l.report(block+".endpoints", "is missing", "write the URLs of the etcd, such as [https://10.0.0.1:2379]")
+	}
+	for i, raw := range e.Endpoints {
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			l.report(at(block+".endpoints", i, ""), fmt.Sprintf("%q is no URL of an etcd", raw), "write it as https://10.0.0.1:2379")
+		}
+	}
+	if strings.TrimSpace(e.Key) == "" {
+		l.report(block+".key", "is missing", "write the key, such as /services/"+l.cfg.Cluster+"/primary")
+	}
+	if (e.User == "") != (e.PasswordFile == "") {
+		l.report(block+".user", "a user and a password belong together", "give both user and password_file, or neither")
+	}
+	if (e.TLS.Cert == "") != (e.TLS.Key == "") {
+		l.report(block+".tls", "a certificate and its key belong together", "give both tls.cert and tls.key, or neither")
+	}
+}
