@@ -19,13 +19,6 @@ const mostPages = 16 << 20
 // the data files are copies of each other.
 type pages map[string][]uint32
 
-func (p pages) count() (n int) {
-	for _, of := range p {
-		n += len(of)
-	}
-	return n
-}
-
 var errManyPages = fmt.Errorf("more than %d pages are listed", mostPages)
 
 // listedPages reads a server's own list: "tablespace,page" in each line. Only pages

@@ -32,7 +32,7 @@ func TestPagesFindTheirTablespaceByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := receivedPages(&sent)
-	if err != nil || !maps.EqualFunc(got, used, slices.Equal) || got.count() != 4 {
+	if err != nil || !maps.EqualFunc(got, used, slices.Equal) {
 		t.Errorf("received are %v (%v), want %v", got, err, used)
 	}
 	var list bytes.Buffer
@@ -40,6 +40,13 @@ func TestPagesFindTheirTablespaceByName(t *testing.T) {
 	if want := "31,1\n42,3\n42,9\n"; err != nil || list.String() != want || n != 3 {
 		t.Errorf("%d pages are listed as %q (%v), want %q", n, list.String(), err, want)
 	}
+}
+
+func (p pages) count() (n int) {
+	for _, of := range p {
+		n += len(of)
+	}
+	return n
 }
 
 func TestAListOfPagesThatMakesNoSense(t *testing.T) {

@@ -2,41 +2,10 @@ package audit
 
 import (
 	"os"
-	"runtime"
-	"runtime/debug"
 	"testing"
-	"time"
-)
 
-// peak is the most memory that f had in use at once, beyond what was before.
-func peak(f func()) (most uint64) {
-	defer debug.SetGCPercent(debug.SetGCPercent(20))
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	before := m.HeapAlloc
-	ended, looked := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(looked)
-		tick := time.NewTicker(2 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			runtime.ReadMemStats(&m)
-			if m.HeapAlloc > before {
-				most = max(most, m.HeapAlloc-before)
-			}
-			select {
-			case <-ended:
-				return
-			case <-tick.C:
-			}
-		}
-	}()
-	f()
-	close(ended)
-	<-looked
-	return most
-}
+	"github.com/baton-db/baton/internal/db/dbtest"
+)
 
 // TestMemoryDoesNotGrowWithTheLog: a transaction of 48 MiB needs no more than one
 // of 4 MiB.
@@ -47,7 +16,7 @@ func TestMemoryDoesNotGrowWithTheLog(t *testing.T) {
 		before := s.executed(t)
 		s.big(t, mib)
 		j := s.job(t, before)
-		most[mib] = peak(func() {
+		most[mib] = dbtest.Peak(func() {
 			if sum, _ := audited(t, j); sum.Rows != 2*mib {
 				t.Errorf("%d rows of %d", sum.Rows, 2*mib)
 			}
@@ -73,7 +42,7 @@ func BenchmarkBigLog(b *testing.B) {
 	b.SetBytes(int64(2 * mib << 20))
 	var most uint64
 	for b.Loop() {
-		most = max(most, peak(func() { audited(b, j) }))
+		most = max(most, dbtest.Peak(func() { audited(b, j) }))
 	}
 	b.ReportMetric(float64(most)/(1<<20), "peak-MiB")
 }

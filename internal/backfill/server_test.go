@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -370,7 +368,7 @@ func BenchmarkBigLog(b *testing.B) {
 			p.primary.Kill(b)
 			var most uint64
 			for b.Loop() {
-				most = max(most, peak(func() { p.replica.fill(b, p.primary.log(b)) }))
+				most = max(most, dbtest.Peak(func() { p.replica.fill(b, p.primary.log(b)) }))
 			}
 			if got := p.replica.Value(b, "SELECT SUM(CRC32(v)) FROM app.t"); got != sum {
 				b.Errorf("the rows are %s, they were %s", got, sum)
@@ -378,34 +376,4 @@ func BenchmarkBigLog(b *testing.B) {
 			b.ReportMetric(float64(most)/(1<<20), "peak-MiB")
 		})
 	}
-}
-
-// peak is the most memory that f had in use at once, beyond what was before.
-func peak(f func()) (most uint64) {
-	defer debug.SetGCPercent(debug.SetGCPercent(20))
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	before := m.HeapAlloc
-	ended, looked := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(looked)
-		tick := time.NewTicker(2 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			runtime.ReadMemStats(&m)
-			if m.HeapAlloc > before {
-				most = max(most, m.HeapAlloc-before)
-			}
-			select {
-			case <-ended:
-				return
-			case <-tick.C:
-			}
-		}
-	}()
-	f()
-	close(ended)
-	<-looked
-	return most
 }

@@ -83,6 +83,10 @@ func (l *Lab) StartServer(ctx context.Context, node string) error {
 	defer unlock()
 	p, ok := process.Recorded(l.Dir, serverName(node))
 	if !ok || !p.Alive() {
+		// MySQL takes one that is dead and not yet reaped for a living owner of the socket.
+		if err := os.Remove(l.socket(node) + ".lock"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove what a dead server has left: %w", err)
+		}
 		if p, err = process.Start(process.Spec{
 			Lab: l.Dir, Name: serverName(node), Namespace: l.net.Namespace(node),
 			Args: []string{l.Program, "--defaults-file=" + l.path(node, "my.cnf")}, Log: l.path(node, "mysqld.log"),

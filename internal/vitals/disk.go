@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -35,11 +36,11 @@ func Disk(dir string) (detect.Disk, error) {
 	d := detect.Disk{Dir: dir, Free: fs.Bavail * uint64(fs.Bsize), Size: fs.Blocks * uint64(fs.Bsize), ReadOnly: fs.Flags&unix.ST_RDONLY != 0}
 	// Newer kernels do not call a file system read-only that was made so by an
 	// error: only its options say it.
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return detect.Disk{}, fmt.Errorf("look how %s is mounted: %w", dir, err)
 	}
-	d.ReadOnly = d.ReadOnly || readOnly(mounts, unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)))
+	d.ReadOnly = d.ReadOnly || readOnly(mountinfo, unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)))
 	return d, nil
 }
 
@@ -64,12 +65,12 @@ func ReadDiskTime(dir string) (DiskTime, error) {
 	}
 	major, minor := unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev))
 	if major == 0 { // the file system's own number (btrfs): the mount names the device
-		mounts, err := os.ReadFile("/proc/self/mountinfo")
+		mountinfo, err := os.ReadFile("/proc/self/mountinfo")
 		if err != nil {
 			return DiskTime{}, fmt.Errorf("look how %s is mounted: %w", dir, err)
 		}
 		var on unix.Stat_t
-		if name := source(mounts, major, minor); !strings.HasPrefix(name, "/dev/") || unix.Stat(name, &on) != nil {
+		if name := source(mountinfo, major, minor); !strings.HasPrefix(name, "/dev/") || unix.Stat(name, &on) != nil {
 			return DiskTime{}, fmt.Errorf("disk of %s: %w", dir, ErrNoDisk)
 		}
 		major, minor = unix.Major(uint64(on.Rdev)), unix.Minor(uint64(on.Rdev))
@@ -85,17 +86,27 @@ func ReadDiskTime(dir string) (DiskTime, error) {
 	return t, nil
 }
 
+// mounts gives what follows the dash in the lines of mountinfo that are about a
+// device: the kind of file system, from where it is mounted, its own options.
+func mounts(mountinfo []byte, major, minor uint32) iter.Seq[[]string] {
+	device := fmt.Sprintf("%d:%d", major, minor)
+	return func(yield func([]string) bool) {
+		for line := range bytes.Lines(mountinfo) {
+			mount, fs, ok := strings.Cut(string(line), " - ")
+			if f := strings.Fields(mount); !ok || len(f) < 3 || f[2] != device {
+				continue
+			}
+			if f := strings.Fields(fs); len(f) >= 3 && !yield(f) {
+				return
+			}
+		}
+	}
+}
+
 // source is from where a file system is mounted.
 func source(mountinfo []byte, major, minor uint32) string {
-	device := fmt.Sprintf("%d:%d", major, minor)
-	for line := range bytes.Lines(mountinfo) {
-		mount, fs, ok := strings.Cut(string(line), " - ")
-		if f := strings.Fields(mount); !ok || len(f) < 3 || f[2] != device {
-			continue
-		}
-		if f := strings.Fields(fs); len(f) >= 2 {
-			return f[1]
-		}
+	for fs := range mounts(mountinfo, major, minor) {
+		return fs[1]
 	}
 	return ""
 }
@@ -140,17 +151,8 @@ func (t DiskTime) PerRequest(before DiskTime, ago time.Duration) time.Duration {
 // readOnly reports whether the file system of a device takes no writes, by its
 // own options.
 func readOnly(mountinfo []byte, major, minor uint32) bool {
-	device := fmt.Sprintf("%d:%d", major, minor)
-	for line := range bytes.Lines(mountinfo) {
-		mount, fs, ok := strings.Cut(string(line), " - ")
-		if f := strings.Fields(mount); !ok || len(f) < 3 || f[2] != device {
-			continue
-		}
-		f := strings.Fields(fs)
-		if len(f) < 3 {
-			continue
-		}
-		for option := range strings.SplitSeq(f[2], ",") {
+	for fs := range mounts(mountinfo, major, minor) {
+		for option := range strings.SplitSeq(fs[2], ",") {
 			switch option {
 			case "ro", "emergency_ro", "shutdown":
 				return true

@@ -50,9 +50,7 @@ func TestWhatOnlyTheDeadPrimaryHadIsBroughtOver(t *testing.T) {
 // that stands still and cannot say that its server is dead. Nobody waits, and no more
 // is lost than the history says.
 func TestWhatIsNotBroughtOverIsToldOf(t *testing.T) {
-	if !often() {
-		t.Skip("that all is brought over is tried; make test-all tries this one too")
-	}
+	rare(t)
 	for _, flavor := range []string{config.MariaDB, config.MySQL} {
 		for name, how := range map[string]struct{ budget, also string }{
 			"no time":             {budget: "1ms"},

@@ -18,9 +18,7 @@ import (
 // the reason and what to do instead, and nothing has changed. What a rejoin refuses
 // is in TestANodeGetsNewData, every case of either in package decide.
 func TestBadInputChangesNothing(t *testing.T) {
-	if !often() {
-		t.Skip("left to make test-all")
-	}
+	rare(t)
 	for _, flavor := range []string{config.MariaDB, config.MySQL} {
 		t.Run(flavor, func(t *testing.T) { badInput(t, flavor) })
 	}

@@ -13,9 +13,7 @@ import (
 // TestABlipOfThePrimarysLinkMovesNothing: its link is away for the better part of
 // the lease. What is too long because this machine was busy is tried again.
 func TestABlipOfThePrimarysLinkMovesNothing(t *testing.T) {
-	if !often() {
-		t.Skip("one of the rarer faults: make test-all tries it")
-	}
+	rare(t)
 	t.Run("fast", func(t *testing.T) { blipsMoveNothing(t, shared(t, config.MariaDB)) })
 	t.Run("balanced", func(t *testing.T) { blipsMoveNothing(t, up(t, lab.Options{Profile: "balanced"})) })
 }
@@ -71,9 +69,7 @@ func blip(t *testing.T, l *lab.Lab, length, longest time.Duration) (took time.Du
 // TestABlipOfAnotherLinkMovesNothing: for 2 to 10 s a replica's link is away, that
 // between it and the primary, or the clients'.
 func TestABlipOfAnotherLinkMovesNothing(t *testing.T) {
-	if !often() {
-		t.Skip("one of the rarer faults: make test-all tries it")
-	}
+	rare(t)
 	for _, what := range []string{"link", "partition", "partition-in", "partition-out", "partition-pair"} {
 		for _, length := range []time.Duration{2 * time.Second, 5 * time.Second, 10 * time.Second} {
 			t.Run(fmt.Sprintf("%s/%s", what, length), func(t *testing.T) {

@@ -18,9 +18,7 @@ import (
 // TestAClockThatJumpsMovesNothing: the wall clock of one node's agent is an hour
 // off, the primary's or a replica's.
 func TestAClockThatJumpsMovesNothing(t *testing.T) {
-	if !often() {
-		t.Skip("one of the rarer faults: make test-all tries it")
-	}
+	rare(t)
 	for _, name := range []string{"clock-ahead", "clock-behind"} {
 		for _, who := range []string{"primary", "replica"} {
 			t.Run(name+"/"+who, func(t *testing.T) {
@@ -43,9 +41,7 @@ func TestAClockThatJumpsMovesNothing(t *testing.T) {
 // TestASwitchoverWhileAClockJumps: the clock of one of those who take part jumps
 // there and back all the time.
 func TestASwitchoverWhileAClockJumps(t *testing.T) {
-	if !often() {
-		t.Skip("one of the rarer faults: make test-all tries it")
-	}
+	rare(t)
 	for _, who := range []string{"primary", "replica"} {
 		t.Run(who, func(t *testing.T) {
 			l := shared(t, config.MariaDB)
@@ -90,9 +86,7 @@ func jump(ctx context.Context, l *lab.Lab, node string) error {
 // the hour. Then a replica's clock jumps by an hour, and the primary's host is gone:
 // all hold back, also the one to which that hour has passed, or has not begun.
 func TestAClockThatJumpsBreaksNoLimit(t *testing.T) {
-	if !often() {
-		t.Skip("one of the rarer faults: make test-all tries it")
-	}
+	rare(t)
 	for _, name := range []string{"clock-ahead", "clock-behind"} {
 		t.Run(name, func(t *testing.T) {
 			l, ctx := up(t, lab.Options{}), inTime(t)

@@ -17,9 +17,7 @@ import (
 // connected waits for its greeting: STOP REPLICA then takes two seconds, however the
 // source's host is cut off afterwards. The agents destroy the connection first.
 func TestASwitchDoesNotWaitForAReceiverThatConnectsToAFrozenSource(t *testing.T) {
-	if !often() {
-		t.Skip("left to make test-all")
-	}
+	rare(t)
 	for _, flavor := range []string{config.MySQL, config.MariaDB} {
 		t.Run(flavor, func(t *testing.T) { frozenSource(t, flavor) })
 	}

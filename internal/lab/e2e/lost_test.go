@@ -85,9 +85,7 @@ func judgedAnew(t *testing.T, l *lab.Lab, old, primary string, lost api.Lost) {
 // keeps what it had committed and nobody acknowledged. No client was told, so with
 // rejoin.unacknowledged: rewind it is back without anybody's doing.
 func TestWhatNoClientWasToldOfIsTakenBackByItself(t *testing.T) {
-	if !often() {
-		t.Skip("a rejoin by a person is tried; make test-all tries this one too")
-	}
+	rare(t)
 	l := up(t, lab.Options{Rewind: true})
 	if err := l.Do(inTime(t), primaryOf(t, l), "CREATE TABLE app.kept (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(100)) ENGINE=InnoDB"); err != nil {
 		t.Fatal(err)

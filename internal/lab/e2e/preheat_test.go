@@ -15,9 +15,7 @@ import (
 // was not preheated and then to one that was. Clients read the same rows before and
 // after; the first of them tell the two apart.
 func TestAPreheatedReplicaHasInMemoryWhatClientsRead(t *testing.T) {
-	if !often() {
-		t.Skip("make test-all tries it")
-	}
+	rare(t)
 	preheatedHasInMemory(t, config.MariaDB)
 }
 

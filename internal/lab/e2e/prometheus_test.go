@@ -18,9 +18,7 @@ import (
 
 // TestARealPrometheusIsAsked: what layer 4 asks, of a server as it is installed.
 func TestARealPrometheusIsAsked(t *testing.T) {
-	if !often() {
-		t.Skip("test-all tries it")
-	}
+	rare(t)
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
 		t.Skip("NOT TESTED: no prometheus on this machine (Debian: apt-get install prometheus)")

@@ -16,6 +16,15 @@ import (
 // often reports whether every fault is tried many times, and the rare ones too.
 func often() bool { return os.Getenv(runsVar) != "" }
 
+// rare leaves a test to those runs: another one, of which it is a variant or a
+// rarer case, is in every run.
+func rare(t *testing.T) {
+	t.Helper()
+	if !often() {
+		t.Skip("one of the rarer cases: make test-all tries it")
+	}
+}
+
 // faultThatFits returns a fault, or skips the test where the machine cannot make it.
 func faultThatFits(t *testing.T, l *lab.Lab, name string) lab.Fault {
 	t.Helper()
@@ -107,9 +116,7 @@ func busyPrimaryIsLeftAlone(t *testing.T, flavor string) {
 // TestABackupsLockIsTold: who holds everybody up with FLUSH TABLES WITH READ LOCK is
 // no reason to move, and people are told for as long as it lasts.
 func TestABackupsLockIsTold(t *testing.T) {
-	if !often() {
-		t.Skip("one of the rarer faults: make test-all tries it")
-	}
+	rare(t)
 	l, ctx := shared(t, config.MariaDB), inTime(t)
 	if err := l.WaitSteady(ctx); err != nil {
 		t.Fatal(err)
@@ -139,9 +146,7 @@ func TestABackupsLockIsTold(t *testing.T) {
 // are told; writes pile up behind a lock, and with action: failover another node
 // takes over.
 func TestAStrainAlertsAndMovesOnlyWhereAsked(t *testing.T) {
-	if !often() {
-		t.Skip("one of the rarer faults: make test-all tries it")
-	}
+	rare(t)
 	strainAlerts(t, config.MariaDB)
 }
 
