@@ -3,7 +3,6 @@ package audit
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/baton-db/baton/internal/core/binlog"
 )
 
 // spared is what KeepTail leaves free on a disk.
@@ -118,30 +119,22 @@ func copyRange(ctx context.Context, out, in *os.File, from, n int64) error {
 	return nil
 }
 
-// The events that a transaction begins with: GTID_LOG_EVENT, ANONYMOUS_GTID_LOG_EVENT
-// and GTID_TAGGED_LOG_EVENT of MySQL, GTID_EVENT of MariaDB.
-func beginsTransaction(kind byte) bool { return kind == 33 || kind == 34 || kind == 42 || kind == 162 }
-
-// startEncryption is MariaDB's START_ENCRYPTION_EVENT: what follows is not plain.
-const startEncryption = 164
-
 // errOpaque says that the events of a log cannot be told apart.
 var errOpaque = errors.New("its events cannot be told apart (encrypted?), and the whole is more than fits (rejoin.keep_log)")
 
 // boundary finds, in a log, where its first transaction begins, and the first one
 // at or after a position; 0 if there is none. It reads the headers of events and
-// nothing else: 19 bytes, with the kind at 4 and the length at 9 (binary log
-// version 4, since MySQL 5.0).
+// nothing else.
 func boundary(ctx context.Context, in io.ReadSeeker, least int64) (first, found int64, err error) {
 	if _, err := in.Seek(0, io.SeekStart); err != nil {
 		return 0, 0, err
 	}
 	r := bufio.NewReaderSize(in, 1<<20)
-	var magic [4]byte
-	if _, err := io.ReadFull(r, magic[:]); err != nil || string(magic[:]) != "\xfebin" {
+	var magic [len(binlog.Magic)]byte
+	if _, err := io.ReadFull(r, magic[:]); err != nil || string(magic[:]) != binlog.Magic {
 		return 0, 0, errOpaque
 	}
-	var header [19]byte
+	var header [binlog.HeaderLength]byte
 	for pos := int64(len(magic)); ; {
 		if pos&0x3ff == 0 && ctx.Err() != nil {
 			return 0, 0, ctx.Err()
@@ -149,20 +142,22 @@ func boundary(ctx context.Context, in io.ReadSeeker, least int64) (first, found 
 		if _, err := io.ReadFull(r, header[:]); err != nil {
 			return 0, 0, ended(err)
 		}
-		length := int64(binary.LittleEndian.Uint32(header[9:]))
-		switch {
-		case length < int64(len(header)) || header[4] == startEncryption:
+		event := binlog.ReadHeader(header[:])
+		if event.Length < binlog.HeaderLength || event.Kind == binlog.Encryption {
 			return 0, 0, errOpaque
-		case beginsTransaction(header[4]) && first == 0:
-			first = pos
 		}
-		if beginsTransaction(header[4]) && pos >= least {
-			return first, pos, nil
+		if event.Kind.BeginsTransaction() {
+			if first == 0 {
+				first = pos
+			}
+			if pos >= least {
+				return first, pos, nil
+			}
 		}
-		if _, err := r.Discard(int(length) - len(header)); err != nil {
+		if _, err := r.Discard(int(event.Length) - len(header)); err != nil {
 			return 0, 0, ended(err)
 		}
-		pos += length
+		pos += event.Length
 	}
 }
 

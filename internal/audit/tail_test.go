@@ -8,15 +8,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/baton-db/baton/internal/core/binlog"
 )
 
 // events is a binary log of events of these kinds, each of 100 bytes.
-func events(kinds ...byte) []byte {
-	b := []byte("\xfebin")
+func events(kinds ...binlog.Kind) []byte {
+	b := []byte(binlog.Magic)
 	for _, k := range kinds {
 		e := make([]byte, 100)
-		e[4] = k
-		binary.LittleEndian.PutUint32(e[9:], 100)
+		e[binlog.KindAt] = byte(k)
+		binary.LittleEndian.PutUint32(e[binlog.LengthAt:], 100)
 		b = append(b, e...)
 	}
 	return b
@@ -40,7 +42,7 @@ func TestOfALogThatIsTooBigItsBeginningAndItsEndAreKept(t *testing.T) {
 		"the end is in the middle of an event": {log: log[:len(log)-50], limit: 250, want: events(describes, list, begins, rows, xid)[:454], note: "804"},
 		"a log that is no log":                 {log: bytes.Repeat([]byte("x"), 1000), limit: 500, unreadable: true},
 		"an event that is shorter than itself": {log: append(events(describes), make([]byte, 500)...), limit: 300, unreadable: true},
-		"an encrypted one":                     {log: events(describes, startEncryption, begins, begins), limit: 300, unreadable: true},
+		"an encrypted one":                     {log: events(describes, binlog.Encryption, begins, begins), limit: 300, unreadable: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -165,13 +167,13 @@ func FuzzBoundary(f *testing.F) {
 	f.Add(events(15, 35, 33, 2, 19, 30, 16, 42, 16), int64(500))
 	f.Add(events(15, 164, 162), int64(1))
 	f.Add(events(15)[:20], int64(0))
-	f.Add([]byte("\xfebin"), int64(0))
+	f.Add([]byte(binlog.Magic), int64(0))
 	f.Fuzz(func(t *testing.T, log []byte, least int64) {
 		first, found, err := boundary(t.Context(), bytes.NewReader(log), least)
 		if err != nil && !errors.Is(err, errOpaque) {
 			t.Fatal(err)
 		}
-		if found != 0 && (found < least || first > found || first < 4 || found+19 > int64(len(log)) || !beginsTransaction(log[found+4]) || !beginsTransaction(log[first+4])) {
+		if found != 0 && (found < least || first > found || first < 4 || found+19 > int64(len(log)) || !binlog.ReadHeader(log[found:]).Kind.BeginsTransaction() || !binlog.ReadHeader(log[first:]).Kind.BeginsTransaction()) {
 			t.Errorf("of %d bytes the first begins at %d, and one after %d at %d", len(log), first, least, found)
 		}
 	})

@@ -7,59 +7,19 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
+
+	"github.com/baton-db/baton/internal/core/binlog"
 )
 
-// The kinds of events that matter here. Those from 160 on are MariaDB's.
+// Where more is in an event, and what it says.
 const (
-	eventQuery       = 2
-	eventStop        = 3
-	eventRotate      = 4
-	eventDescription = 15
-	eventXid         = 16
-	eventIncident    = 26
-	eventGTID        = 33 // MySQL
-	eventAnonymous   = 34
-	eventPrevious    = 35
-	eventXAPrepare   = 38
-	eventPayload     = 40 // a whole transaction, compressed
-	eventTaggedGTID  = 42
-	eventGTIDMaria   = 162
-	eventGTIDList    = 163
-	eventEncryption  = 164
-	eventQueryPacked = 165
-)
-
-// Where things are in the header that all events have.
-const (
-	headerLength  = 19
-	serverAt      = 5
-	lengthAt      = 9
-	endAt         = 13
-	flagsAt       = 17
 	flagInUse     = 0x01
 	flagMadeUp    = 0x20 // artificial: it is in no log
 	checksum      = 4    // bytes
-	magic         = "\xfebin"
 	standalone    = 0x01 // MariaDB's GTID event: one statement, without a COMMIT
-	createdAt     = headerLength + 2 + 50
+	createdAt     = binlog.HeaderLength + 2 + 50
 	versionLength = 50
 )
-
-// header is what every event begins with.
-type header struct {
-	kind   byte
-	server uint32
-	length int64
-}
-
-func readHeader(b []byte) header {
-	return header{kind: b[4], server: binary.LittleEndian.Uint32(b[serverAt:]), length: int64(binary.LittleEndian.Uint32(b[lengthAt:]))}
-}
-
-// plausible: what a server that died was just writing may be anything.
-func (h header) plausible(left int64) bool {
-	return h.kind != 0 && h.length >= headerLength && h.length <= left
-}
 
 // seal gives an event its checksum anew.
 func seal(event []byte) {
@@ -69,16 +29,16 @@ func seal(event []byte) {
 
 // rotation is the made-up event by which a source names the file that follows.
 func rotation(server uint32, file string, pos uint64, checksums bool) []byte {
-	b := make([]byte, headerLength+8, headerLength+8+len(file)+checksum)
-	b[4] = eventRotate
-	binary.LittleEndian.PutUint32(b[serverAt:], server)
-	binary.LittleEndian.PutUint16(b[flagsAt:], flagMadeUp)
-	binary.LittleEndian.PutUint64(b[headerLength:], pos)
+	b := make([]byte, binlog.HeaderLength+8, binlog.HeaderLength+8+len(file)+checksum)
+	b[binlog.KindAt] = byte(binlog.Rotate)
+	binary.LittleEndian.PutUint32(b[binlog.ServerAt:], server)
+	binary.LittleEndian.PutUint16(b[binlog.FlagsAt:], flagMadeUp)
+	binary.LittleEndian.PutUint64(b[binlog.HeaderLength:], pos)
 	b = append(b, file...)
 	if checksums {
 		b = append(b, 0, 0, 0, 0)
 	}
-	binary.LittleEndian.PutUint32(b[lengthAt:], uint32(len(b)))
+	binary.LittleEndian.PutUint32(b[binlog.LengthAt:], uint32(len(b)))
 	if checksums {
 		seal(b)
 	}
@@ -97,11 +57,11 @@ func describe(event []byte) (description, error) {
 	if len(event) < createdAt+4+1+1+checksum {
 		return description{}, unreadable("its description is %d bytes long", len(event))
 	}
-	event[flagsAt] &^= flagInUse
+	event[binlog.FlagsAt] &^= flagInUse
 	copy(event[createdAt:], []byte{0, 0, 0, 0})
-	binary.LittleEndian.PutUint32(event[endAt:], 0)
+	binary.LittleEndian.PutUint32(event[binlog.EndAt:], 0)
 	seal(event)
-	v, _, _ := bytes.Cut(event[headerLength+2:headerLength+2+versionLength], []byte{0})
+	v, _, _ := bytes.Cut(event[binlog.HeaderLength+2:binlog.HeaderLength+2+versionLength], []byte{0})
 	d := description{version: string(v)}
 	switch algorithm := event[len(event)-checksum-1]; algorithm {
 	case 0:
@@ -114,11 +74,11 @@ func describe(event []byte) (description, error) {
 }
 
 // mariadbGTID reads what an event of MariaDB begins.
-func mariadbGTID(h header, body []byte) (id string, flags byte, ok bool) {
+func mariadbGTID(h binlog.Header, body []byte) (id string, flags byte, ok bool) {
 	if len(body) < 13 {
 		return "", 0, false
 	}
-	return fmt.Sprintf("%d-%d-%d", binary.LittleEndian.Uint32(body[8:]), h.server, binary.LittleEndian.Uint64(body)), body[12], true
+	return fmt.Sprintf("%d-%d-%d", binary.LittleEndian.Uint32(body[8:]), h.Server, binary.LittleEndian.Uint64(body)), body[12], true
 }
 
 // mysqlGTID reads what an event of MySQL begins.

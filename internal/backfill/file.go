@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/baton-db/baton/internal/core/binlog"
 )
 
 // file reads the events of one file, one after the other.
@@ -19,7 +21,7 @@ type file struct {
 	at    int64 // where the present event begins
 	end   int64 // and the one after it
 	here  int64 // how far has been read
-	first [headerLength]byte
+	first [binlog.HeaderLength]byte
 
 	descr description
 }
@@ -34,17 +36,17 @@ func openFile(path string) (*file, error) {
 		return nil, errors.Join(fmt.Errorf("read the binary log: %w", err), f.Close())
 	}
 	r := &file{File: f, in: bufio.NewReaderSize(f, 256<<10), path: path, size: info.Size()}
-	begins := make([]byte, len(magic))
+	begins := make([]byte, len(binlog.Magic))
 	_, err = io.ReadFull(r.in, begins)
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		r.end = r.size // cut off before it began
 	case err != nil:
 		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), f.Close())
-	case string(begins) != magic:
+	case string(begins) != binlog.Magic:
 		return nil, errors.Join(unreadable("%s is no binary log, or is encrypted", filepath.Base(path)), f.Close())
 	default:
-		r.end = int64(len(magic))
+		r.end = int64(len(binlog.Magic))
 	}
 	r.here = r.end
 	return r, nil
@@ -52,31 +54,31 @@ func openFile(path string) (*file, error) {
 
 // next goes to the next event. The end of the file is io.EOF, and a place from
 // which on there is no whole event io.ErrUnexpectedEOF.
-func (f *file) next() (header, error) {
+func (f *file) next() (binlog.Header, error) {
 	if err := f.skip(f.end - f.here); err != nil {
-		return header{}, err
+		return binlog.Header{}, err
 	}
 	f.at = f.end
 	left := f.size - f.at
 	if left == 0 {
-		return header{}, io.EOF
+		return binlog.Header{}, io.EOF
 	}
-	if left < headerLength {
-		return header{}, io.ErrUnexpectedEOF
+	if left < binlog.HeaderLength {
+		return binlog.Header{}, io.ErrUnexpectedEOF
 	}
 	if _, err := io.ReadFull(f.in, f.first[:]); err != nil {
-		return header{}, fmt.Errorf("read %s: %w", f.path, err)
+		return binlog.Header{}, fmt.Errorf("read %s: %w", f.path, err)
 	}
-	f.here += headerLength
-	h := readHeader(f.first[:])
-	if !h.plausible(left) {
+	f.here += binlog.HeaderLength
+	h := binlog.ReadHeader(f.first[:])
+	if !h.Plausible(left) {
 		f.end = f.here
 		return h, io.ErrUnexpectedEOF
 	}
-	f.end = f.at + h.length
+	f.end = f.at + h.Length
 	switch {
-	case h.kind == eventDescription:
-	case f.at == int64(len(magic)):
+	case h.Kind == binlog.Description:
+	case f.at == int64(len(binlog.Magic)):
 		return h, unreadable("%s does not begin with its description", filepath.Base(f.path))
 	default:
 		return h, nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"github.com/baton-db/baton/internal/core/binlog"
 	"github.com/baton-db/baton/internal/core/gtid"
 )
 
@@ -73,15 +74,15 @@ func (l Log) before(path string) (set gtid.Set, err error) {
 		}
 		var text string
 		ok := true
-		switch h.kind {
-		case eventEncryption:
+		switch h.Kind {
+		case binlog.Encryption:
 			return set, unreadable("%s is encrypted", filepath.Base(path))
-		case eventGTIDList, eventPrevious:
-			body, err := f.body(h.length)
+		case binlog.GTIDList, binlog.Previous:
+			body, err := f.body(h.Length)
 			if err != nil {
 				return set, err
 			}
-			if h.kind == eventGTIDList {
+			if h.Kind == binlog.GTIDList {
 				text, ok = gtidList(body)
 			} else {
 				text, ok = previousGTIDs(body)
@@ -94,7 +95,7 @@ func (l Log) before(path string) (set gtid.Set, err error) {
 				return set, unreadable("what %s says of those before it is of another form", filepath.Base(path))
 			}
 			return set, nil
-		case eventGTID, eventGTIDMaria, eventTaggedGTID, eventAnonymous:
+		case binlog.GTID, binlog.GTIDMaria, binlog.TaggedGTID, binlog.Anonymous:
 			return set, unreadable("%s does not say what was logged before it: was it written without GTIDs?", filepath.Base(path))
 		}
 	}

@@ -9,15 +9,16 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/baton-db/baton/internal/core/binlog"
 	"github.com/baton-db/baton/internal/core/gtid"
 )
 
 // event is one of a kind, of server 3.
-func event(kind byte, body ...byte) []byte {
-	b := make([]byte, headerLength, headerLength+len(body))
-	b[4] = kind
-	binary.LittleEndian.PutUint32(b[serverAt:], 3)
-	binary.LittleEndian.PutUint32(b[lengthAt:], uint32(headerLength+len(body)))
+func event(kind binlog.Kind, body ...byte) []byte {
+	b := make([]byte, binlog.HeaderLength, binlog.HeaderLength+len(body))
+	b[binlog.KindAt] = byte(kind)
+	binary.LittleEndian.PutUint32(b[binlog.ServerAt:], 3)
+	binary.LittleEndian.PutUint32(b[binlog.LengthAt:], uint32(binlog.HeaderLength+len(body)))
 	return append(b, body...)
 }
 
@@ -26,14 +27,14 @@ func number(n uint64) []byte { return binary.LittleEndian.AppendUint64(nil, n) }
 // query is a statement without a database.
 func query(text string) []byte {
 	body := make([]byte, 13, 13+1+len(text))
-	return event(eventQuery, append(append(body, 0), text...)...)
+	return event(binlog.Query, append(append(body, 0), text...)...)
 }
 
 // logOf is a log that says what there was before, then what is given.
 func logOf(before []byte, events ...[]byte) []byte {
 	description := make([]byte, 2+50+4+1+10+1+checksum) // without checksums
 	copy(description[2:], "10.11.6-MariaDB-log")
-	b := append([]byte(magic), event(eventDescription, description...)...)
+	b := append([]byte(binlog.Magic), event(binlog.Description, description...)...)
 	b = append(b, before...)
 	for _, e := range events {
 		b = append(b, e...)
@@ -44,15 +45,15 @@ func logOf(before []byte, events ...[]byte) []byte {
 // FuzzFind: whatever stands in a log, it is looked through to an end, and what is
 // found lies within the file and is nothing that the other one has.
 func FuzzFind(f *testing.F) {
-	list := event(eventGTIDList, append([]byte{1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0}, number(5)...)...) // 0-3-5
+	list := event(binlog.GTIDList, append([]byte{1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0}, number(5)...)...) // 0-3-5
 	transaction := func(n uint64) []byte {
-		return bytes.Join([][]byte{event(eventGTIDMaria, append(number(n), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)...), query("INSERT INTO t VALUES (1)"), event(eventXid, number(n)...)}, nil)
+		return bytes.Join([][]byte{event(binlog.GTIDMaria, append(number(n), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)...), query("INSERT INTO t VALUES (1)"), event(binlog.Xid, number(n)...)}, nil)
 	}
 	maria := logOf(list, transaction(6), transaction(7), transaction(8))
-	previous := event(eventPrevious, append(append(append(number(1), make([]byte, 16)...), number(1)...), append(number(1), number(6)...)...)...) // …:1-5
+	previous := event(binlog.Previous, append(append(append(number(1), make([]byte, 16)...), number(1)...), append(number(1), number(6)...)...)...) // …:1-5
 	of := func(n uint64) []byte {
-		id := event(eventGTID, append(append([]byte{0}, make([]byte, 16)...), number(n)...)...)
-		return bytes.Join([][]byte{id, query("BEGIN"), event(eventXid, number(n)...)}, nil)
+		id := event(binlog.GTID, append(append([]byte{0}, make([]byte, 16)...), number(n)...)...)
+		return bytes.Join([][]byte{id, query("BEGIN"), event(binlog.Xid, number(n)...)}, nil)
 	}
 	mysql := logOf(previous, of(6), of(7))
 	f.Add(maria, true)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/baton-db/baton/internal/core/binlog"
 	"github.com/baton-db/baton/internal/core/gtid"
 )
 
@@ -63,7 +64,7 @@ func (t Tail) send(ctx context.Context, p part, w io.Writer) error {
 	if _, err := describe(description); err != nil {
 		return err
 	}
-	begin := append(rotation(t.Server, filepath.Base(p.path), uint64(len(magic)), p.checksums), description...)
+	begin := append(rotation(t.Server, filepath.Base(p.path), uint64(len(binlog.Magic)), p.checksums), description...)
 	if _, err := w.Write(begin); err != nil {
 		return err
 	}

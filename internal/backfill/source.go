@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/baton-db/baton/internal/core/binlog"
 	"github.com/baton-db/baton/internal/core/gtid"
 )
 
@@ -221,18 +222,18 @@ func (s *Source) dump(ctx context.Context, c *conn) error {
 	var given int64
 	var current gtid.Set
 	for {
-		head, err := s.in.events.Peek(headerLength)
+		head, err := s.in.events.Peek(binlog.HeaderLength)
 		if errors.Is(err, io.EOF) && len(head) == 0 {
 			break
 		}
 		if err != nil {
 			return fmt.Errorf("get the next event: %w", err)
 		}
-		h := readHeader(head)
-		if h.length < headerLength {
-			return fmt.Errorf("get the next event: its length is %d", h.length)
+		h := binlog.ReadHeader(head)
+		if h.Length < binlog.HeaderLength {
+			return fmt.Errorf("get the next event: its length is %d", h.Length)
 		}
-		if h.kind == eventGTID || h.kind == eventGTIDMaria {
+		if h.Kind == binlog.GTID || h.Kind == binlog.GTIDMaria {
 			s.note(current, given)
 			if current, err = s.next(h); err != nil {
 				return err
@@ -246,17 +247,17 @@ func (s *Source) dump(ctx context.Context, c *conn) error {
 				}
 			}
 		}
-		if int64(s.in.events.Buffered()) < h.length {
+		if int64(s.in.events.Buffered()) < h.Length {
 			// The rest of it is waited for, and may never come.
 			if err := c.out.Flush(); err != nil {
 				return fmt.Errorf("give the next event: %w", err)
 			}
 		}
-		if err := c.stream(1+h.length, io.MultiReader(bytes.NewReader([]byte{0}), s.in.events)); err != nil {
+		if err := c.stream(1+h.Length, io.MultiReader(bytes.NewReader([]byte{0}), s.in.events)); err != nil {
 			return fmt.Errorf("give the next event: %w", err)
 		}
-		given += h.length
-		if s.in.events.Buffered() < headerLength {
+		given += h.Length
+		if s.in.events.Buffered() < binlog.HeaderLength {
 			if err := c.out.Flush(); err != nil {
 				return fmt.Errorf("give the next event: %w", err)
 			}
@@ -270,19 +271,19 @@ func (s *Source) dump(ctx context.Context, c *conn) error {
 }
 
 // next reads which transaction an event begins.
-func (s *Source) next(h header) (gtid.Set, error) {
-	event, err := s.in.events.Peek(int(min(h.length, headerLength+25)))
+func (s *Source) next(h binlog.Header) (gtid.Set, error) {
+	event, err := s.in.events.Peek(int(min(h.Length, binlog.HeaderLength+25)))
 	if err != nil {
 		return gtid.Set{}, fmt.Errorf("get the next event: %w", err)
 	}
 	var id string
 	ok := false
-	if h.kind == eventGTIDMaria {
-		id, _, ok = mariadbGTID(h, event[headerLength:])
+	if h.Kind == binlog.GTIDMaria {
+		id, _, ok = mariadbGTID(h, event[binlog.HeaderLength:])
 	} else {
 		var source string
 		var number uint64
-		if source, number, ok = mysqlGTID(event[headerLength:]); ok {
+		if source, number, ok = mysqlGTID(event[binlog.HeaderLength:]); ok {
 			id = fmt.Sprintf("%s:%d", source, number)
 		}
 	}

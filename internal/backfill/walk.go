@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/baton-db/baton/internal/core/binlog"
 	"github.com/baton-db/baton/internal/core/gtid"
 )
 
@@ -114,44 +115,44 @@ func (w *walk) torn(f *file, last, cut bool) error {
 }
 
 // event takes in one event and reports whether it ends a transaction.
-func (w *walk) event(f *file, h header) (ended bool, err error) {
+func (w *walk) event(f *file, h binlog.Header) (ended bool, err error) {
 	name := filepath.Base(f.path)
 	g := &w.group
-	switch h.kind {
-	case eventDescription:
-		w.tail.Version, w.tail.Checksums, w.tail.Server = f.descr.version, f.descr.checksums, h.server
+	switch h.Kind {
+	case binlog.Description:
+		w.tail.Version, w.tail.Checksums, w.tail.Server = f.descr.version, f.descr.checksums, h.Server
 		return false, nil
-	case eventEncryption:
+	case binlog.Encryption:
 		return false, unreadable("%s is encrypted", name)
-	case eventTaggedGTID:
+	case binlog.TaggedGTID:
 		return false, unreadable("%s has GTIDs with tags, which Baton cannot read there", name)
-	case eventAnonymous:
+	case binlog.Anonymous:
 		return false, unreadable("%s has transactions without GTIDs", name)
-	case eventIncident:
+	case binlog.Incident:
 		if w.lacking {
 			return false, unreadable("%s says that something was not logged", name)
 		}
 		return false, nil
-	case eventGTID, eventGTIDMaria:
+	case binlog.GTID, binlog.GTIDMaria:
 		return false, w.begin(f, h)
 	}
 	if g.id == "" {
 		return false, nil
 	}
-	switch h.kind {
-	case eventXid, eventXAPrepare, eventPayload:
+	switch h.Kind {
+	case binlog.Xid, binlog.XAPrepare, binlog.Payload:
 		return true, nil
-	case eventQueryPacked:
+	case binlog.QueryPacked:
 		return g.single, nil
-	case eventQuery:
+	case binlog.Query:
 		if g.single {
 			return true, nil
 		}
-		if h.length > shortText && (w.log.Flavor == MariaDB || g.opened) {
+		if h.Length > shortText && (w.log.Flavor == MariaDB || g.opened) {
 			return false, nil
 		}
 		body, err := f.body(shortText)
-		return g.statement(queryText(body, f.descr.checksums && h.length <= shortText), w.log.Flavor), err
+		return g.statement(queryText(body, f.descr.checksums && h.Length <= shortText), w.log.Flavor), err
 	}
 	return false, nil
 }
@@ -174,7 +175,7 @@ func (g *group) statement(text, flavor string) bool {
 }
 
 // begin takes in the GTID of a transaction.
-func (w *walk) begin(f *file, h header) error {
+func (w *walk) begin(f *file, h binlog.Header) error {
 	body, err := f.body(64)
 	if err != nil {
 		return err
@@ -185,7 +186,7 @@ func (w *walk) begin(f *file, h header) error {
 	}
 	g := group{at: f.at}
 	ok := false
-	if h.kind == eventGTIDMaria {
+	if h.Kind == binlog.GTIDMaria {
 		var flags byte
 		g.id, flags, ok = mariadbGTID(h, body)
 		i := strings.LastIndexByte(g.id, '-')
