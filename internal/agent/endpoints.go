@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/decide"
 	"github.com/baton-db/baton/internal/core/reconcile"
 	"github.com/baton-db/baton/internal/endpoint"
 	"github.com/baton-db/baton/internal/timeline"
@@ -19,21 +20,35 @@ import (
 // endpointRetry is the pause after a first attempt at an endpoint.
 const endpointRetry = 100 * time.Millisecond
 
-// roads are the central endpoints: this node leads them here for as long as it is
-// primary, each by itself, and no switch waits for them.
+// roads are the endpoints beside the virtual addresses. Central ones this node leads
+// here for as long as it is primary; what this host has for itself it leads to the
+// record's primary, whoever that is. Each goes by itself, and no switch waits for it.
 type roads struct {
-	all    []*endpoint.Reconciler
+	all    []road
 	closes []io.Closer
 	states map[string]endpoint.State // the loop's own
 	spans  map[string]*timeline.Running
-	self   netip.Addr // of this host's server
-	port   int
+	at     map[cluster.NodeName]netip.AddrPort // the data nodes' servers
+}
+
+// road is one of them.
+type road struct {
+	*endpoint.Reconciler
+	ours bool // this host's own
 }
 
 func openRoads(a *Agent) (*roads, error) {
 	c, secrets := a.Config, a.inForce().passwords.Endpoints
-	r := &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}, self: c.Self().Address, port: c.ServerOf(c.Node).Port}
+	r := &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}, at: map[cluster.NodeName]netip.AddrPort{}}
+	for _, n := range c.Nodes {
+		if n.Role == cluster.Data {
+			r.at[n.Name] = netip.AddrPortFrom(n.Address, uint16(c.ServerOf(n.Name).Port))
+		}
+	}
 	for i, e := range c.Endpoints {
+		if !c.LeadsEndpoint(i) {
+			continue
+		}
 		kind := endpoint.Kind(c.KindOf(i))
 		opened, err := endpointKinds().Open(kind, opening{config: c, Endpoint: e, secret: secrets[i], log: a.Log})
 		if err != nil {
@@ -42,9 +57,9 @@ func openRoads(a *Agent) (*roads, error) {
 		if closer, ok := opened.(io.Closer); ok {
 			r.closes = append(r.closes, closer)
 		}
-		r.all = append(r.all, &endpoint.Reconciler{Name: e.Name, Kind: kind, Endpoint: opened, Log: a.Log,
+		r.all = append(r.all, road{ours: c.EachHasItsOwn(i), Reconciler: &endpoint.Reconciler{Name: e.Name, Kind: kind, Endpoint: opened, Log: a.Log,
 			Timing: endpoint.Timing{Call: e.Timeout, Check: e.Check, Retry: endpointRetry},
-			Report: func(s endpoint.State) { a.post(func(l *loop) { l.sawEndpoint(s) }) }})
+			Report: func(s endpoint.State) { a.post(func(l *loop) { l.sawEndpoint(s) }) }}})
 	}
 	return r, nil
 }
@@ -63,22 +78,43 @@ func (r *roads) close() error {
 	return errors.Join(errs...)
 }
 
-// leadEndpoints says what is wanted of the central endpoints: from the moment in
-// which clients can pass the gate they lead here, and when the lease is over this
-// node touches them no more.
-func (l *loop) leadEndpoints(in reconcile.Input) {
+// target is a node as endpoints want it.
+func (r *roads) target(n cluster.NodeName, record cluster.Record) endpoint.Target {
+	at, ok := r.at[n]
+	if !ok {
+		return endpoint.Target{}
+	}
+	return endpoint.Target{Epoch: record.Epoch, Node: n, Addresses: []netip.Addr{at.Addr()}, Port: int(at.Port()), Planned: record.Planned}
+}
+
+// leadEndpoints says what is wanted of the endpoints. Central ones lead here from the
+// moment in which clients can pass the gate, and when the lease is over this node
+// touches them no more. This host's own lead where the record says.
+func (l *loop) leadEndpoints(in reconcile.Input, w decide.World) {
 	if l.roads == nil {
 		return
 	}
 	r := in.Record
-	want := endpoint.Target{}
+	var here, there endpoint.Target
 	serves := r.Primary == l.Self && (r.Phase == cluster.PhaseSteady || r.Phase == cluster.PhasePromoting)
 	if serves && !l.Leaving && in.Lease.Valid(r.Epoch, in.Now) && in.Host.Gate == reconcile.GateOpenLeased {
-		want = endpoint.Target{Epoch: r.Epoch, Node: l.Self, Addresses: []netip.Addr{l.roads.self}, Port: l.roads.port, Planned: r.Planned}
+		here = l.roads.target(l.Self, r)
+	}
+	if !l.Leaving {
+		there = l.roads.target(decide.Led(w), r)
 	}
 	for _, e := range l.roads.all {
-		e.Lead(want)
+		if e.ours {
+			e.Lead(there)
+		} else {
+			e.Lead(here)
+		}
 	}
+}
+
+// isOurs reports whether an endpoint is this host's own.
+func (r *roads) isOurs(name string) bool {
+	return slices.ContainsFunc(r.all, func(e road) bool { return e.Name == name && e.ours })
 }
 
 // sawEndpoint takes in how an endpoint stands.
@@ -102,7 +138,11 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 	l.Leads = nil
 	for _, name := range slices.Sorted(maps.Keys(l.roads.states)) {
 		if s := l.roads.states[name]; s.Want.Node != "" {
-			l.Leads = append(l.Leads, leadOf(s))
+			lead := leadOf(s)
+			if l.roads.isOurs(name) {
+				lead.On = l.Self
+			}
+			l.Leads = append(l.Leads, lead)
 		}
 	}
 }

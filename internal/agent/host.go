@@ -46,7 +46,7 @@ type hostParts struct {
 	hands    *hands
 	cloner   *cloner
 	auditor  *auditor
-	roads    *roads     // central endpoints; nil where none are led
+	roads    *roads     // endpoints beside the addresses; nil if this node only observes
 	heater   *preheater // nil on a witness
 	deadLogs *deadLogs
 	logs     *logKeeper
@@ -71,6 +71,11 @@ func openHost(ctx context.Context, a *Agent) (h *hostParts, err error) {
 			a.Log.Warn("not everything of real-time was granted", "err", err)
 		}
 	}
+	if !h.observes {
+		if h.roads, err = openRoads(a); err != nil {
+			return nil, err
+		}
+	}
 	if h.witness {
 		return h, nil
 	}
@@ -84,9 +89,6 @@ func openHost(ctx context.Context, a *Agent) (h *hostParts, err error) {
 		}
 		h.vip = lookedAtAddresses{wanted: wanted}
 		return h, nil
-	}
-	if h.roads, err = openRoads(a); err != nil {
-		return nil, err
 	}
 	if err := h.openGate(ctx, a); err != nil {
 		return nil, err
@@ -295,6 +297,7 @@ func (h *hostParts) read(ctx context.Context) (cluster.ServerFact, string, error
 // join ties the host's parts to the loop.
 func (h *hostParts) join(a *Agent, l *loop) {
 	l.Realtime = a.Config.Realtime && h.realtime.Scheduling == nil
+	l.roads = h.roads
 	if h.witness {
 		return
 	}
@@ -304,7 +307,7 @@ func (h *hostParts) join(a *Agent, l *loop) {
 	_, l.Host.NoCut = h.gate.(*weakGate)
 	l.Host.Rewinding = h.hands.rewinder.unfinished()
 	l.lanes.perform = h.hands.perform
-	l.auditor, l.deadLogs, l.roads = h.auditor, h.deadLogs, h.roads
+	l.auditor, l.deadLogs = h.auditor, h.deadLogs
 	l.kick, l.heater = h.observer.kick, h.heater
 	h.cloner.seen.Store(&l.situation)
 	l.Host.Unfinished = h.cloner.resume()
@@ -331,6 +334,9 @@ func (h *hostParts) extend(ctx context.Context, until cluster.Instant) error {
 
 // spawn starts what runs beside the loop.
 func (h *hostParts) spawn(ctx context.Context, a *Agent) {
+	if h.roads != nil {
+		h.roads.run(ctx, a.spawn)
+	}
 	if h.witness {
 		return
 	}
@@ -345,7 +351,6 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 		a.spawn(func() { h.deadLogs.run(ctx) })
 		a.spawn(func() { h.proveWriting(ctx, a) })
 		a.spawn(func() { trackNetworks(ctx, a) })
-		h.roads.run(ctx, a.spawn)
 	}
 	a.spawn(func() { h.watchDisk(ctx, a) })
 	a.spawn(func() { h.watchStrains(ctx, a) })

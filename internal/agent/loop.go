@@ -123,7 +123,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 			wake = min(wake, at)
 		}
 	}
-	l.leadEndpoints(look.Input)
+	l.leadEndpoints(look.Input, look.World)
 	l.SettledSteps(l.lanes.Settled(look.Plan.Steps))
 	l.explain(look.World, look.Input, now)
 	l.audit()

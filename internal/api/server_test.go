@@ -95,6 +95,24 @@ func TestBehindIsCountedFromSets(t *testing.T) {
 	}
 }
 
+func TestTheEndpointsAreThePrimarysAndEveryHostsOwn(t *testing.T) {
+	s := apitest.Shop()
+	lead := func(n cluster.NodeName, leads ...cluster.Lead) {
+		f := s.Facts[n]
+		f.Value.Leads = leads
+		s.Facts[n] = f
+	}
+	app := cluster.Lead{Endpoint: "app", Wanted: "db1", To: "db1", Settled: true}
+	proxy := func(on cluster.NodeName) cluster.Lead { return cluster.Lead{On: on, Endpoint: "proxy", Wanted: "db1"} }
+	lead("db1", proxy("db1"), app)
+	lead("db2", cluster.Lead{Endpoint: "app", Wanted: "db2"}, proxy("db2")) // not the primary any more
+	s.Record.Primary = "db1"
+	want := []cluster.Lead{app, proxy("db1"), proxy("db2")}
+	if diff := cmp.Diff(want, api.StatusOf(s).Endpoints); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestWhatBecomesOfARequest(t *testing.T) {
 	for name, tt := range map[string]struct {
 		behaviour apitest.Behaviour

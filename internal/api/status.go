@@ -48,7 +48,7 @@ type Status struct {
 	Store  Store       `json:"store"`
 	Nodes  []Row       `json:"nodes"` // by name
 	Online int         `json:"online"`
-	// Endpoints are what the primary leads clients through beside its addresses.
+	// Endpoints are what clients are led through beside the primary's addresses.
 	Endpoints []cluster.Lead `json:"endpoints,omitempty"`
 
 	// Waiting is what the present phase waits for, and Verdict why nothing
@@ -148,7 +148,7 @@ func StatusOf(s Snapshot) Status {
 		Rejoin: rejoinStatus(s), Rejoined: r.Rejoined, LeftAlone: r.Held,
 		Lease: leaseStatus(s), Store: s.Store,
 		Acks:      AckStatus{Durability: s.Settings.Durability, K: r.Acks().K, Members: r.Acks().Members, Joining: r.Joining},
-		Endpoints: s.Facts[r.Primary].Value.Leads,
+		Endpoints: leads(s),
 		Waiting:   s.Waiting, Requests: s.Requests, Preview: s.Preview, LastSwitch: s.LastSwitch, Would: s.Would,
 	}
 	if s.Verdict.Reason != cluster.Nothing {
@@ -163,6 +163,21 @@ func StatusOf(s Snapshot) Status {
 	}
 	slices.SortFunc(st.Nodes, func(a, b Row) int { return cmp.Compare(a.Name, b.Name) })
 	return st
+}
+
+// leads are the endpoints that the primary sets, and those that hosts have each
+// for themselves.
+func leads(s Snapshot) []cluster.Lead {
+	all := slices.Clone(s.Facts[s.Record.Primary].Value.Leads)
+	for _, n := range slices.Sorted(maps.Keys(s.Facts)) {
+		for _, l := range s.Facts[n].Value.Leads {
+			if n != s.Record.Primary && l.On != "" {
+				all = append(all, l)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b cluster.Lead) int { return cmp.Compare(a.Endpoint, b.Endpoint) })
+	return all
 }
 
 func leaseStatus(s Snapshot) LeaseStatus {

@@ -201,7 +201,11 @@ func endpointTable(b *strings.Builder, st api.Status) {
 		if !l.Settled && l.To == l.Wanted {
 			to += " ?"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", l.Endpoint, l.Kind, to, orDash(string(l.Wanted)), l.Repaired, orDash(printable(l.Because)))
+		name := l.Endpoint
+		if l.On != "" {
+			name += " on " + string(l.On)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", name, l.Kind, to, orDash(string(l.Wanted)), l.Repaired, orDash(printable(l.Because)))
 	}
 	w.Flush() // into a Builder, which takes everything
 }

@@ -2,7 +2,10 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/baton-db/baton/internal/core/cluster"
 )
 
 // Endpoint is one more thing that clients connect through, beside the virtual
@@ -12,6 +15,7 @@ type Endpoint struct {
 	Name    string        `key:"name"`
 	Timeout time.Duration `key:"timeout"`
 	Check   time.Duration `key:"check"`
+	Nodes   []string      `key:"nodes"`
 	Etcd    EtcdKey       `key:"etcd"`
 }
 
@@ -19,17 +23,32 @@ type Endpoint struct {
 // struct, its keys and what is wrong with it, and a line in endpointBlocks.
 type endpointBlock struct {
 	kind  string // the block's key
+	hosts hosts
 	keys  func() []Key
 	judge func(l *loader, path string, e Endpoint)
 	// secret says which key of the block names the file of its password; nil: none.
 	secret func(e Endpoint) (key, file string)
 }
 
+// hosts says whose agents lead an endpoint of a kind.
+type hosts int
+
+const (
+	// byPrimary is one thing that is reached from everywhere, such as a key in a
+	// store: whoever is primary leads it to himself.
+	byPrimary hosts = iota
+	// byEach is a thing that every host has for itself, such as a proxy's file: the
+	// agents of nodes:, all if there are none, lead it to the record's primary.
+	byEach
+	// byEither is byEach if nodes: names any, and byPrimary if not.
+	byEither
+)
+
 // endpointBlocks are the blocks of which an endpoint has one, in the order of the
 // documentation.
 func endpointBlocks() []endpointBlock {
 	return []endpointBlock{
-		{"etcd", etcdKeyKeys, (*loader).judgeEtcdKey, func(e Endpoint) (string, string) { return "password_file", e.Etcd.PasswordFile }},
+		{"etcd", byPrimary, etcdKeyKeys, (*loader).judgeEtcdKey, func(e Endpoint) (string, string) { return "password_file", e.Etcd.PasswordFile }},
 	}
 }
 
@@ -58,6 +77,23 @@ func (c *Config) KindOf(i int) string {
 	return b.kind
 }
 
+// EachHasItsOwn reports whether the i-th endpoint is a thing that hosts have each for
+// themselves, so that their agents lead it, and not the primary's alone.
+func (c *Config) EachHasItsOwn(i int) bool {
+	b, _ := c.blockOf(i)
+	return b.hosts == byEach || b.hosts == byEither && len(c.Endpoints[i].Nodes) > 0
+}
+
+// LeadsEndpoint reports whether this node's agent leads the i-th endpoint, now or
+// whenever it is primary.
+func (c *Config) LeadsEndpoint(i int) bool {
+	if !c.EachHasItsOwn(i) {
+		return !c.Witness()
+	}
+	on := c.Endpoints[i].Nodes
+	return len(on) == 0 || slices.Contains(on, string(c.Node))
+}
+
 func centralKeys() []Key {
 	keys := []Key{
 		key("endpoints", Block).same().
@@ -68,6 +104,8 @@ func centralKeys() []Key {
 			doc("Deadline of one call. After one that failed comes the next, with pauses from 100 ms up to check."),
 		key("endpoints[].check", Duration).byDefault("10s").between("100ms", "1h").same().
 			doc("How often it is looked whether it still leads to the primary. What somebody else has changed is put right."),
+		key("endpoints[].nodes", Words).same().like("[w1]").
+			doc("Of what every host has for itself, such as a proxy's file: the nodes whose agents keep it. Each of them leads it to the primary of the record, whoever that is; a witness does, too. Empty: all nodes."),
 	}
 	for _, b := range endpointBlocks() {
 		keys = append(keys, b.keys()...)
@@ -80,6 +118,7 @@ func (l *loader) judgeEndpoints() {
 	for i, e := range l.cfg.Endpoints {
 		path := at("endpoints", i, "name")
 		l.once(names, path, e.Name, "give every endpoint its own name")
+		l.judgeEndpointNodes(i, e)
 		if e.Name != "" && !nameShape.MatchString(e.Name) {
 			l.report(path, fmt.Sprintf("%q is no name for an endpoint", e.Name), nameMend)
 		}
@@ -99,5 +138,27 @@ func (l *loader) judgeEndpoints() {
 		default:
 			l.report(at("endpoints", i, kinds[1]), "an endpoint is one thing, and there is "+kinds[0]+" already", "make it an endpoint of its own")
 		}
+	}
+}
+
+// judgeEndpointNodes: who leads what a host has for itself.
+func (l *loader) judgeEndpointNodes(i int, e Endpoint) {
+	if b, ok := l.cfg.blockOf(i); ok && b.hosts == byPrimary && len(e.Nodes) > 0 {
+		l.report(at("endpoints", i, "nodes"), fmt.Sprintf("%s is led by whoever is primary", b.kind), "remove it: no host has it for itself")
+		return
+	}
+	var known []string
+	for _, n := range l.cfg.Nodes {
+		known = append(known, string(n.Name))
+	}
+	for j, name := range e.Nodes {
+		if _, ok := l.cfg.NodeNamed(cluster.NodeName(name)); ok {
+			continue
+		}
+		mend := "use " + orList(known)
+		if near, ok := nearest(name, known); ok {
+			mend = fmt.Sprintf("did you mean %s?", near)
+		}
+		l.report(at(at("endpoints", i, "nodes"), j, ""), fmt.Sprintf("%q is none of nodes:", name), mend)
 	}
 }

@@ -130,6 +130,9 @@ func TestFindings(t *testing.T) {
 				`baton.yaml:11: warning: sites[1]: no node is in site "bb"; remove it, or give a node site: bb`,
 			}},
 
+		"an endpoint of the primary's has nodes": {"", "endpoints: [{name: app, nodes: [w1], etcd: {endpoints: ['https://10.0.0.1:2379'], key: /k}}]",
+			[]string{`baton.yaml:11: endpoints[0].nodes: etcd is led by whoever is primary; remove it: no host has it for itself`}},
+
 		"an election of less than five heartbeats": {"", "store: {heartbeat: 100ms, election: 400ms}",
 			[]string{`baton.yaml:11: store.election: 400ms is less than five heartbeats of 100ms; write at least 500ms, or a shorter heartbeat`}},
 		"an election that outlasts the lease": {"", "store: {election: 5s}",

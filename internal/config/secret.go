@@ -74,13 +74,13 @@ func (c *Config) Passwords() (Passwords, Findings) {
 			read(&p.Writer, "writer.password_file", s.Writer.PasswordFile)
 		}
 		read(&p.Replication, "replication.password_file", s.Replication.PasswordFile)
-		p.Endpoints = make([]Secret, len(c.Endpoints))
-		for i, e := range c.Endpoints {
-			if b, _ := c.blockOf(i); b.secret != nil {
-				key, file := b.secret(e)
-				block = at("endpoints", i, b.kind)
-				read(&p.Endpoints[i], key, file)
-			}
+	}
+	p.Endpoints = make([]Secret, len(c.Endpoints))
+	for i, e := range c.Endpoints {
+		if b, _ := c.blockOf(i); b.secret != nil && c.LeadsEndpoint(i) {
+			key, file := b.secret(e)
+			block = at("endpoints", i, b.kind)
+			read(&p.Endpoints[i], key, file)
 		}
 	}
 	return p, found.sorted()

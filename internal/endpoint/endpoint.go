@@ -2,13 +2,15 @@
 // holds what virtual addresses, DNS names, load balancers and the like have in
 // common.
 //
-// Endpoints come in two kinds. A central one (a DNS zone, a load balancer, a
+// Endpoints come in three kinds. A central one (a DNS zone, a load balancer, a
 // cloud's API) is set by whichever node holds the lease, and says itself where
 // it leads. A local one (package vip) exists on the primary's own host: being
 // led here means that this host has it, being led elsewhere means that this
 // host gives it up, and nobody can move it to a host that does not take part.
 // A local endpoint is also a danger when its host is cut off, so it ends with
-// the lease without any code running; a central one stays as it was set.
+// the lease without any code running; a central one stays as it was set. And some
+// hosts have something for themselves that can lead anywhere, such as the file of a
+// proxy: their agents lead it to the record's primary, be they primary or not.
 //
 // No endpoint decides who is primary, and none talks to a database. The rule:
 // Observe never answers from memory, because the verification that clients are

@@ -51,7 +51,7 @@ type Fact struct {
 	Marked Epoch `json:"marked,omitempty"`
 	// Endpoints is the epoch for which all endpoints were seen to lead here.
 	Endpoints Epoch `json:"endpoints,omitempty"`
-	// Leads is where what this primary sets beside its own addresses (names, load
+	// Leads is where what this node sets beside its own addresses (names, load
 	// balancers, values in other stores) leads, for people: no switch waits for it.
 	Leads []Lead `json:"leads,omitempty"`
 	// Network is the clients' network as this host tracks it; zero if it tracks
@@ -122,9 +122,11 @@ func (l Lost) String() string {
 	return l.What + ", of which clients may have been told that they are committed; see " + l.See
 }
 
-// Lead is where one endpoint leads clients, as the primary that keeps it there
-// has seen it.
+// Lead is where one endpoint leads clients, as the node that keeps it there has
+// seen it: the primary, or, where hosts have it each for themselves, that host's.
 type Lead struct {
+	// On is the host whose own it is; empty if there is one of it.
+	On       NodeName `json:"on,omitempty"`
 	Endpoint string   `json:"endpoint"`
 	Kind     string   `json:"kind"`
 	Wanted   NodeName `json:"wanted"`
@@ -136,6 +138,9 @@ type Lead struct {
 
 func (l Lead) String() string {
 	text := fmt.Sprintf("%s leads to %s", l.Endpoint, orNowhere(l.To))
+	if l.On != "" {
+		text = fmt.Sprintf("%s on %s leads to %s", l.Endpoint, l.On, orNowhere(l.To))
+	}
 	if l.To != l.Wanted || !l.Settled {
 		text += ", wanted " + string(l.Wanted)
 	}

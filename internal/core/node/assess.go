@@ -10,9 +10,6 @@ import (
 
 // Assess sets the conditions that follow from what this host looks like.
 func (n *Node) Assess(f cluster.Fact) {
-	if self, _ := n.Settings.Node(n.Self); self.Role != cluster.Data {
-		return
-	}
 	srv, r := f.Server, n.Board.Record
 	say := func(reason cluster.Reason, is bool, format string, args ...any) {
 		detail := ""
@@ -20,6 +17,12 @@ func (n *Node) Assess(f cluster.Fact) {
 			detail = fmt.Sprintf(format, args...)
 		}
 		n.Conditions.Put(reason, detail)
+	}
+	serving := f.Serving == r.Epoch && r.Primary == n.Self
+	astray := n.astray(serving)
+	say(cluster.EndpointWrong, r.Phase == cluster.PhaseSteady && astray != "", "%s", astray)
+	if self, _ := n.Settings.Node(n.Self); self.Role != cluster.Data {
+		return
 	}
 	up := srv.State == cluster.ServerUp
 	say(cluster.NetworkLost, f.Network.State == cluster.Down, "%s", f.Network.Evidence)
@@ -31,7 +34,6 @@ func (n *Node) Assess(f cluster.Fact) {
 	say(cluster.DiskUnfit, n.Host.DiskUnfit != "", "%s", n.Host.DiskUnfit)
 	say(cluster.ReplicaBroken, up && srv.Replica.Error != "", "%s", srv.Replica.Error)
 	say(cluster.Diverged, !f.Errant.IsZero(), "%s", f.Errant)
-	serving := f.Serving == r.Epoch && r.Primary == n.Self
 	wait := reconcile.CommitsWait(r, n.Settings)
 	say(cluster.SemiSyncOff, serving && wait && !(srv.SemiSrc.Waits() && srv.SemiSrc.Active), "commits do not wait although %v must acknowledge%s", r.Acks().Members, because(srv.SemiSrc.Weak))
 	say(cluster.AckSetEmpty, serving && n.Settings.Durability == cluster.Lossless && len(r.Acks().Members) == 0,
@@ -46,8 +48,6 @@ func (n *Node) Assess(f cluster.Fact) {
 	say(cluster.SemiSyncStranger, serving && srv.SemiSrc.Clients > n.acknowledging(), "%d replicas acknowledge, the record knows of %d", srv.SemiSrc.Clients, n.acknowledging())
 	say(cluster.GateMissing, n.Host.NoCut || n.Host.Gate == reconcile.GateMissing && n.Board.RecordRev != 0,
 		"no firewall gate: only read_only and resetting connections hold clients back, and only while this agent lives")
-	astray := n.astray()
-	say(cluster.EndpointWrong, serving && r.Phase == cluster.PhaseSteady && astray != "", "%s", astray)
 	say(cluster.NotRealtime, n.WantRealtime && !n.Realtime, "the lease is renewed without real-time priority: under load it may run out although all is well")
 }
 
@@ -59,14 +59,15 @@ func because(why string) string {
 	return ": " + why
 }
 
-// astray says which endpoints do not lead here although they should.
-func (n *Node) astray() string {
+// astray says which endpoints do not lead to the primary although this node keeps
+// them there: all of a primary that serves, and what this host has for itself.
+func (n *Node) astray(serving bool) string {
 	var wrong []string
-	if n.Host.Bound < n.Host.Addresses || n.Host.Muted {
+	if serving && (n.Host.Bound < n.Host.Addresses || n.Host.Muted) {
 		wrong = append(wrong, fmt.Sprintf("%d of %d virtual addresses are bound on the primary and answer", n.answering(), n.Host.Addresses))
 	}
 	for _, l := range n.Leads {
-		if !l.Settled {
+		if !l.Settled && (serving || l.On != "") {
 			wrong = append(wrong, l.String())
 		}
 	}

@@ -32,6 +32,19 @@ func TestAssess(t *testing.T) {
 		"the addresses are muted":                {func(n *Node, _ *cluster.Fact) { n.Host.Muted = true }, cluster.EndpointWrong, "0 of 2 virtual addresses are bound on the primary and answer"},
 		"not all are bound while it is promoted": {func(n *Node, _ *cluster.Fact) { n.Host.Bound, n.Board.Record.Phase = 1, cluster.PhasePromoting }, "", ""},
 		"a replica has no addresses":             {func(n *Node, f *cluster.Fact) { n.Host.Bound, n.Board.Record.Primary, f.Serving = 0, "db2", 0 }, "", ""},
+		"an endpoint leads elsewhere": {func(n *Node, _ *cluster.Fact) {
+			n.Leads = []cluster.Lead{{Endpoint: "app", Wanted: "db1", To: "db2"}}
+		}, cluster.EndpointWrong, "app leads to db2, wanted db1"},
+		"a replica is not asked for what the primary leads": {func(n *Node, f *cluster.Fact) {
+			n.Board.Record.Primary, f.Serving, n.Leads = "db2", 0, []cluster.Lead{{Endpoint: "app", Wanted: "db1", To: "db2"}}
+		}, "", ""},
+		"a replica says where its own proxy leads": {func(n *Node, f *cluster.Fact) {
+			n.Board.Record.Primary, f.Serving, n.Leads = "db2", 0, []cluster.Lead{{On: "db1", Endpoint: "proxy", Wanted: "db2", To: "db1"}}
+		}, cluster.EndpointWrong, "proxy on db1 leads to db1, wanted db2"},
+		"a witness says where its own proxy leads": {func(n *Node, f *cluster.Fact) {
+			n.Settings.Nodes[0].Role, n.Board.Record.Primary, f.Serving = cluster.Witness, "db2", 0
+			n.Leads = []cluster.Lead{{On: "db1", Endpoint: "proxy", Wanted: "db2", Because: "nginx is not running"}}
+		}, cluster.EndpointWrong, "proxy on db1 leads to nowhere, wanted db2, because nginx is not running"},
 		"the clients' network is lost": {func(_ *Node, f *cluster.Fact) {
 			f.Network = cluster.LayerView{State: cluster.Down, Evidence: "eth1 has no carrier"}
 		}, cluster.NetworkLost, "eth1 has no carrier"},

@@ -68,7 +68,7 @@ type Node struct {
 	CannotWriteWhy cluster.Reason
 	Progress       string
 	Strains        []cluster.Strain  // what layer 4 finds here
-	Leads          []cluster.Lead    // where the endpoints lead that this primary sets
+	Leads          []cluster.Lead    // where the endpoints lead that this node sets
 	Network        cluster.LayerView // the clients', as it is tracked here
 
 	// Would and Lacks are what an agent that only observes tells people: the steps
