@@ -226,7 +226,7 @@ func (s *store) call(a *agent, what operation, within time.Duration, apply func(
 			if !s.reachable(i) || w.chance(w.chaos.storeLoss) {
 				return // carried out, and the answer is lost
 			}
-			w.after(w.net.delay(s.leader, i), func() { answer(rev, err) })
+			w.after(w.net.delay(s.leader, i)+w.stage.answerLate(a.h, what), func() { answer(rev, err) })
 		})
 	})
 }

@@ -71,6 +71,8 @@ type directions struct {
 	// late is how late an operation of a host comes to the store; less than
 	// nothing: never.
 	late func(*host, operation) time.Duration
+	// answer is how late the answer to an operation comes back to a host.
+	answer func(*host, operation) time.Duration
 	// news is how late a watch tells a host something.
 	news func(*host, news) time.Duration
 }
@@ -81,6 +83,13 @@ func (d *directions) callLate(h *host, what operation) (late time.Duration, lost
 	}
 	late = d.late(h, what)
 	return max(late, 0), late < 0
+}
+
+func (d *directions) answerLate(h *host, what operation) time.Duration {
+	if d.answer == nil {
+		return 0
+	}
+	return d.answer(h, what)
 }
 
 func (d *directions) newsLate(h *host, n news) time.Duration {

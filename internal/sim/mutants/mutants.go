@@ -50,7 +50,8 @@ func All() []Mutant {
 		{"the kernel is told a deadline after the lease's end", "node/keeper.go",
 			"return k.Held.Until.Add(-k.Settings.Margin)", "return k.Held.Until.Add(k.Settings.Renew)", 0, nil},
 		{"fencing does not latch: a late renewal opens the gate again", "lease/lease.go",
-			"	h.Latched = max(h.Latched, epoch)\n", "", 0, nil},
+			"	h.Latched = max(h.Latched, epoch)\n", "", 0,
+			[]Edit{{"	case h.Epoch == epoch && now >= h.Until:\n		return h.Latch(epoch)\n", ""}}},
 		{"that it is fenced counts although it renewed since", "decide/decide.go",
 			"f.Fenced > 0 && w.saidSinceLease(r.Previous) {", "f.Fenced > 0 {", 0, nil},
 		{"the word of an agent before the one that holds the lease counts", "decide/failure.go",
@@ -116,6 +117,9 @@ func All() []Mutant {
 func (m Mutant) Story() string {
 	return map[string]string{
 		"a swap that ends a reign is not guarded by the lease's revision":                                  "a renewal that the others have not seen",
+		"fencing does not latch: a late renewal opens the gate again":                                      "an answer that comes after the fence",
+		"the ack set shrinks before the rest has caught up":                                                "one leaves before the other has caught up",
+		"a fact that was under way for long takes the place of a newer one":                                "an old word of one that has lost something",
 		"that it is fenced counts although it renewed since":                                               "fenced, and serving again",
 		"the word of an agent before the one that holds the lease counts":                                  "a word that comes too late",
 		"a primary that restarts before its marker is acknowledged goes on":                                "a primary that restarts while it is promoted",
