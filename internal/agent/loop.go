@@ -139,7 +139,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 func (l *loop) senses(now cluster.Instant) node.Senses {
 	held, _ := l.keeper.state()
 	silent, back := l.hearing.state(now, l.silenceLimit())
-	return node.Senses{Now: now, Wall: l.wall(), Lease: held, Extends: l.keeper.extends(), StoreSilent: silent, HeardAt: back}
+	return node.Senses{Now: now, Wall: l.wall(), Lease: held, Extends: l.keeper.extends(), StoreSilent: silent, HeardAt: back, Running: l.lanes.Running()}
 }
 
 // silenceLimit is how long the store may be quiet before nothing is concluded

@@ -153,7 +153,7 @@ func (a *agent) look() {
 
 func (a *agent) senses(now cluster.Instant) node.Senses {
 	silent, back := a.hearing.State(now, node.SilenceLimit(a.w.settings))
-	return node.Senses{Now: now, Wall: a.w.wall().Add(a.h.wallOff), Lease: a.keeper.Held, Extends: a.keeper.Open, StoreSilent: silent, HeardAt: back}
+	return node.Senses{Now: now, Wall: a.w.wall().Add(a.h.wallOff), Lease: a.keeper.Held, Extends: a.keeper.Open, StoreSilent: silent, HeardAt: back, Running: a.lanes.Running()}
 }
 
 // left ends an agent that was told to stop.

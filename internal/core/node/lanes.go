@@ -1,6 +1,7 @@
 package node
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -106,6 +107,9 @@ func (l *Lanes) Settled(steps []reconcile.Step) bool {
 	}
 	return true
 }
+
+// Running are the steps under way, at most one of each lane, in no order.
+func (l *Lanes) Running() []reconcile.Step { return slices.Collect(maps.Values(l.running)) }
 
 // Busy reports whether anything is running.
 func (l *Lanes) Busy() bool { return len(l.running) > 0 }

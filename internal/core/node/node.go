@@ -100,6 +100,7 @@ type Senses struct {
 	Extends     bool       // renewals extend the gate
 	StoreSilent bool
 	HeardAt     cluster.Instant // when the store last came back after a silence
+	Running     []reconcile.Step
 }
 
 // Look is what one look came to. The outcome and the plan are the node's own
@@ -176,7 +177,7 @@ func (n *Node) Input(s Senses) reconcile.Input {
 	host.Unextended = host.Gate == reconcile.GateOpenLeased && !s.Extends
 	return reconcile.Input{
 		Self: n.Self, Settings: n.Settings, Record: n.Board.Record, Rev: n.Board.RecordRev, PhaseAt: n.Board.PhaseAt,
-		Own: n.Own(), Host: host, Lease: s.Lease, Pledge: n.Pledge, Peers: n.Board.Peers(), Leaving: n.Leaving, Now: s.Now,
+		Own: n.Own(), Host: host, Lease: s.Lease, Pledge: n.Pledge, Peers: n.Board.Peers(), Running: s.Running, Leaving: n.Leaving, Now: s.Now,
 	}
 }
 

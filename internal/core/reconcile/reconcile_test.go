@@ -52,6 +52,13 @@ func replicaOf(changes ...change) Input {
 	return with(in, changes)
 }
 
+// standsStill: a replica whose receiver was stopped a moment ago.
+func standsStill(in *Input) {
+	in.Own.Server.Replica.Started, in.Own.Server.Replica.Receiver = false, false
+}
+
+func running(s Step) change { return func(in *Input) { in.Running = []Step{s} } }
+
 func with(in Input, changes []change) Input {
 	for _, c := range changes {
 		c(&in)
@@ -220,6 +227,11 @@ func TestNext(t *testing.T) {
 			func(in *Input) { in.Record.Required = position("0-1-103") }, server(func(s *cluster.ServerFact) { s.Replica.Received = position("0-1-103") })), "apply 0-1-103", 0},
 		"it does not acknowledge, though the record counts on it":                                   {replicaOf(server(func(s *cluster.ServerFact) { s.Replica.SemiSync = false })), "semi-replica on", 0},
 		"it acknowledges, though the record does not count on it":                                   {replicaOf(func(in *Input) { in.Record.Quorums[0].Members = []cluster.NodeName{"db3"} }), "semi-replica off", 0},
+		"it connects anew to acknowledge, so that it stands still meanwhile":                        {replicaOf(standsStill, running(Step{Lane: LaneServer, Kind: AckAgain, Epoch: 77})), "ack-again", 0},
+		"it connects anew to acknowledge from now on":                                               {replicaOf(standsStill, running(Step{Lane: LaneServer, Kind: SemiReplica, On: true})), "semi-replica on", 0},
+		"it connects anew so as not to acknowledge, which it should":                                {replicaOf(standsStill, running(Step{Lane: LaneServer, Kind: SemiReplica})), "follow db1 on", 0},
+		"it connects anew to acknowledge, and is not to any more":                                   {replicaOf(standsStill, running(Step{Lane: LaneServer, Kind: AckAgain, Epoch: 77}), func(in *Input) { in.Record.Quorums[0].Members = []cluster.NodeName{"db3"} }), "follow db1", 0},
+		"it connects anew to one that is primary no more":                                           {replicaOf(standsStill, running(Step{Lane: LaneServer, Kind: AckAgain, Epoch: 77}), server(func(s *cluster.ServerFact) { s.Replica.Source = "db3" })), "follow db1 on", 0},
 		"a replica that somebody made writable is fenced":                                           {replicaOf(server(func(s *cluster.ServerFact) { s.ReadOnly = false })), "fence", 0},
 		"it lost what it wrote itself, and may not acknowledge: following would skip that for ever": {replicaOf(ownLost, detached, func(in *Input) { in.Record.Quorums[0].Members = []cluster.NodeName{"db3"} }), "", 0},
 		"it lost what it wrote itself, and is in the ack set: it gets it back":                      {replicaOf(ownLost, detached), "follow db1 on", 0},

@@ -151,6 +151,10 @@ func follow(in Input, plan *Plan) {
 	p := in.Peers[r.Primary].Server
 	lost := srv.OwnLost(r.Required.Union(p.Held()))
 	blocked := slices.Contains(in.Host.Blocked, r.Primary)
+	if s, under := reconnecting(in, acknowledge); under && srv.Replica.Source == r.Primary && !blocked {
+		plan.add(LaneServer, s)
+		return
+	}
 	if srv.Replica.Source == r.Primary && srv.Replica.Started && !blocked {
 		if len(in.Host.Blocked) > 0 {
 			// The block stood until the next source was set. It would keep this
@@ -219,6 +223,19 @@ func ackAgain(in Input, plan *Plan) {
 	if p.Server.SemiSrc.Stuck && p.Serving == in.Record.Epoch && in.Own.Server.Held().Contains(p.Server.Executed) && in.Host.Done[AckAgain] != asked {
 		plan.add(LaneServer, Step{Kind: AckAgain, Epoch: asked})
 	}
+}
+
+// reconnecting is the step under way that has the receiver connect anew to the same
+// source. Seen from outside replication stands still meanwhile, and whoever had it
+// follow again would stop that step half-way, for ever anew.
+func reconnecting(in Input, acknowledge bool) (Step, bool) {
+	i := slices.IndexFunc(in.Running, func(s Step) bool {
+		return s.Kind == SemiReplica && s.On == acknowledge || s.Kind == AckAgain && acknowledge
+	})
+	if i < 0 {
+		return Step{}, false
+	}
+	return in.Running[i], true
 }
 
 // heldBeyond is what this server has and the primary is not known to have.

@@ -166,6 +166,8 @@ type Input struct {
 	// AckSilent are members of the ack set that have not acknowledged for
 	// longer than the limit.
 	AckSilent []cluster.NodeName
+	// Running are the steps under way.
+	Running []Step
 	// Leaving says that this agent is being stopped: it gives up the role and
 	// takes part in no election.
 	Leaving bool

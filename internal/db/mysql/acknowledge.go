@@ -93,8 +93,13 @@ func (s *session) quiet(ctx context.Context) (replication, error) {
 	return r, s.stopApplier(ctx)
 }
 
+// connecting bounds how long a source may take to take a connection in.
+const connecting = 5 * time.Second
+
 // untilConnected returns once the source has taken the connection in.
 func (s *session) untilConnected(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, connecting, fmt.Errorf("the source has not taken the connection in for %s", connecting))
+	defer cancel()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
 	before, err := s.heartbeats(ctx)
@@ -118,7 +123,7 @@ func (s *session) untilConnected(ctx context.Context) error {
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }

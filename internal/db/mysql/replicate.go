@@ -74,34 +74,50 @@ func (s *session) nothingWaits(ctx context.Context, step string) error {
 // patience is how long an applier may take to stop by itself.
 const patience = 200 * time.Millisecond
 
+// killing bounds how long its workers are tried to be killed.
+const killing = 2 * time.Second
+
 // stopApplier stops the applier once everything that was received whole is
 // applied. It may stand in the middle of a transaction whose rest never came,
 // which is rolled back: but with several workers it hopes for the rest for a
 // minute first (measured on 9.7: 61 s), unless a worker is killed (then 13 ms).
+//
+// A server goes on stopping when the one who asked for it is gone, and refuses all
+// else about replication meanwhile: so its workers are killed also, and at once, if
+// ctx ends.
 func (s *session) stopApplier(ctx context.Context) error {
-	stopping, stopped := context.WithCancel(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	stopping, stopped := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopped()
 	var watch sync.WaitGroup
-	var killing error
-	watch.Go(func() { killing = s.server.endWorkers(stopping) })
+	var kills error
+	watch.Go(func() { kills = s.server.endWorkers(stopping, ctx.Done()) })
 	err := s.Exec(ctx, "STOP REPLICA SQL_THREAD")
-	stopped()
+	if ctx.Err() == nil {
+		stopped()
+	}
 	watch.Wait()
 	if err != nil {
-		return errors.Join(err, killing)
+		return errors.Join(err, kills)
 	}
 	return nil
 }
 
-// endWorkers kills the applier's workers, unless ctx ends before patience does.
-func (s *Server) endWorkers(ctx context.Context) error {
+// endWorkers kills the applier's workers after patience, or when hurry is closed,
+// unless ctx ends before.
+func (s *Server) endWorkers(ctx context.Context, hurry <-chan struct{}) error {
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	select {
 	case <-late.C:
+	case <-hurry:
 	case <-ctx.Done():
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, killing)
+	defer cancel()
 	return s.Look.Use(ctx, func(l *wire.Link) error {
 		workers, err := l.Query(ctx, `SELECT t.processlist_id AS id FROM performance_schema.replication_applier_status_by_worker w
 			JOIN performance_schema.threads t ON t.thread_id = w.thread_id WHERE w.channel_name = ''`)
