@@ -159,6 +159,48 @@ func nothingLost(t *testing.T, d Driver) {
 			t.Errorf("%s rows of half a transaction are there", n)
 		}
 	})
+	t.Run("killed with its workers apart, it follows again", func(t *testing.T) {
+		if d.Flavor != MySQL {
+			t.Skip("only MySQL minds")
+		}
+		db2.follow(db1, false)
+		db1.Exec(t, "INSERT INTO app.t VALUES (21), (22)")
+		db2.has(22)
+		workersApart(t, db1, db2)
+		db2.Kill(t)
+		db2.Up(t)
+		db2.until("it has read its relay log", func(o db.Observation) bool { return o.Problem == "" })
+		if err := db2.session().Follow(within(t), db1.source(false)); err != nil {
+			t.Fatal(err)
+		}
+		db2.Await(t, "0", "SELECT COUNT(*) FROM app.t WHERE v IN (21, 22)")
+	})
+}
+
+// workersApart has a replica apply a later transaction before an earlier one, which
+// waits for a row that somebody has locked, and write down neither. It goes by places
+// in the source's log, as while it acknowledges again.
+func workersApart(t *testing.T, source, replica *node) {
+	t.Helper()
+	s := replica.rows("SHOW REPLICA STATUS")[0]
+	replica.Exec(t, "STOP REPLICA", "SET GLOBAL super_read_only = OFF", "SET GLOBAL replica_parallel_workers = 4", "SET GLOBAL replica_preserve_commit_order = OFF", "SET GLOBAL replica_checkpoint_period = 3600000",
+		"CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION = 0, SOURCE_LOG_FILE = '"+s["Relay_Source_Log_File"]+"', SOURCE_LOG_POS = "+s["Exec_Source_Log_Pos"],
+		"START REPLICA")
+	sessions := replica.open()
+	t.Cleanup(func() { sessions.Close() })
+	tx, err := sessions.BeginTx(within(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.ExecContext(within(t), "SELECT v FROM app.t WHERE v = 21 FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	source.Exec(t, "DELETE FROM app.t WHERE v = 21", "DELETE FROM app.t WHERE v = 22")
+	replica.Await(t, "21", "SELECT GROUP_CONCAT(v) FROM app.t WHERE v IN (21, 22)")
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	replica.Await(t, "0", "SELECT COUNT(*) FROM app.t WHERE v IN (21, 22)")
 }
 
 // calledOff detaches, and calls that off as soon as the server is seen to stop its
