@@ -57,7 +57,10 @@ programs() {
 		echo mariadbd:mariadb-server mariadb-install-db:mariadb-server mariadb-backup:mariadb-backup
 	fi
 	case $purpose in
-	test) echo keepalived:keepalived etcd:etcd-server gcc:gcc perl:perl-base ;;
+	test)
+		echo keepalived:keepalived etcd:etcd-server gcc:gcc perl:perl-base
+		echo java:default-jre-headless
+		;;
 	bench) echo keepalived:keepalived ;;
 	esac
 }
@@ -84,6 +87,9 @@ install_missing() {
 	done
 	if [[ $purpose == test && ! -e /usr/include/stdlib.h ]]; then
 		missing+=(libc6-dev) # the race detector is linked with it
+	fi
+	if [[ $purpose == test && ! -e /usr/share/java/zookeeper.jar ]]; then
+		missing+=(libzookeeper-java) # ZooKeeper without its service and its desktop
 	fi
 	((${#missing[@]} == 0)) && return
 	mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)

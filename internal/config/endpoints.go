@@ -17,6 +17,9 @@ type Endpoint struct {
 	Check   time.Duration `key:"check"`
 	Nodes   []string      `key:"nodes"`
 	Etcd    EtcdKey       `key:"etcd"`
+
+	Consul    ConsulKey     `key:"consul"`
+	ZooKeeper ZooKeeperNode `key:"zookeeper"`
 }
 
 // endpointBlock is one kind of endpoint: adding a kind is adding a file with its
@@ -49,6 +52,8 @@ const (
 func endpointBlocks() []endpointBlock {
 	return []endpointBlock{
 		{"etcd", byPrimary, etcdKeyKeys, (*loader).judgeEtcdKey, func(e Endpoint) (string, string) { return "password_file", e.Etcd.PasswordFile }},
+		{"consul", byPrimary, consulKeys, (*loader).judgeConsul, func(e Endpoint) (string, string) { return "token_file", e.Consul.TokenFile }},
+		{"zookeeper", byPrimary, zooKeeperKeys, (*loader).judgeZooKeeper, func(e Endpoint) (string, string) { return "password_file", e.ZooKeeper.PasswordFile }},
 	}
 }
 

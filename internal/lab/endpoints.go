@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
-	"github.com/baton-db/baton/internal/endpoint/etcdkey"
+	"github.com/baton-db/baton/internal/endpoint"
 )
 
 // appKey is the key in which applications of a lab find the primary, where there is
@@ -48,7 +48,7 @@ func (l *Lab) onAppKey(do func(*clientv3.Client) error) error {
 }
 
 // AppPrimary is who applications are told is the primary.
-func (l *Lab) AppPrimary(ctx context.Context) (v etcdkey.Value, err error) {
+func (l *Lab) AppPrimary(ctx context.Context) (v endpoint.Value, err error) {
 	err = l.onAppKey(func(c *clientv3.Client) error {
 		got, err := c.Get(ctx, appKey)
 		switch {

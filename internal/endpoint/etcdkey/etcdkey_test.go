@@ -188,7 +188,7 @@ func TestWhatSomebodyElseWroteIsNamedAndReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := e.Observe(t.Context())
-		var foreign *etcdkey.ForeignError
+		var foreign *endpoint.ForeignError
 		if !errors.As(err, &foreign) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%.20s: got %v, want that it says %q", value, err, says)
 		}
