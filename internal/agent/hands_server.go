@@ -197,8 +197,13 @@ func (h *hands) setWritable(ctx context.Context, session db.Session, s reconcile
 		return errLeaseOver
 	}
 	if s.On {
-		if err := session.SkipNumbers(ctx); err != nil {
+		unmarked, err := session.SkipNumbers(ctx, epoch, h.self)
+		if err != nil {
 			return fmt.Errorf("give no number twice: %w", err)
+		}
+		if unmarked != "" {
+			h.log.WarnContext(ctx, "numbers are left out without the marker of the reign: should this server die before it has written that, a person may have to decide the election",
+				"epoch", epoch, "err", unmarked)
 		}
 	}
 	if err := session.SetReadOnly(ctx, false, 0); err != nil {

@@ -147,7 +147,13 @@ type Serving interface {
 	// its next transactions a number that it may have given before to one that it
 	// has lost since, as far as its kind of server may lose what a replica has
 	// received. It waits for no acknowledgement, and may be repeated.
-	SkipNumbers(ctx context.Context) error
+	//
+	// The transaction that this takes is the marker of epoch, too, of which node is
+	// primary: whoever has it has all that the reign began with, so its data is newer
+	// than any tail of a reign before. Where the server refuses that (the account may
+	// not write there, the schema is not there yet), unmarked says why, and the
+	// numbers are left out all the same.
+	SkipNumbers(ctx context.Context, epoch cluster.Epoch, node cluster.NodeName) (unmarked string, err error)
 
 	// OpenTransactions lists what a drain waits for. The list is made anew only
 	// when nobody has asked for it for TransactionsApart.

@@ -341,7 +341,7 @@ func (j *job) setWritable() {
 	}
 	j.sql(func(s *server) error {
 		if j.step.On {
-			s.skipNumbers()
+			s.skipNumbers(epoch)
 		}
 		s.setReadOnly(false, 0, func(error) {})
 		return nil

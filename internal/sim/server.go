@@ -233,10 +233,14 @@ func (s *server) commit(write *write, marker cluster.Epoch, answer func(ok bool)
 	s.w.after(s.w.between(200*time.Microsecond, 2*time.Millisecond), func() { answer(s.up && s.life == life && !s.hung) })
 }
 
-// skipNumbers has the numbers go on far beyond all that this server may have given.
-func (s *server) skipNumbers() {
+// skipNumbers has the numbers go on far beyond all that this server may have given,
+// with the marker of a reign.
+func (s *server) skipNumbers(marker cluster.Epoch) {
 	s.set()
-	s.append(txn{server: s.id, seq: slices.Max(s.last[:]) + skipped})
+	if s.w.stage.unmarked {
+		marker = 0
+	}
+	s.append(txn{server: s.id, seq: slices.Max(s.last[:]) + skipped, marker: marker})
 }
 
 // skipped is how many numbers are left out.

@@ -24,6 +24,7 @@ var stories = []staged{
 	{"received and not applied", scenario.Cluster{Servers: 3}, receivedOnly},
 	{"what the restarted primary dropped", scenario.Cluster{Servers: 2, Witness: true}, droppedAndKnown},
 	{"numbers given twice", scenario.Cluster{Servers: 2, Witness: true}, numbersGivenTwice},
+	{"a primary that dies before its marker", scenario.Cluster{Servers: 2, Witness: true}, diesBeforeItsMarker},
 	{"a primary that restarts while it is promoted", scenario.Cluster{Servers: 3}, restartsWhilePromoted},
 	{"a machine that stands still with its clock", scenario.Cluster{Servers: 3}, func(t *telling) { machineStandsStill(t, true) }},
 	{"a machine that stands still with its clock, async", scenario.Cluster{Servers: 3, Async: true}, func(t *telling) { machineStandsStill(t, true) }},

@@ -68,6 +68,25 @@ func numbersGivenTwice(t *telling) {
 	t.point()
 }
 
+// diesBeforeItsMarker: a primary dies with writes that nobody acknowledged. The one
+// promoted after it leaves numbers out, which writes a transaction, and dies before
+// its marker. Each of them has what the other lacks; no person is needed to tell which
+// of it counts, for that transaction is the marker, too.
+func diesBeforeItsMarker(t *telling) {
+	p, r := t.p, t.others[0]
+	t.do("its replica gets nothing any more", func() { t.w.store.leader = len(t.w.nodes) - 1; t.apart(p.i, r.i) })
+	t.pass(2500 * ms)
+	before := p.srv.set()
+	t.do("the primary dies", func() { p.sicken(); p.crash() })
+	t.perhaps(0, func() bool { return !r.srv.received().Contains(p.srv.set()) && p.srv.set().Contains(r.srv.received()) })
+	t.until(10*time.Second, "the other leaves numbers out", func() bool { return r.srv.set().Count() > before.Count()+skipped/2 })
+	t.do("and dies", func() { r.sicken(); r.crash() })
+	t.perhaps(0, func() bool { return r.srv.set().Count() > skipped/2 })
+	t.do("both come back", func() { t.heal(); p.start(); r.start() })
+	t.until(20*time.Second, "one serves", func() bool { return t.record().Phase == cluster.PhaseSteady && takes(t.w.node(t.record().Primary)) })
+	t.point()
+}
+
 // restartsWhilePromoted: a new primary serves, and before the record says so its
 // server and its agent restart. What clients were told meanwhile may be gone there.
 func restartsWhilePromoted(t *telling) {

@@ -34,7 +34,13 @@ func Tell(name string, seed uint64, trace bool) (Telling, error) {
 	if i < 0 {
 		return Telling{}, fmt.Errorf("there is no story %q", name)
 	}
-	t := &telling{Stage: NewStage(stories[i].cluster, seed, trace)}
+	return stories[i].with(directions{}, seed, trace), nil
+}
+
+// with tells it in a world that is otherwise, too.
+func (s staged) with(d directions, seed uint64, trace bool) Telling {
+	t := &telling{Stage: NewStage(s.cluster, seed, trace)}
+	t.w.stage = d
 	if cast, err := t.Begin(context.Background()); err != nil {
 		t.wrong = err.Error()
 	} else {
@@ -42,10 +48,10 @@ func Tell(name string, seed uint64, trace bool) (Telling, error) {
 		for _, r := range cast.Replicas {
 			t.others = append(t.others, t.w.node(cluster.NodeName(r)))
 		}
-		stories[i].tell(t)
+		s.tell(t)
 		t.end()
 	}
-	return Telling{Told: t.told, Wrong: t.wrong, Trace: t.Trace()}, nil
+	return Telling{Told: t.told, Wrong: t.wrong, Trace: t.Trace()}
 }
 
 // Stories are their names.
@@ -57,12 +63,15 @@ func Stories() (names []string) {
 }
 
 // directions are what a story may ask of the world besides faults. All of it lies
-// within what the world does anyway, but for bare.
+// within what the world does anyway, but for bare and unmarked.
 type directions struct {
 	quiet bool // clients do not write
 	// bare servers obey whatever they are told, as real ones do: it is Baton's
 	// drivers that refuse to forget what is not applied.
 	bare bool
+	// unmarked has servers leave numbers out without the marker of the reign, as those
+	// do that refuse it.
+	unmarked bool
 	// twice has every operation on the store that is carried out be carried out once
 	// more later, as one is whose answer got lost and that is sent again.
 	twice bool

@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/baton-db/baton/internal/core/cluster"
 )
 
 // TestEveryStory tells each story with a few delays: no promise is broken, and it
@@ -31,6 +34,22 @@ func TestEveryStory(t *testing.T) {
 				t.Errorf("with none of %d seeds it comes to its point", storySeeds)
 			}
 		})
+	}
+}
+
+// TestNumbersLeftOutWithoutTheMarker: where a server refuses to write the marker in the
+// transaction that leaves numbers out, the same course of events ends with an election
+// that waits for a person. So the story shows what the marker there is for.
+func TestNumbersLeftOutWithoutTheMarker(t *testing.T) {
+	i := slices.IndexFunc(stories, func(s staged) bool { return s.name == "a primary that dies before its marker" })
+	waited := 0
+	for seed := range uint64(storySeeds) {
+		if told := stories[i].with(directions{unmarked: true}, seed, false); strings.Contains(told.Wrong, string(cluster.NobodyToPromote)) {
+			waited++
+		}
+	}
+	if waited == 0 {
+		t.Errorf("with none of %d seeds an election waits", storySeeds)
 	}
 }
 

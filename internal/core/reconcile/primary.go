@@ -177,7 +177,8 @@ func serve(in Input, plan *Plan) {
 // skipNumbers reports that this server may have lost transactions that another one
 // has received. It would give their numbers to others, and that one, when it comes
 // back, would be taken for a replica that is merely behind. So before it takes
-// writes its numbers go on far beyond those.
+// writes its numbers go on far beyond those, by a transaction that is the marker of
+// its reign as well: it is prepared, so whoever has that has all that it began with.
 //
 // Only a server that has restarted loses what it wrote, and where commits wait for
 // acknowledgements it shows: it was primary of a reign that this election rests on,

@@ -26,11 +26,20 @@ func privileges() wire.Privileges {
 			{Privilege: "SELECT", Why: "the audit of such transactions: what columns are called, whether rows are as they were"},
 			{Privilege: "SET USER", Or: super, Why: "leaving events their definer"},
 			{Privilege: "SLAVE MONITOR", Or: super, Why: "SHOW ALL SLAVES STATUS, SHOW RELAYLOG EVENTS"},
+			{Privilege: "INSERT", On: markers, Why: markersWhy},
+			{Privilege: "UPDATE", On: markers, Why: markersWhy},
 		},
 		Unbound:  []string{"READ_ONLY ADMIN"},
 		BySocket: "IDENTIFIED VIA unix_socket",
 	}
 }
+
+// The transaction that leaves numbers out is written while the server is read-only,
+// which binds the account that writes other markers.
+const (
+	markers    = db.Schema + ".*"
+	markersWhy = "the marker of a reign, in the transaction that leaves numbers out"
+)
 
 // LeastPrivilegeSQL returns the statements that make Baton's accounts.
 func LeastPrivilegeSQL(a db.Accounts) []string { return privileges().LeastPrivilegeSQL(a) }

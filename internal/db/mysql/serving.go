@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/db"
 	"github.com/baton-db/baton/internal/db/wire"
 )
@@ -202,4 +203,6 @@ func (s *session) untilGone(ctx context.Context, waiters []db.Waiter) error {
 // is in its binary log it commits when it recovers, acknowledged or not: it loses
 // nothing that somebody received. (A number left out would not help here either:
 // the next transaction gets the smallest one that is free.)
-func (s *session) SkipNumbers(context.Context) error { return nil }
+func (s *session) SkipNumbers(context.Context, cluster.Epoch, cluster.NodeName) (unmarked string, err error) {
+	return "", nil
+}

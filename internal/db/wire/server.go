@@ -85,14 +85,16 @@ func (s *Server) WriteMarker(ctx context.Context, epoch cluster.Epoch, node clus
 		return fmt.Errorf("write the marker of epoch %d: %w", epoch, err)
 	}
 	defer l.Close()
-	// Counted, so that a repetition is a transaction of its own, which must be
-	// acknowledged anew: the first one may be in the data without having been.
-	const marker = "INSERT INTO baton.epochs (epoch, node) VALUES (?, ?) ON DUPLICATE KEY UPDATE node = VALUES(node), writes = writes + 1"
-	if _, err := l.Conn.ExecContext(ctx, marker, uint64(epoch), string(node)); err != nil {
+	if err := l.Exec(ctx, InsertMarker, uint64(epoch), string(node)); err != nil {
 		return fmt.Errorf("write the marker of epoch %d: %w", epoch, InOurWords(err))
 	}
 	return nil
 }
+
+// InsertMarker writes the marker of an epoch and its primary's name. It is counted,
+// so that a repetition is a transaction of its own, which must be acknowledged anew:
+// the first one may be in the data without having been.
+const InsertMarker = "INSERT INTO baton.epochs (epoch, node) VALUES (?, ?) ON DUPLICATE KEY UPDATE node = VALUES(node), writes = writes + 1"
 
 // Marker reads the newest marker in the data.
 func Marker(ctx context.Context, l *Link) (cluster.Epoch, error) {
