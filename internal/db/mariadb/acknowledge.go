@@ -29,7 +29,7 @@ func (s *session) ReplicaSemiSync(ctx context.Context, on bool) error {
 			return err
 		}
 		if !r.applierRuns() {
-			if err := s.allApplied(ctx, "START SLAVE IO_THREAD"); err != nil {
+			if _, err := s.allApplied(ctx, "START SLAVE IO_THREAD"); err != nil {
 				return err
 			}
 		}

@@ -57,35 +57,35 @@ func (s *session) stopReceiver(ctx context.Context) error {
 // allApplied stops the receiver and refuses the step if anything received is
 // not applied. A refusal leaves a receiver that runs as it is, unless more came
 // in meanwhile.
-func (s *session) allApplied(ctx context.Context, step string) error {
-	if err := s.nothingWaits(ctx, step); err != nil {
-		return err
+func (s *session) allApplied(ctx context.Context, step string) (replication, error) {
+	r, err := s.nothingWaits(ctx, step)
+	if err != nil || r.receiverStopped() {
+		return r, err
 	}
 	if err := s.stopReceiver(ctx); err != nil {
-		return err
+		return r, err
 	}
 	return s.nothingWaits(ctx, step)
 }
 
-func (s *session) nothingWaits(ctx context.Context, step string) error {
-	held, _, err := s.held(ctx)
+// nothingWaits returns the status that was read before what is applied: if the
+// receiver was at rest then, nothing came in since.
+func (s *session) nothingWaits(ctx context.Context, step string) (replication, error) {
+	held, r, err := s.held(ctx)
 	if err != nil {
-		return err
+		return r, err
 	}
 	if !held.Executed.Contains(held.Received) {
-		return &db.UnappliedError{Step: step, Missing: held.Received.Subtract(held.Executed)}
+		return r, &db.UnappliedError{Step: step, Missing: held.Received.Subtract(held.Executed)}
 	}
-	return nil
+	return r, nil
 }
 
 // Detach implements db.Replication.
 func (s *session) Detach(ctx context.Context) error {
 	return s.Step(ctx, "forget the source", func() error {
-		r, err := replicationStatus(ctx, s.Link)
+		r, err := s.allApplied(ctx, "RESET SLAVE ALL")
 		if err != nil || !r.configured {
-			return err
-		}
-		if err := s.allApplied(ctx, "RESET SLAVE ALL"); err != nil {
 			return err
 		}
 		// The applier may stand in the middle of a transaction whose rest never
@@ -109,7 +109,7 @@ func (s *session) Follow(ctx context.Context, source db.Source) error {
 		if len(r.others) > 0 {
 			return wire.Refusal("it replicates from others too, which Baton leaves alone: " + strings.Join(r.others, ", "))
 		}
-		if err := s.allApplied(ctx, "CHANGE MASTER"); err != nil {
+		if _, err := s.allApplied(ctx, "CHANGE MASTER"); err != nil {
 			return err
 		}
 		if err := s.Exec(ctx, "STOP SLAVE"); err != nil {

@@ -63,11 +63,9 @@ func (s *session) SourceSemiSync(ctx context.Context, on bool, k int) error {
 			return wire.Refusal(fmt.Sprintf("%d acknowledgements were asked for: MariaDB waits for one", k))
 		}
 		const year = 365 * 24 * time.Hour // never falls back to asynchronous
-		err := s.Exec(ctx,
-			fmt.Sprintf("SET GLOBAL rpl_semi_sync_master_timeout = %d", year.Milliseconds()),
-			"SET GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC",
-			"SET GLOBAL rpl_semi_sync_master_wait_no_slave = ON",
-			"SET GLOBAL rpl_semi_sync_master_enabled = ON")
+		// One statement: this is on the way to a new primary's first write.
+		err := s.Exec(ctx, fmt.Sprintf(`SET GLOBAL rpl_semi_sync_master_timeout = %d, GLOBAL rpl_semi_sync_master_wait_point = AFTER_SYNC,
+			GLOBAL rpl_semi_sync_master_wait_no_slave = ON, GLOBAL rpl_semi_sync_master_enabled = ON`, year.Milliseconds()))
 		if err != nil {
 			return err
 		}

@@ -50,25 +50,28 @@ func (s *session) stopReceiver(ctx context.Context) error {
 // allApplied stops the receiver and refuses the step if anything received is
 // not applied. A refusal leaves a receiver that runs as it is, unless more came
 // in meanwhile.
-func (s *session) allApplied(ctx context.Context, step string) error {
-	if err := s.nothingWaits(ctx, step); err != nil {
-		return err
+func (s *session) allApplied(ctx context.Context, step string) (replication, error) {
+	r, err := s.nothingWaits(ctx, step)
+	if err != nil || r.receiverStopped() {
+		return r, err
 	}
 	if err := s.stopReceiver(ctx); err != nil {
-		return err
+		return r, err
 	}
 	return s.nothingWaits(ctx, step)
 }
 
-func (s *session) nothingWaits(ctx context.Context, step string) error {
-	held, _, err := s.held(ctx)
+// nothingWaits returns the status that was read before what is applied: if the
+// receiver was at rest then, nothing came in since.
+func (s *session) nothingWaits(ctx context.Context, step string) (replication, error) {
+	held, r, err := s.held(ctx)
 	if err != nil {
-		return err
+		return r, err
 	}
 	if !held.Executed.Contains(held.Received) {
-		return &db.UnappliedError{Step: step, Missing: held.Received.Subtract(held.Executed)}
+		return r, &db.UnappliedError{Step: step, Missing: held.Received.Subtract(held.Executed)}
 	}
-	return nil
+	return r, nil
 }
 
 // patience is how long an applier may take to stop by itself.
@@ -178,11 +181,8 @@ func (s *session) waitApplied(ctx context.Context, want gtid.Set, progress func(
 // Detach implements db.Replication.
 func (s *session) Detach(ctx context.Context) error {
 	return s.Step(ctx, "forget the source", func() error {
-		r, err := replicationStatus(ctx, s.Link)
+		r, err := s.allApplied(ctx, "RESET REPLICA ALL")
 		if err != nil || !r.configured {
-			return err
-		}
-		if err := s.allApplied(ctx, "RESET REPLICA ALL"); err != nil {
 			return err
 		}
 		if err := s.stopApplier(ctx); err != nil {
@@ -203,7 +203,7 @@ func (s *session) Follow(ctx context.Context, source db.Source) error {
 		if len(r.others) > 0 {
 			return wire.Refusal("it replicates from others too, which Baton leaves alone: " + strings.Join(r.others, ", "))
 		}
-		if err := s.allApplied(ctx, "CHANGE REPLICATION SOURCE"); err != nil {
+		if _, err := s.allApplied(ctx, "CHANGE REPLICATION SOURCE"); err != nil {
 			return err
 		}
 		if err := s.stopApplier(ctx); err != nil {

@@ -114,12 +114,10 @@ func (s *session) SourceSemiSync(ctx context.Context, on bool, k int) error {
 
 func (s *session) sourceOn(ctx context.Context, k int) error {
 	const year = 365 * 24 * time.Hour // never falls back to asynchronous
-	err := s.Exec(ctx,
-		fmt.Sprintf("SET GLOBAL rpl_semi_sync_source_timeout = %d", year.Milliseconds()),
-		"SET GLOBAL rpl_semi_sync_source_wait_point = AFTER_SYNC",
-		"SET GLOBAL rpl_semi_sync_source_wait_no_replica = ON",
-		fmt.Sprintf("SET GLOBAL rpl_semi_sync_source_wait_for_replica_count = %d", k),
-		"SET GLOBAL rpl_semi_sync_source_enabled = ON")
+	// One statement: this is on the way to a new primary's first write.
+	err := s.Exec(ctx, fmt.Sprintf(`SET GLOBAL rpl_semi_sync_source_timeout = %d, GLOBAL rpl_semi_sync_source_wait_point = AFTER_SYNC,
+		GLOBAL rpl_semi_sync_source_wait_no_replica = ON, GLOBAL rpl_semi_sync_source_wait_for_replica_count = %d,
+		GLOBAL rpl_semi_sync_source_enabled = ON`, year.Milliseconds(), k))
 	if err != nil {
 		return err
 	}
