@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -50,7 +51,7 @@ func openRoads(a *Agent) (*roads, error) {
 			continue
 		}
 		kind := endpoint.Kind(c.KindOf(i))
-		opened, err := endpointKinds().Open(kind, opening{config: c, Endpoint: e, secret: secrets[i], log: a.Log})
+		opened, err := endpointKinds().Open(kind, opening{config: c, Endpoint: e, secret: secrets[i], log: a.Log, wall: a.Wall})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("endpoints[%d] (%s): %w", i, e.Name, err), r.close())
 		}
@@ -131,8 +132,12 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 		if s.Want.Node != "" {
 			l.roads.spans[s.Name] = l.timeline.Begin(timeline.Step("endpoint "+s.Name), string(s.Kind))
 		}
-	case s.Settled && span != nil:
-		span.End(timeline.OK, attempts(before.Attempts+1))
+	case (s.Settled || s.Told) && span != nil:
+		done := attempts(before.Attempts + 1)
+		if s.Told {
+			done = strings.TrimPrefix(done+", told, it cannot be asked", ", ")
+		}
+		span.End(timeline.OK, done)
 		delete(l.roads.spans, s.Name)
 	}
 	l.Leads = nil
@@ -163,7 +168,7 @@ func attempts(n int) string {
 
 // leadOf is a state as other nodes and people see it.
 func leadOf(s endpoint.State) cluster.Lead {
-	lead := cluster.Lead{Endpoint: s.Name, Kind: string(s.Kind), Wanted: s.Want.Node, To: s.Got.Node, Settled: s.Settled, Repaired: s.Repaired}
+	lead := cluster.Lead{Endpoint: s.Name, Kind: string(s.Kind), Wanted: s.Want.Node, To: s.Got.Node, Settled: s.Settled, Told: s.Told, Repaired: s.Repaired}
 	if s.Problem != nil {
 		lead.Because = s.Problem.Error()
 	}

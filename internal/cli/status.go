@@ -201,6 +201,9 @@ func endpointTable(b *strings.Builder, st api.Status) {
 		if !l.Settled && l.To == l.Wanted {
 			to += " ?"
 		}
+		if l.Told {
+			to = "told " + string(l.Wanted) + ", cannot be asked"
+		}
 		name := l.Endpoint
 		if l.On != "" {
 			name += " on " + string(l.On)

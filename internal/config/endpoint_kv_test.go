@@ -1,6 +1,10 @@
 package config
 
-import "testing"
+import (
+	"os"
+	"strings"
+	"testing"
+)
 
 // Each case is one endpoint in a good file, on line 12.
 func TestWhatIsWrongWithAKeyInAConfigStore(t *testing.T) {
@@ -32,9 +36,50 @@ func TestWhatIsWrongWithAKeyInAConfigStore(t *testing.T) {
 			here + "zookeeper.tls: nothing is encrypted; add encrypted: true, or remove tls",
 			here + "zookeeper.tls: a certificate and its key belong together; give both tls.cert and tls.key, or neither",
 		}},
+		"a whole webhook": {`webhook: {url: 'https://c/x?c={{urlquery .Cluster}}', headers: ['A: {{secret}}'], secret_file: s, then: [{url: 'https://c/publish', method: PUT}], observe: {url: 'https://c/x', match: 'p=(\\S+)'}}`, nil},
+		"a webhook without anything": {"webhook: {sign: false}", []string{
+			here + "webhook.url: is missing; write where it is told, such as https://config.example.com/shop",
+		}},
+		"a webhook's odd parts": {`webhook: {url: 'ftp://c/x', method: PUSH, body: '{{.Prymary}}', expect: '(', headers: [application/json], then: [{url: 'https://{{.Cluster}}/x'}], observe: {json: data, match: 'p'}}`, []string{
+			here + `webhook.url: "ftp://c/x" is no URL of a server; write it as https://config.example.com/path`,
+			here + `webhook.method: "PUSH" is no method; use POST, PUT, PATCH, GET or DELETE`,
+			here + `webhook.body: is no template: 1:2: executing "template" at <.Prymary>: can't evaluate field Prymary in type render.Data; mend it; docs/endpoints.md says what templates know`,
+			here + "webhook.expect: is no regular expression: missing closing ): `(`; mend it; the syntax is that of RE2",
+			here + `webhook.headers[0]: "application/json" is no header; write it as 'Name: value', in quotes`,
+			here + "webhook.then[0].url: its host is a template; write the host itself: a request goes to one host and no other",
+			here + "webhook.observe.url: is missing; write what is asked, or remove observe",
+			here + "webhook.observe: has both json and match; keep one of them",
+			here + `webhook.observe.json: "data" is no JSON pointer; write it as /data/value`,
+			here + "webhook.observe.match: p has 0 groups; put the part that names the primary, and nothing else, in parentheses",
+		}},
+		"a webhook with a password in its URL": {"webhook: {url: 'https://me:hunter2@c/x'}", []string{
+			here + "webhook.url: a password in a URL would be shown to everybody; write it without, as https://config.example.com/path; secrets are in files",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantFindings(t, good+"endpoints:\n  - {name: app, "+tt.block+"}\n", tt.want...)
 		})
+	}
+}
+
+func TestTheExamplesInTheGuideToEndpointsAreAccepted(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/endpoints.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, part := range strings.Split(string(guide), "```yaml\n")[1:] {
+		example, _, _ := strings.Cut(part, "```")
+		if strings.HasPrefix(example, "  - name:") {
+			example = "endpoints:\n" + example
+		}
+		if !strings.HasPrefix(example, "endpoints:") {
+			continue
+		}
+		seen++
+		wantFindings(t, good+example)
+	}
+	if seen < 4 {
+		t.Errorf("only %d examples were found", seen)
 	}
 }

@@ -20,6 +20,7 @@ type Endpoint struct {
 
 	Consul    ConsulKey     `key:"consul"`
 	ZooKeeper ZooKeeperNode `key:"zookeeper"`
+	Webhook   Webhook       `key:"webhook"`
 }
 
 // endpointBlock is one kind of endpoint: adding a kind is adding a file with its
@@ -54,6 +55,7 @@ func endpointBlocks() []endpointBlock {
 		{"etcd", byPrimary, etcdKeyKeys, (*loader).judgeEtcdKey, func(e Endpoint) (string, string) { return "password_file", e.Etcd.PasswordFile }},
 		{"consul", byPrimary, consulKeys, (*loader).judgeConsul, func(e Endpoint) (string, string) { return "token_file", e.Consul.TokenFile }},
 		{"zookeeper", byPrimary, zooKeeperKeys, (*loader).judgeZooKeeper, func(e Endpoint) (string, string) { return "password_file", e.ZooKeeper.PasswordFile }},
+		{"webhook", byPrimary, webhookKeys, (*loader).judgeWebhook, func(e Endpoint) (string, string) { return "secret_file", e.Webhook.SecretFile }},
 	}
 }
 

@@ -62,7 +62,8 @@ func (t Target) String() string {
 type Endpoint interface {
 	// Observe reports where clients are led now. It changes nothing and does
 	// not answer from memory: verification calls it after Set. An error that is
-	// ErrForeign says that they are led elsewhere; any other, that it is not known.
+	// ErrForeign says that they are led elsewhere; one that is ErrUnseen, that this
+	// endpoint can never be asked; any other, that it is not known.
 	Observe(ctx context.Context) (Target, error)
 
 	// Set leads clients to target. It is idempotent, may be called by somebody
@@ -93,6 +94,10 @@ func (e *MismatchError) Unwrap() error { return e.Because }
 // ErrForeign says that an endpoint was seen, and holds what Baton has not put
 // there: wherever it leads, it is not where it should. Set replaces it.
 var ErrForeign = errors.New("it is not of Baton's making")
+
+// ErrUnseen says that an endpoint can be told where to lead, but not asked where it
+// does. It is told again and again, and people see that nobody has looked.
+var ErrUnseen = errors.New("it cannot be asked where it leads")
 
 // OldEpochError says that somebody asked for what an earlier reign wanted.
 type OldEpochError struct {

@@ -33,6 +33,8 @@ type State struct {
 	// Settled says that it was seen to lead where it should, since the last change
 	// of Want or the last time that it was found astray.
 	Settled bool
+	// Told says that it has accepted Want, and that it cannot be asked (ErrUnseen).
+	Told bool
 	// Problem is why it does not lead there, or why that is not known; nil if it does.
 	Problem error
 	// Attempts are the calls of Set since it was last settled.
@@ -48,6 +50,8 @@ func (s State) String() string {
 		return s.Name + " is left as it is"
 	case s.Settled && s.Problem == nil:
 		return fmt.Sprintf("%s leads to %s", s.Name, s.Want)
+	case s.Told:
+		return fmt.Sprintf("%s was told %s, and cannot be asked", s.Name, s.Want)
 	case !s.Looked:
 		return because(fmt.Sprintf("%s: wanted %s, where it leads is not known", s.Name, s.Want), s.Problem)
 	case s.Got.LeadsTo(s.Want):
@@ -148,6 +152,10 @@ func (r *Reconciler) keep(ctx context.Context, want Target) {
 		if ctx.Err() != nil {
 			return
 		}
+		state.Told = false
+		if errors.Is(state.Problem, ErrUnseen) {
+			state.Told, state.Problem = setting == nil, nil
+		}
 		if !look && setting != nil && !state.Settled {
 			state.Problem = setting // what Set said is nearer to the cause than that it leads elsewhere
 		}
@@ -164,16 +172,28 @@ func (r *Reconciler) keep(ctx context.Context, want Target) {
 				continue // put right at once
 			}
 		}
-		if state.Settled {
+		if state.Told && !before.Told {
+			pause = r.Timing.Retry // told again soon, for the same reason
+		}
+		if state.Settled || state.Told {
 			state.Attempts = 0
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause):
+		case <-time.After(max(pause, throttled(setting))):
 		}
 		pause = min(2*pause, r.Timing.Check)
 	}
+}
+
+// throttled is how long the endpoint itself wants to be left alone, a minute at most.
+func throttled(err error) time.Duration {
+	var asks interface{ RetryAfter() time.Duration }
+	if errors.As(err, &asks) {
+		return min(asks.RetryAfter(), time.Minute)
+	}
+	return 0
 }
 
 // observe looks where the endpoint leads. One that cannot be seen keeps what was
@@ -215,6 +235,8 @@ func (r *Reconciler) tell(before, now State) {
 		r.Log.Warn("an endpoint was led elsewhere by somebody else", "endpoint", r.Name, "kind", r.Kind, "leads_to", now.Got.String(), "wanted", now.Want.String())
 	case now.Settled && !before.Settled:
 		r.Log.Info("an endpoint leads where it should", "endpoint", r.Name, "kind", r.Kind, "to", now.Want.String(), "attempts", now.Attempts)
+	case now.Told && !before.Told:
+		r.Log.Info("an endpoint that cannot be asked was told where to lead", "endpoint", r.Name, "kind", r.Kind, "to", now.Want.String(), "attempts", now.Attempts)
 	case now.Problem != nil && (before.Problem == nil || before.Problem.Error() != now.Problem.Error()):
 		r.Log.Warn("an endpoint does not do what it should", "endpoint", r.Name, "kind", r.Kind, "wanted", now.Want.String(), "err", now.Problem)
 	}

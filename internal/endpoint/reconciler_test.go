@@ -70,7 +70,7 @@ type reconciled struct {
 	states []endpoint.State
 }
 
-func reconcile(t *testing.T, b *board) *reconciled {
+func reconcile(t *testing.T, b endpoint.Endpoint) *reconciled {
 	r := &reconciled{}
 	r.Reconciler = &endpoint.Reconciler{Name: "board", Endpoint: b, Log: slog.New(slog.DiscardHandler),
 		Timing: endpoint.Timing{Call: time.Second, Check: 8 * time.Second, Retry: time.Second},
@@ -254,4 +254,75 @@ func TestAnOldReignGivesUp(t *testing.T) {
 			t.Errorf("%d attempts", got.Attempts)
 		}
 	})
+}
+
+func TestWhatCannotBeAskedIsToldAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &board{lookErr: endpoint.ErrUnseen}
+		r := reconcile(t, b)
+		r.Lead(one())
+		synctest.Wait()
+		got := r.last()
+		if want := "board was told db1, and cannot be asked"; got.String() != want || !got.Told || got.Settled || got.Looked || got.Problem != nil {
+			t.Errorf("it says %q, want %q: %+v", got, want, got)
+		}
+		time.Sleep(time.Second + 2*time.Second + 4*time.Second + 8*time.Second + 8*time.Second)
+		synctest.Wait()
+		if b.sets != 6 {
+			t.Errorf("told %d times", b.sets)
+		}
+		b.change(func() { b.setErr = errors.New("the queue is full") })
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if want := "board: wanted db1, where it leads is not known, because lead it there: the queue is full"; r.last().String() != want || r.last().Told {
+			t.Errorf("it says %q, want %q", r.last(), want)
+		}
+		b.change(func() { b.setErr = nil })
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if !r.last().Told || r.last().Problem != nil {
+			t.Errorf("after it was mended: %+v", r.last())
+		}
+	})
+}
+
+// busy is an error of an endpoint that wants to be left alone.
+type busy struct{ time.Duration }
+
+func (b busy) Error() string             { return "not now" }
+func (b busy) RetryAfter() time.Duration { return b.Duration }
+
+func TestWhoWantsToBeLeftAloneIsForAMinuteAtMost(t *testing.T) {
+	for asks, want := range map[time.Duration]int{0: 4, 25 * time.Second: 2, time.Hour: 1} { // after 1, 3 and 7 s; after 25 s; after a minute
+		synctest.Test(t, func(t *testing.T) {
+			b := &counted{err: busy{asks}}
+			r := reconcile(t, b)
+			r.Lead(one())
+			time.Sleep(14 * time.Second)
+			if asks > 0 {
+				time.Sleep(16 * time.Second)
+			}
+			synctest.Wait()
+			if b.tries != want {
+				t.Errorf("asked to wait %s: %d tries, want %d", asks, b.tries, want)
+			}
+			time.Sleep(31 * time.Second)
+			synctest.Wait()
+			if b.tries <= want {
+				t.Errorf("asked to wait %s: not tried again", asks)
+			}
+		})
+	}
+}
+
+// counted refuses every call of Set, and counts them.
+type counted struct {
+	err   error
+	tries int
+}
+
+func (c *counted) Set(context.Context, endpoint.Target) error { c.tries++; return c.err }
+
+func (c *counted) Observe(context.Context) (endpoint.Target, error) {
+	return endpoint.Target{}, errors.New("not known")
 }

@@ -132,15 +132,21 @@ type Lead struct {
 	Wanted   NodeName `json:"wanted"`
 	To       NodeName `json:"to,omitempty"` // as it was seen last; empty: nowhere, or not seen yet
 	Settled  bool     `json:"settled"`      // it was seen to lead where it should
-	Because  string   `json:"because,omitempty"`
-	Repaired int      `json:"repaired,omitempty"` // how often somebody else has led it astray in this reign
+	// Told says that it has accepted what is wanted, and cannot be asked where it leads.
+	Told     bool   `json:"told,omitempty"`
+	Because  string `json:"because,omitempty"`
+	Repaired int    `json:"repaired,omitempty"` // how often somebody else has led it astray in this reign
 }
 
 func (l Lead) String() string {
-	text := fmt.Sprintf("%s leads to %s", l.Endpoint, orNowhere(l.To))
+	name := l.Endpoint
 	if l.On != "" {
-		text = fmt.Sprintf("%s on %s leads to %s", l.Endpoint, l.On, orNowhere(l.To))
+		name += " on " + string(l.On)
 	}
+	if l.Told {
+		return fmt.Sprintf("%s was told %s, and cannot be asked", name, l.Wanted)
+	}
+	text := fmt.Sprintf("%s leads to %s", name, orNowhere(l.To))
 	if l.To != l.Wanted || !l.Settled {
 		text += ", wanted " + string(l.Wanted)
 	}

@@ -67,7 +67,7 @@ func (n *Node) astray(serving bool) string {
 		wrong = append(wrong, fmt.Sprintf("%d of %d virtual addresses are bound on the primary and answer", n.answering(), n.Host.Addresses))
 	}
 	for _, l := range n.Leads {
-		if !l.Settled && (serving || l.On != "") {
+		if !l.Settled && !l.Told && (serving || l.On != "") {
 			wrong = append(wrong, l.String())
 		}
 	}
