@@ -77,6 +77,7 @@ type Agent struct {
 	rewatch  chan []*watcher
 	current  atomic.Pointer[inForce]
 	lates    atomic.Int64 // late renewals
+	window   window
 }
 
 // Run runs the agent until ctx ends, then gives up whatever it holds. Errors
@@ -102,6 +103,7 @@ func start(ctx context.Context, o Options) (a *Agent, err error) {
 		o.Wall = time.Now
 	}
 	a = &Agent{Options: o, id: newIncarnation(), settings: c.Settings(), events: make(chan event, 1024), live: &api.Live{}, hearing: &hearing{}, rewatch: make(chan []*watcher, 1)}
+	a.window.live, a.window.late = a.live, &a.lates
 	a.Log = o.Log.With("node", string(c.Node), "cluster", c.Cluster)
 	a.recorder = timeline.NewRecorder(timeline.Options{Node: c.Node, Clock: bootID(), Now: clock.Now})
 	a.pledges = pledges{dir: c.StateDir(), boot: bootID()}
@@ -149,6 +151,8 @@ func (a *Agent) newLoop(m memory) *loop {
 		onTick: func(now cluster.Instant) { a.hearing.heard(now, l.silenceLimit()) },
 		late:   a.renewalLate,
 	}
+	l.window = &a.window
+	a.window.keeper.Store(l.keeper)
 	l.keeper.keeps.Failsafe(c.Hash(), slices.DeleteFunc(a.settings.DataNodes(), func(n cluster.NodeName) bool { return n == c.Node }))
 	l.swapper = &swapper{self: c.Node, wall: a.Wall, call: a.settings.Lease / 2, swap: a.store.swap, refuse: a.store.refuse, ended: a.swapEnded}
 	l.facts = newPublisher(2*a.settings.Call, a.store.PutFact, func(f cluster.Fact, rev cluster.Revision) {
@@ -190,6 +194,7 @@ func (a *Agent) run(ctx context.Context) error {
 	defer stop()
 	a.spawn(func() { a.serveAPI(work, a.listener) })
 	a.spawn(func() { a.servePeers(work) })
+	a.spawn(func() { a.answerPublicly(work, listenAgain) })
 	if a.Ready != nil {
 		a.Ready() // the gate is shut and people are answered; the server may start
 	}

@@ -56,7 +56,7 @@ func (k *keeper) askOne(ctx context.Context, n cluster.NodeName, q node.Ask) {
 		answer = node.Answer{Why: err.Error()}
 	}
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	defer k.unlock()
 	kept := k.keeps.Answered(n, q.Epoch, sent, clock.Now(), answer)
 	if kept.Extend {
 		if err := k.extend(ctx, k.keeps.Until()); err != nil {

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/baton-db/baton/internal/api/public"
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/lease"
@@ -31,6 +33,14 @@ type keeper struct {
 	keeps  node.Keeper
 	onTick func(now cluster.Instant) // a renewal was accepted: the store is alive
 	late   func(detail string)       // one came late
+	shown  atomic.Pointer[public.Serving]
+}
+
+// unlock ends what may have changed the lease or the gate, and shows how they are
+// now to those who may not wait for the lock.
+func (k *keeper) unlock() {
+	k.shown.Store(&public.Serving{Epoch: k.keeps.Held.Epoch, Until: k.keeps.Held.Until, Open: k.keeps.Open})
+	k.mu.Unlock()
 }
 
 // want says which epoch's lease is to be held from now on, and under which
@@ -48,7 +58,7 @@ func (k *keeper) want(epoch cluster.Epoch, record cluster.Revision, steady bool)
 // latch gives up every reign up to epoch, waiting for an extension under way.
 func (k *keeper) latch(epoch cluster.Epoch) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	defer k.unlock()
 	k.keeps.Latch(epoch)
 }
 
@@ -56,7 +66,7 @@ func (k *keeper) latch(epoch cluster.Epoch) {
 // renewal extend it from now on.
 func (k *keeper) openGate(ctx context.Context, epoch cluster.Epoch) error {
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	defer k.unlock()
 	if !k.keeps.Held.Valid(epoch, clock.Now()) {
 		return errLeaseOver
 	}
@@ -70,7 +80,7 @@ func (k *keeper) openGate(ctx context.Context, epoch cluster.Epoch) error {
 // gateShut tells that the gate is not open for the lease any more.
 func (k *keeper) gateShut() {
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	defer k.unlock()
 	k.keeps.Open = false
 }
 
@@ -144,7 +154,7 @@ func (k *keeper) once(ctx context.Context, r node.Renewal) {
 		return
 	}
 	k.mu.Lock()
-	defer k.mu.Unlock()
+	defer k.unlock()
 	now := clock.Now()
 	k.onTick(now)
 	kept := k.keeps.Renewed(r.Epoch, sent, now, rev)

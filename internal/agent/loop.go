@@ -45,6 +45,8 @@ type loop struct {
 	storeLooks api.Store
 	lastSwitch *api.LastSwitch
 	live       *api.Live
+	window     *window // nil where nobody looks in
+	lag        node.Lag
 	situation  situation
 	explained  explained
 	saidWhy    cluster.Reason
@@ -128,6 +130,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 	l.explain(look.World, look.Input, now)
 	l.audit()
 	l.situation.set(l.Board.Record, look.Input.Peers)
+	l.show(look.Input, look.World)
 	l.live.Publish(l.snapshot(look.World, look.Input.Own, now))
 	if l.Leaving && l.Board.Record.Primary != l.Self && !l.lanes.Busy() {
 		l.left()

@@ -1,14 +1,17 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/baton-db/baton/internal/api"
+	"github.com/baton-db/baton/internal/api/public"
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/timeline"
@@ -19,7 +22,7 @@ func (a *Agent) listenAPI() (net.Listener, error) { return api.Listen(a.Config.S
 
 // serveAPI answers on the socket until ctx ends.
 func (a *Agent) serveAPI(ctx context.Context, l net.Listener) {
-	s := api.NewServer(api.Options{Source: a.live, Requests: a, History: a, Members: a, Restarts: a, Rejoins: a, Lost: a, Now: a.Wall, Log: a.Log})
+	s := api.NewServer(api.Options{Public: public.Handler(&a.window, clock.Now, a.Log), Source: a.live, Requests: a, History: a, Members: a, Restarts: a, Rejoins: a, Lost: a, Now: a.Wall, Log: a.Log})
 	if err := s.Serve(ctx, l); err != nil && ctx.Err() == nil {
 		a.Log.Error("serve the API", "err", err)
 	}
@@ -156,11 +159,11 @@ func (a *Agent) lastSwitch(ctx context.Context) *api.LastSwitch {
 	if len(switches) == 0 {
 		return nil
 	}
-	last := api.LastOf(switches[0])
-	for _, s := range switches[1:] {
-		if s.Epoch > last.Epoch {
-			last = api.LastOf(s)
-		}
+	all := make([]api.LastSwitch, 0, len(switches))
+	for _, s := range switches {
+		all = append(all, api.LastOf(s))
 	}
-	return &last
+	slices.SortStableFunc(all, func(x, y api.LastSwitch) int { return cmp.Compare(y.Epoch, x.Epoch) })
+	a.window.switches.Store(&all)
+	return &all[0]
 }

@@ -16,6 +16,7 @@
 //	GET  /v1/requests/{id}?wait=10s  state; with wait, once it is final
 //	POST /v1/rejoin/plan             what a rejoin would do; nothing is asked for
 //	GET  /v1/events                  server-sent events
+//	GET  /primary, /replica, /health, /metrics   as over the network (package public)
 //	GET  /v1/lost                     audits of transactions that only this host's server had
 //	GET  /v1/lost/{name}/report       one of them, for people
 //	GET  /v1/lost/{name}/transactions the same as JSON

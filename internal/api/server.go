@@ -28,6 +28,7 @@ type Options struct {
 	Restarts Restarts
 	Lost     LostTransactions
 	Rejoins  Rejoins          // nil: a plan says nothing of the hosts
+	Public   http.Handler     // what package public answers; nil: nothing
 	Now      func() time.Time // wall clock, for the time of a request
 	Log      *slog.Logger
 }
@@ -41,13 +42,14 @@ type Server struct {
 	restarts Restarts
 	lost     LostTransactions
 	rejoins  Rejoins
+	public   http.Handler
 	now      func() time.Time
 	log      *slog.Logger
 }
 
 // NewServer returns a server that does not listen yet.
 func NewServer(o Options) *Server {
-	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, restarts: o.Restarts, lost: o.Lost, rejoins: o.Rejoins, now: o.Now, log: o.Log}
+	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, restarts: o.Restarts, lost: o.Lost, rejoins: o.Rejoins, public: o.Public, now: o.Now, log: o.Log}
 }
 
 // maxBody is how much of a request's body is read.
@@ -87,6 +89,11 @@ func (s *Server) Handler() http.Handler {
 				s.fail(w, r, err)
 			}
 		})
+	}
+	if s.public != nil {
+		for _, path := range []string{"/primary", "/replica", "/health", "/metrics"} {
+			mux.Handle(path, s.public)
+		}
 	}
 	return mux
 }

@@ -48,6 +48,7 @@ type Config struct {
 	Rejoin     Rejoin           `key:"rejoin"`
 	Sites      []string         `key:"sites"`
 	Realtime   bool             `key:"realtime"`
+	HTTP       HTTP             `key:"http"`
 	Log        Log              `key:"log"`
 
 	dir   string         // from which relative paths count

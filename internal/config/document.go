@@ -25,6 +25,7 @@ func Document() string {
 		{"Layer 4: health", healthKeys()},
 		{"Preheating of replicas", preheatKeys()},
 		{"Automation, priority, log", otherKeys()},
+		{"Questions over HTTP", httpKeys()},
 	} {
 		fmt.Fprintf(&b, "\n### %s\n\n| key | what | type | default | bounds | same | HUP |\n|---|---|---|---|---|---|---|\n", part.title)
 		for _, k := range part.keys {

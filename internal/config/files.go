@@ -24,6 +24,7 @@ func (c *Config) CheckFiles(now time.Time) Findings {
 	_, found := c.Passwords()
 	found = append(found, c.checkSocketUser()...)
 	found = append(found, c.checkCertificates(now)...)
+	found = append(found, c.checkPublicTLS(now)...)
 	found = append(found, c.checkCommands()...)
 	for _, d := range []struct{ key, dir string }{{"data_dir", c.DataDir}, {"run_dir", c.RunDir}} {
 		if what, mend := checkDirectory(d.dir); what != "" {

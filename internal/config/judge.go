@@ -29,6 +29,7 @@ func (l *loader) judge() {
 	l.judgeDetection()
 	l.judgeHealth()
 	l.judgePreheat()
+	l.judgeHTTP()
 	if r := l.cfg.Rejoin; l.cfg.Server.Flavor == MySQL {
 		for key, m := range map[string]cluster.RejoinMethod{"rejoin.acknowledged": r.Acknowledged, "rejoin.unacknowledged": r.Unacknowledged} {
 			if m == cluster.Rewind {

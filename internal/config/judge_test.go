@@ -130,6 +130,22 @@ func TestFindings(t *testing.T) {
 				`baton.yaml:11: warning: sites[1]: no node is in site "bb"; remove it, or give a node site: bb`,
 			}},
 
+		"HTTP on a name": {"", "http: {listen: [db1:7482]}",
+			[]string{`baton.yaml:11: http.listen[0]: "db1:7482" is no address with a port; write it like 10.77.0.11:7482, "[fd77::11]:7482", or 0.0.0.0:7482 for all of this host's`}},
+		"HTTP on an address twice": {"", `http: {listen: ["10.77.0.11:7482", "10.77.0.11:7482"]}`,
+			[]string{`baton.yaml:11: http.listen[1]: 10.77.0.11:7482 stands on line 11 already; name every address once`}},
+		"HTTP on the ports of others": {"", `http: {listen: ["0.0.0.0:7480", "0.0.0.0:7481", "0.0.0.0:3306"]}`,
+			[]string{
+				`baton.yaml:11: http.listen[0]: the embedded store uses port 7480; choose another port, or change store.peer_port`,
+				`baton.yaml:11: http.listen[1]: the link between the agents uses port 7481; choose another port, or change peer.port`,
+				`baton.yaml:11: http.listen[2]: the server uses port 3306; choose another port, or change server.port`,
+			}},
+		"HTTP with half a certificate": {"", `http: {listen: ["0.0.0.0:7482"], tls: {cert: c}}`,
+			[]string{`baton.yaml:11: http.tls: a certificate and its key belong together; give both http.tls.cert and http.tls.key, or neither`}},
+		"HTTP asks for certificates and has none": {"", `http: {listen: ["0.0.0.0:7482"], tls: {ca: c}}`,
+			[]string{`baton.yaml:11: http.tls.ca: clients can show a certificate only where this node has one; give http.tls.cert and http.tls.key, too`}},
+		"certificates for nothing": {"", `http: {tls: {cert: c, key: k}}`,
+			[]string{`baton.yaml:11: http.tls: there is nothing to encrypt; add http.listen, or remove http.tls`}},
 		"an endpoint of the primary's has nodes": {"", "endpoints: [{name: app, nodes: [w1], etcd: {endpoints: ['https://10.0.0.1:2379'], key: /k}}]",
 			[]string{`baton.yaml:11: endpoints[0].nodes: etcd is led by whoever is primary; remove it: no host has it for itself`}},
 

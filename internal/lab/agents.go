@@ -82,6 +82,7 @@ func (l *Lab) agentConfig(node string) section {
 		"rejoin":     section{"acknowledged": "hold", "unacknowledged": l.rejoins()},
 		"automation": section{"cool_down": "0s", "max_per_hour": 0},
 		"log":        section{"level": "debug"},
+		"http":       section{"listen": []string{fmt.Sprintf("%s:%d", l.address(node), HTTPPort)}},
 	}
 }
 

@@ -174,6 +174,7 @@ const (
 	Port        = 3306
 	PeerPort    = 7480
 	LinkPort    = 7481
+	HTTPPort    = 7482 // where the agents answer load balancers
 )
 
 // Addresses are the virtual addresses that clients connect to.
