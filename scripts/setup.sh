@@ -60,6 +60,7 @@ programs() {
 	test)
 		echo keepalived:keepalived etcd:etcd-server gcc:gcc perl:perl-base
 		echo java:default-jre-headless
+		echo named:bind9 knotd:knot pdns_server:pdns-server sqlite3:sqlite3 unbound:unbound
 		;;
 	bench) echo keepalived:keepalived ;;
 	esac
@@ -76,6 +77,10 @@ services() {
 		mariadb-server) echo mariadb ;;
 		keepalived) echo keepalived ;;
 		etcd-server) echo etcd ;;
+		bind9) echo named ;;
+		knot) echo knot ;;
+		pdns-server) echo pdns ;;
+		unbound) echo unbound ;;
 		esac
 	done
 }
@@ -90,6 +95,9 @@ install_missing() {
 	fi
 	if [[ $purpose == test && ! -e /usr/share/java/zookeeper.jar ]]; then
 		missing+=(libzookeeper-java) # ZooKeeper without its service and its desktop
+	fi
+	if [[ $purpose == test && ! -e /usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql ]]; then
+		missing+=(pdns-backend-sqlite3)
 	fi
 	((${#missing[@]} == 0)) && return
 	mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)

@@ -17,6 +17,7 @@ func endpointKinds() endpoint.Registry[opening] {
 		"consul":    openConsul,
 		"webhook":   openWebhook,
 		"zookeeper": openZooKeeper,
+		"dns":       openDNSName,
 	}
 }
 

@@ -21,6 +21,7 @@ type Endpoint struct {
 	Consul    ConsulKey     `key:"consul"`
 	ZooKeeper ZooKeeperNode `key:"zookeeper"`
 	Webhook   Webhook       `key:"webhook"`
+	DNS       DNSName       `key:"dns"`
 }
 
 // endpointBlock is one kind of endpoint: adding a kind is adding a file with its
@@ -56,6 +57,7 @@ func endpointBlocks() []endpointBlock {
 		{"consul", byPrimary, consulKeys, (*loader).judgeConsul, func(e Endpoint) (string, string) { return "token_file", e.Consul.TokenFile }},
 		{"zookeeper", byPrimary, zooKeeperKeys, (*loader).judgeZooKeeper, func(e Endpoint) (string, string) { return "password_file", e.ZooKeeper.PasswordFile }},
 		{"webhook", byPrimary, webhookKeys, (*loader).judgeWebhook, func(e Endpoint) (string, string) { return "secret_file", e.Webhook.SecretFile }},
+		{"dns", byPrimary, dnsNameKeys, (*loader).judgeDNSName, func(e Endpoint) (string, string) { return "secret_file", e.DNS.SecretFile }},
 	}
 }
 

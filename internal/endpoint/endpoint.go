@@ -72,6 +72,14 @@ type Endpoint interface {
 	Set(ctx context.Context, target Target) error
 }
 
+// A Tender is an Endpoint that has something to do while it leads where it should,
+// such as giving a name its usual time to live back some time after a switch.
+type Tender interface {
+	// Tend is called after every look that found clients led to target. It leads them
+	// nowhere else, and is bound by what binds Set.
+	Tend(ctx context.Context, target Target) error
+}
+
 // MismatchError says that an endpoint does not lead where it should.
 type MismatchError struct {
 	Endpoint string // its name in the configuration

@@ -149,6 +149,9 @@ func (r *Reconciler) keep(ctx context.Context, want Target) {
 		}
 		setting := state.Problem
 		r.observe(ctx, &state)
+		if tender, tends := r.Endpoint.(Tender); tends && state.Settled && state.Problem == nil {
+			state.Problem = r.call(ctx, "keep it in order", func(ctx context.Context) error { return tender.Tend(ctx, want) })
+		}
 		if ctx.Err() != nil {
 			return
 		}

@@ -326,3 +326,40 @@ func (c *counted) Set(context.Context, endpoint.Target) error { c.tries++; retur
 func (c *counted) Observe(context.Context) (endpoint.Target, error) {
 	return endpoint.Target{}, errors.New("not known")
 }
+
+// tended is a board that has something to do while it leads where it should.
+type tended struct {
+	*board
+	tends   []endpoint.Target
+	tendErr error
+}
+
+func (t *tended) Tend(ctx context.Context, target endpoint.Target) error {
+	return t.call(ctx, &t.tendErr, func() { t.tends = append(t.tends, target) })
+}
+
+func TestWhatLeadsWhereItShouldIsTended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &tended{board: &board{setErr: errors.New("the zone refuses updates")}}
+		r := reconcile(t, b)
+		r.Lead(one())
+		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
+		if len(b.tends) != 0 {
+			t.Error("it was tended although it does not lead there")
+		}
+		b.change(func() { b.setErr = nil })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(b.tends) < 2 || !b.tends[0].LeadsTo(one()) || b.tends[0].Epoch != 1 {
+			t.Errorf("it was tended %d times: %v", len(b.tends), b.tends)
+		}
+		b.change(func() { b.tendErr = errors.New("the zone refuses updates") })
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		got := r.last()
+		if want := "board leads to db1, as far as is known, because keep it in order: the zone refuses updates"; got.String() != want || !got.Settled {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	})
+}

@@ -1,0 +1,224 @@
+// Package dnsupdate answers which primary a name in somebody's DNS zone leads to,
+// and makes it lead to another, by dynamic update (RFC 2136) signed with TSIG
+// (RFC 8945).
+//
+// It asks the zone's own servers and never a resolver, whose answer may be as old
+// as the record's time to live. The rule: a name that a newer reign has set is
+// never set by an older one. The reign is written beside the name, in a TXT record
+// at _baton.NAME, and the update that sets both has the TXT record as it was read
+// as its prerequisite: the comparison and the write are one message.
+package dnsupdate
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/baton-db/baton/internal/clock"
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/endpoint"
+)
+
+// Options say which name of which zone it is.
+type Options struct {
+	// Name is the one that clients look up, and Zone the zone that it is in.
+	Name string
+	Zone string
+	// Servers take the zone's updates. They are tried in this order; the first that
+	// carries it out is enough.
+	Servers []netip.AddrPort
+	Key     Key
+	// TTL is the time to live that the record has in the long run, and SwitchTTL what
+	// it is written with by a new reign, for SwitchFor.
+	TTL       time.Duration
+	SwitchTTL time.Duration
+	SwitchFor time.Duration
+	Cluster   string // Baton's, written beside the name
+	// NodeOf says whose server has an address.
+	NodeOf func(netip.Addr) (cluster.NodeName, bool)
+	// Now reads this host's clock; nil: clock.Now. Wall reads its wall clock, which
+	// signatures go by; nil: time.Now.
+	Now  func() cluster.Instant
+	Wall func() time.Time
+}
+
+// Key is a TSIG key.
+type Key struct {
+	Name      string
+	Algorithm string // hmac-sha1, -sha224, -sha256, -sha384 or -sha512
+	Secret    string // as key files have it: base64
+}
+
+// Endpoint is one name. It implements endpoint.Endpoint and endpoint.Tender.
+type Endpoint struct {
+	name string // in the configuration
+	o    Options
+
+	mu    sync.Mutex
+	reign cluster.Epoch   // the newest that this process was asked to set the name for
+	since cluster.Instant // when it was first asked that
+}
+
+// Open prepares the use of a name. It connects to nobody.
+func Open(name string, o Options) (*Endpoint, error) {
+	if secret, err := base64.StdEncoding.DecodeString(o.Key.Secret); err != nil || len(secret) == 0 {
+		// Not with err: it would show a part of the secret.
+		return nil, fmt.Errorf("the secret of TSIG key %s is not base64, as in secret \"…\"; of a key file", o.Key.Name)
+	}
+	o.Name, o.Zone, o.Key.Name = canonical(o.Name), canonical(o.Zone), canonical(o.Key.Name)
+	o.Key.Algorithm = canonical(o.Key.Algorithm)
+	if o.Now == nil {
+		o.Now = clock.Now
+	}
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
+	return &Endpoint{name: name, o: o}, nil
+}
+
+func canonical(name string) string { return dns.CanonicalName(name) }
+
+// shown is a name as people write it.
+func shown(name string) string { return strings.TrimSuffix(name, ".") }
+
+// Observe implements endpoint.Endpoint. A name that is missing leads nowhere.
+func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
+	var have state
+	err := e.ask(ctx, func(s *session) (err error) {
+		if have.texts, err = s.texts(e.o.Name); err == nil {
+			err = s.addresses(e.o.Name, &have)
+		}
+		return err
+	})
+	if err != nil {
+		return endpoint.Target{}, err
+	}
+	return e.target(have)
+}
+
+// target says where a name leads that holds what was read.
+func (e *Endpoint) target(have state) (endpoint.Target, error) {
+	foreign := func(t endpoint.Target, format string, args ...any) (endpoint.Target, error) {
+		return t, &ForeignError{Name: shown(e.o.Name), Why: fmt.Sprintf(format, args...)}
+	}
+	beside := shown(reignName(e.o.Name))
+	switch {
+	case have.alias != "":
+		return foreign(endpoint.Target{}, "is an alias for %s", shown(have.alias))
+	case len(have.addresses) == 0 && len(have.texts) == 0:
+		return endpoint.Target{}, nil
+	case len(have.addresses) == 0:
+		return foreign(endpoint.Target{}, "has no address, although %s says that it was set", beside)
+	case len(have.addresses) > 1:
+		return foreign(endpoint.Target{}, "has several addresses: %v", have.addresses)
+	}
+	t := endpoint.Target{Addresses: have.addresses}
+	node, known := e.o.NodeOf(have.addresses[0])
+	if !known {
+		return foreign(t, "has %s, which is no node's address", have.addresses[0])
+	}
+	t.Node = node
+	says, err := have.reign()
+	switch {
+	case err != nil:
+		return foreign(t, "has %s, and %s %v", have.addresses[0], beside, err)
+	case says.Cluster != e.o.Cluster:
+		return foreign(t, "is of cluster %s, not %s, as %s says", says.Cluster, e.o.Cluster, beside)
+	case says.Node == node:
+		t.Epoch = says.Epoch
+	}
+	return t, nil
+}
+
+// ForeignError says that the name holds what Baton did not put there.
+type ForeignError struct{ Name, Why string }
+
+func (e *ForeignError) Error() string { return e.Name + " " + e.Why }
+
+// Unwrap returns endpoint.ErrForeign.
+func (e *ForeignError) Unwrap() error { return endpoint.ErrForeign }
+
+// Set implements endpoint.Endpoint.
+func (e *Endpoint) Set(ctx context.Context, target endpoint.Target) error {
+	return e.write(ctx, target, func(have state, want wanted) bool { return have.is(want) })
+}
+
+// Tend implements endpoint.Tender: it gives the record the time to live that it
+// should have by now.
+func (e *Endpoint) Tend(ctx context.Context, target endpoint.Target) error {
+	return e.write(ctx, target, func(have state, want wanted) bool { return have.is(want) && have.ttl == want.ttl })
+}
+
+// ttl is what a record of a reign should have now, in seconds.
+func (e *Endpoint) ttl(reign cluster.Epoch) uint32 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.o.Now()
+	if reign > e.reign {
+		e.reign, e.since = reign, now
+	}
+	ttl := e.o.TTL
+	if now.Sub(e.since) < e.o.SwitchFor {
+		ttl = min(ttl, e.o.SwitchTTL)
+	}
+	return uint32(ttl / time.Second)
+}
+
+// tries bounds how often somebody else may be faster within one call.
+const tries = 8
+
+// write leads the name to target, unless enough says that what is there will do.
+func (e *Endpoint) write(ctx context.Context, target endpoint.Target, enough func(have state, want wanted) bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if target.Node == "" || len(target.Addresses) == 0 {
+		return fmt.Errorf("lead %s to %s: there is no address to lead it to", shown(e.o.Name), target)
+	}
+	want := wanted{reign: reign{e.o.Cluster, target.Epoch, target.Node}, address: target.Addresses[0].Unmap(), ttl: e.ttl(target.Epoch)}
+	return e.ask(ctx, func(s *session) error {
+		return e.swap(ctx, s, want, func(have state) bool { return enough(have, want) })
+	})
+}
+
+// swap updates the name under the reign that was read there.
+func (e *Endpoint) swap(ctx context.Context, s *session, want wanted, enough func(state) bool) error {
+	for range tries {
+		var have state
+		var err error
+		if have.texts, err = s.texts(e.o.Name); err != nil {
+			return err
+		}
+		says, err := have.reign()
+		switch {
+		case err != nil || says.Cluster != want.reign.Cluster: // the name was given to Baton, and to this cluster
+		case says.Epoch > want.reign.Epoch:
+			return &endpoint.OldEpochError{Endpoint: e.name, Asked: want.reign.Epoch, Known: says.Epoch}
+		case says == want.reign:
+			if err := s.addresses(e.o.Name, &have); err != nil {
+				return err
+			}
+			if enough(have) {
+				return nil
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err = s.update(want.message(e.o, have))
+		var refused *RefusedError
+		if !errors.As(err, &refused) || !refused.lost() {
+			return err
+		}
+		// Somebody was faster: look again at what is there now.
+	}
+	return fmt.Errorf("update %s: %s has changed each of %d times between the look and the update; is it answered by a wildcard?",
+		shown(e.o.Name), shown(reignName(e.o.Name)), tries)
+}
