@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -24,6 +23,7 @@ import (
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint"
+	"github.com/baton-db/baton/internal/endpoint/dnsname"
 )
 
 // Options say which name of which zone it is.
@@ -61,9 +61,7 @@ type Endpoint struct {
 	name string // in the configuration
 	o    Options
 
-	mu    sync.Mutex
-	reign cluster.Epoch   // the newest that this process was asked to set the name for
-	since cluster.Instant // when it was first asked that
+	lives dnsname.Lifetimes
 }
 
 // Open prepares the use of a name. It connects to nobody.
@@ -80,7 +78,7 @@ func Open(name string, o Options) (*Endpoint, error) {
 	if o.Wall == nil {
 		o.Wall = time.Now
 	}
-	return &Endpoint{name: name, o: o}, nil
+	return &Endpoint{name: name, o: o, lives: dnsname.Lifetimes{Usual: o.TTL, Switch: o.SwitchTTL, SwitchFor: o.SwitchFor}}, nil
 }
 
 func canonical(name string) string { return dns.CanonicalName(name) }
@@ -92,7 +90,7 @@ func shown(name string) string { return strings.TrimSuffix(name, ".") }
 func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 	var have state
 	err := e.ask(ctx, func(s *session) (err error) {
-		if have.texts, err = s.texts(e.o.Name); err == nil {
+		if err = s.texts(e.o.Name, &have); err == nil {
 			err = s.addresses(e.o.Name, &have)
 		}
 		return err
@@ -100,75 +98,18 @@ func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 	if err != nil {
 		return endpoint.Target{}, err
 	}
-	return e.target(have)
+	return dnsname.Name{Name: shown(e.o.Name), Cluster: e.o.Cluster, NodeOf: e.o.NodeOf}.Target(have.Held)
 }
-
-// target says where a name leads that holds what was read.
-func (e *Endpoint) target(have state) (endpoint.Target, error) {
-	foreign := func(t endpoint.Target, format string, args ...any) (endpoint.Target, error) {
-		return t, &ForeignError{Name: shown(e.o.Name), Why: fmt.Sprintf(format, args...)}
-	}
-	beside := shown(reignName(e.o.Name))
-	switch {
-	case have.alias != "":
-		return foreign(endpoint.Target{}, "is an alias for %s", shown(have.alias))
-	case len(have.addresses) == 0 && len(have.texts) == 0:
-		return endpoint.Target{}, nil
-	case len(have.addresses) == 0:
-		return foreign(endpoint.Target{}, "has no address, although %s says that it was set", beside)
-	case len(have.addresses) > 1:
-		return foreign(endpoint.Target{}, "has several addresses: %v", have.addresses)
-	}
-	t := endpoint.Target{Addresses: have.addresses}
-	node, known := e.o.NodeOf(have.addresses[0])
-	if !known {
-		return foreign(t, "has %s, which is no node's address", have.addresses[0])
-	}
-	t.Node = node
-	says, err := have.reign()
-	switch {
-	case err != nil:
-		return foreign(t, "has %s, and %s %v", have.addresses[0], beside, err)
-	case says.Cluster != e.o.Cluster:
-		return foreign(t, "is of cluster %s, not %s, as %s says", says.Cluster, e.o.Cluster, beside)
-	case says.Node == node:
-		t.Epoch = says.Epoch
-	}
-	return t, nil
-}
-
-// ForeignError says that the name holds what Baton did not put there.
-type ForeignError struct{ Name, Why string }
-
-func (e *ForeignError) Error() string { return e.Name + " " + e.Why }
-
-// Unwrap returns endpoint.ErrForeign.
-func (e *ForeignError) Unwrap() error { return endpoint.ErrForeign }
 
 // Set implements endpoint.Endpoint.
 func (e *Endpoint) Set(ctx context.Context, target endpoint.Target) error {
-	return e.write(ctx, target, func(have state, want wanted) bool { return have.is(want) })
+	return e.write(ctx, target, func(have state, want wanted) bool { return have.Is(dnsname.Wanted(want)) })
 }
 
 // Tend implements endpoint.Tender: it gives the record the time to live that it
 // should have by now.
 func (e *Endpoint) Tend(ctx context.Context, target endpoint.Target) error {
-	return e.write(ctx, target, func(have state, want wanted) bool { return have.is(want) && have.ttl == want.ttl })
-}
-
-// ttl is what a record of a reign should have now, in seconds.
-func (e *Endpoint) ttl(reign cluster.Epoch) uint32 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := e.o.Now()
-	if reign > e.reign {
-		e.reign, e.since = reign, now
-	}
-	ttl := e.o.TTL
-	if now.Sub(e.since) < e.o.SwitchFor {
-		ttl = min(ttl, e.o.SwitchTTL)
-	}
-	return uint32(ttl / time.Second)
+	return e.write(ctx, target, func(have state, want wanted) bool { return have.Is(dnsname.Wanted(want)) && have.TTL == want.TTL })
 }
 
 // tries bounds how often somebody else may be faster within one call.
@@ -179,10 +120,11 @@ func (e *Endpoint) write(ctx context.Context, target endpoint.Target, enough fun
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if target.Node == "" || len(target.Addresses) == 0 {
-		return fmt.Errorf("lead %s to %s: there is no address to lead it to", shown(e.o.Name), target)
+	w, err := dnsname.Want(shown(e.o.Name), e.o.Cluster, target, e.lives.Of(target.Epoch, e.o.Now()))
+	if err != nil {
+		return err
 	}
-	want := wanted{reign: reign{e.o.Cluster, target.Epoch, target.Node}, address: target.Addresses[0].Unmap(), ttl: e.ttl(target.Epoch)}
+	want := wanted(w)
 	return e.ask(ctx, func(s *session) error {
 		return e.swap(ctx, s, want, func(have state) bool { return enough(have, want) })
 	})
@@ -192,16 +134,15 @@ func (e *Endpoint) write(ctx context.Context, target endpoint.Target, enough fun
 func (e *Endpoint) swap(ctx context.Context, s *session, want wanted, enough func(state) bool) error {
 	for range tries {
 		var have state
-		var err error
-		if have.texts, err = s.texts(e.o.Name); err != nil {
+		if err := s.texts(e.o.Name, &have); err != nil {
 			return err
 		}
-		says, err := have.reign()
+		says, err := have.Reign()
 		switch {
-		case err != nil || says.Cluster != want.reign.Cluster: // the name was given to Baton, and to this cluster
-		case says.Epoch > want.reign.Epoch:
-			return &endpoint.OldEpochError{Endpoint: e.name, Asked: want.reign.Epoch, Known: says.Epoch}
-		case says == want.reign:
+		case err != nil || says.Cluster != want.Reign.Cluster: // the name was given to Baton, and to this cluster
+		case says.Epoch > want.Reign.Epoch:
+			return &endpoint.OldEpochError{Endpoint: e.name, Asked: want.Reign.Epoch, Known: says.Epoch}
+		case says == want.Reign:
 			if err := s.addresses(e.o.Name, &have); err != nil {
 				return err
 			}
@@ -220,5 +161,5 @@ func (e *Endpoint) swap(ctx context.Context, s *session, want wanted, enough fun
 		// Somebody was faster: look again at what is there now.
 	}
 	return fmt.Errorf("update %s: %s has changed each of %d times between the look and the update; is it answered by a wildcard?",
-		shown(e.o.Name), shown(reignName(e.o.Name)), tries)
+		shown(e.o.Name), shown(dnsname.Beside(e.o.Name)), tries)
 }

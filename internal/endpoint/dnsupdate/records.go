@@ -1,81 +1,33 @@
 package dnsupdate
 
 import (
-	"errors"
-	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
 
 	"github.com/miekg/dns"
 
-	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/endpoint/dnsname"
 )
 
-// reign is what is written beside the name.
-type reign struct {
-	Cluster string
-	Epoch   cluster.Epoch
-	Node    cluster.NodeName
-}
-
-// reignName is where it is written.
-func reignName(name string) string { return "_baton." + name }
-
-const reignFormat = "cluster=%s epoch=%d node=%s"
-
-func (r reign) String() string { return fmt.Sprintf(reignFormat, r.Cluster, r.Epoch, r.Node) }
-
-func parseReign(text string) (r reign, err error) {
-	if _, err := fmt.Sscanf(text, reignFormat, &r.Cluster, &r.Epoch, &r.Node); err != nil || r.String() != text {
-		return reign{}, fmt.Errorf("holds %.80q, which is not of Baton's making", text)
-	}
-	return r, nil
-}
-
-// state is what a zone holds at a name.
+// state is what a zone's server has said of a name.
 type state struct {
-	addresses []netip.Addr
-	ttl       uint32 // of the first address
-	alias     string // by CNAME
-	texts     []dns.RR
-}
-
-// reign is what is written beside the name.
-func (s state) reign() (reign, error) {
-	switch len(s.texts) {
-	case 0:
-		return reign{}, errors.New("does not say that Baton has set it")
-	case 1:
-		return parseReign(strings.Join(s.texts[0].(*dns.TXT).Txt, ""))
-	}
-	return reign{}, fmt.Errorf("holds %d texts, which is not of Baton's making", len(s.texts))
-}
-
-// is reports whether everything but the time to live is as wanted.
-func (s state) is(w wanted) bool {
-	says, err := s.reign()
-	return err == nil && says == w.reign && s.alias == "" && slices.Equal(s.addresses, []netip.Addr{w.address})
+	dnsname.Held
+	read []dns.RR // beside the name, as they were read
 }
 
 // wanted is what a zone is to hold at a name.
-type wanted struct {
-	reign   reign
-	address netip.Addr
-	ttl     uint32
-}
+type wanted dnsname.Wanted
 
 // message is the update that turns what was read into what is wanted, and that is
 // refused if the reign is not the one that was read any more.
 func (w wanted) message(o Options, have state) *dns.Msg {
 	m := new(dns.Msg)
 	m.SetUpdate(o.Zone)
-	beside := &dns.TXT{Hdr: header(reignName(o.Name), dns.TypeTXT, w.ttl), Txt: []string{w.reign.String()}}
-	if len(have.texts) == 0 {
+	beside := &dns.TXT{Hdr: header(dnsname.Beside(o.Name), dns.TypeTXT, w.TTL), Txt: []string{w.Reign.String()}}
+	if len(have.read) == 0 {
 		m.RRsetNotUsed([]dns.RR{beside})
 	} else {
 		var read []dns.RR
-		for _, t := range have.texts {
+		for _, t := range have.read {
 			read = append(read, dns.Copy(t))
 		}
 		m.Used(read)
@@ -87,7 +39,7 @@ func (w wanted) message(o Options, have state) *dns.Msg {
 		all = append(all, &dns.ANY{Hdr: header(o.Name, kind, 0)})
 	}
 	m.RemoveRRset(append(all, beside))
-	m.Insert([]dns.RR{addressRecord(o.Name, w.address, w.ttl), beside})
+	m.Insert([]dns.RR{addressRecord(o.Name, w.Address, w.TTL), beside})
 	return m
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/baton-db/baton/internal/endpoint/dnsname"
 )
 
 // RefusedError is a server's no, with what to do about it.
@@ -46,7 +48,7 @@ func (s *session) refused(doing string, answer *dns.Msg) error {
 	e := &RefusedError{Doing: doing, Server: s.server, Code: answer.Rcode}
 	switch answer.Rcode {
 	case dns.RcodeRefused:
-		e.Advice = fmt.Sprintf("the server does not let key %s update %s (A, AAAA, CNAME) and %s (TXT): allow that for zone %s", key, name, shown(reignName(s.o.Name)), zone)
+		e.Advice = fmt.Sprintf("the server does not let key %s update %s (A, AAAA, CNAME) and %s (TXT): allow that for zone %s", key, name, shown(dnsname.Beside(s.o.Name)), zone)
 		if !e.updates() {
 			e.Advice = fmt.Sprintf("the server does not have zone %s, or does not let key %s query it: dns.servers has to name the zone's primary server", zone, key)
 		}

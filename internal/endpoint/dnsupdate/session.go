@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"github.com/baton-db/baton/internal/endpoint"
+	"github.com/baton-db/baton/internal/endpoint/dnsname"
 )
 
 // fudge is by how many seconds the clocks of both ends may differ; what RFC 8945,
@@ -68,8 +70,20 @@ func ended(ctx context.Context, err error, server netip.AddrPort) error {
 	return fmt.Errorf("ask %s: %w", server, ctx.Err())
 }
 
-// texts returns what is written beside the name.
-func (s *session) texts(name string) ([]dns.RR, error) { return s.lookUp(reignName(name), dns.TypeTXT) }
+// texts reads what is written beside the name.
+func (s *session) texts(name string, have *state) (err error) {
+	if have.read, err = s.lookUp(dnsname.Beside(name), dns.TypeTXT); err != nil {
+		return err
+	}
+	for _, rr := range have.read {
+		if txt, ok := rr.(*dns.TXT); ok {
+			have.Texts = append(have.Texts, strings.Join(txt.Txt, ""))
+		} else {
+			have.Texts = append(have.Texts, rr.String()) // an alias
+		}
+	}
+	return nil
+}
 
 // addresses reads where the name leads.
 func (s *session) addresses(name string, have *state) error {
@@ -79,18 +93,18 @@ func (s *session) addresses(name string, have *state) error {
 			return err
 		}
 		for _, rr := range found {
-			if len(have.addresses) == 0 {
-				have.ttl = rr.Header().Ttl
+			if len(have.Addresses) == 0 {
+				have.TTL = rr.Header().Ttl
 			}
 			switch rr := rr.(type) {
 			case *dns.CNAME:
-				have.alias = rr.Target
+				have.Alias = rr.Target
 			case *dns.A:
 				a, _ := netip.AddrFromSlice(rr.A)
-				have.addresses = append(have.addresses, a.Unmap())
+				have.Addresses = append(have.Addresses, a.Unmap())
 			case *dns.AAAA:
 				a, _ := netip.AddrFromSlice(rr.AAAA)
-				have.addresses = append(have.addresses, a)
+				have.Addresses = append(have.Addresses, a)
 			}
 		}
 	}
