@@ -65,7 +65,6 @@ binlog_format=ROW
 event_scheduler=ON
 sync_binlog=0
 innodb_flush_log_at_trx_commit=2
-innodb_buffer_pool_size=32M
 innodb_buffer_pool_dump_at_shutdown=OFF
 innodb_buffer_pool_load_at_startup=OFF
 innodb_fast_shutdown=1
@@ -73,7 +72,8 @@ key_buffer_size=1M
 character_set_server=utf8mb4
 `
 
-const mariadbSettings = "[mariadbd]\n" + commonSettings + `extra_port=3307
+const mariadbSettings = "[mariadbd]\n" + commonSettings + `innodb_buffer_pool_size=32M
+extra_port=3307
 extra_max_connections=10
 read_only=ON
 skip_slave_start=ON
@@ -85,7 +85,10 @@ aria_pagecache_buffer_size=8M
 performance_schema=OFF
 `
 
-const mysqlSettings = "[mysqld]\n" + commonSettings + `mysqlx=OFF
+// MySQL keeps much of a small buffer pool free and for itself.
+const mysqlSettings = "[mysqld]\n" + commonSettings + `innodb_buffer_pool_size=64M
+innodb_lru_scan_depth=128
+mysqlx=OFF
 secure_file_priv=NULL
 admin_address=127.0.0.1
 admin_port=3307

@@ -7,11 +7,18 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/baton-db/baton/internal/config"
 )
 
 // rowsInBig are the rows of the table app.big, of some 250 bytes each: twice as much
 // as the buffer pool of a lab's server holds.
-const rowsInBig = 260_000
+func (l *Lab) rowsInBig() int {
+	if l.Flavor == config.MySQL {
+		return 520_000
+	}
+	return 260_000
+}
 
 // hotRows of them are what clients read.
 const hotRows = 20_000
@@ -35,7 +42,7 @@ func (l *Lab) FillBig(ctx context.Context, primary string) error {
 	}
 	digits := "(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)"
 	numbers := fmt.Sprintf("SELECT a.d + 10*b.d + 100*c.d + 1000*e.d AS n FROM %[1]s a, %[1]s b, %[1]s c, %[1]s e", digits)
-	for from := 0; from < rowsInBig; from += step {
+	for from := 0; from < l.rowsInBig(); from += step {
 		if err := run("INSERT INTO app.big SELECT n + ?, REPEAT('x', 230) FROM ("+numbers+") numbers", from); err != nil {
 			return err
 		}
