@@ -37,14 +37,14 @@ var (
 // is refused until somebody has decided where it belongs.
 var layers = []layer{
 	{[]string{"core", "deps"}, nil},
-	{[]string{"clock", "client", "httpcall", "render"}, []string{"core"}},
-	{edges, []string{"core", "clock", "httpcall", "render"}},
+	{[]string{"clock", "client", "httpcall", "render", "command"}, []string{"core"}},
+	{edges, []string{"core", "clock", "httpcall", "render", "command"}},
 	{[]string{"config", "health"}, []string{"core", "clock", "render"}},
 	{[]string{"notify"}, []string{"core", "clock", "httpcall", "render"}},
 	{people, append([]string{"core", "clock", "store", "config", "timeline", "health"}, people...)},
 	{[]string{"doctor"}, append([]string{"core", "clock", "config", "health"}, edges...)},
 	// The agent wires: it may see everything but what drives it.
-	{[]string{"agent"}, append([]string{"core", "clock", "httpcall", "render", "config", "health", "notify", "doctor", "api", "web"}, edges...)},
+	{[]string{"agent"}, append([]string{"core", "clock", "httpcall", "render", "command", "config", "health", "notify", "doctor", "api", "web"}, edges...)},
 	{[]string{"lab", "sim", "scenario"}, append([]string{"core", "clock", "config", "health", "notify", "doctor", "agent", "api", "lab", "sim", "scenario"}, edges...)},
 }
 

@@ -15,6 +15,7 @@ func endpointKinds() endpoint.Registry[opening] {
 	return endpoint.Registry[opening]{
 		"etcd":      openEtcdKey,
 		"consul":    openConsul,
+		"template":  openTemplate,
 		"webhook":   openWebhook,
 		"zookeeper": openZooKeeper,
 		"dns":       openDNSName,

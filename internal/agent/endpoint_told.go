@@ -1,17 +1,22 @@
 package agent
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint"
 	"github.com/baton-db/baton/internal/endpoint/consul"
+	"github.com/baton-db/baton/internal/endpoint/template"
 	"github.com/baton-db/baton/internal/endpoint/webhook"
 	"github.com/baton-db/baton/internal/endpoint/zookeeper"
 	"github.com/baton-db/baton/internal/httpcall"
 	"github.com/baton-db/baton/internal/render"
 )
 
-// Endpoints that are told who is primary: config stores and webhooks.
+// Endpoints that are told who is primary: config stores, webhooks, files.
 
 func openConsul(o opening) (endpoint.Endpoint, error) {
 	tls, err := clientTLS(o.Consul.TLS)
@@ -46,6 +51,20 @@ func openWebhook(o opening) (endpoint.Endpoint, error) {
 	}
 	return webhook.Open(o.Name, webhook.Options{Requests: all, Headers: w.Headers, Observe: webhook.Look(w.Observe), Secret: o.secret.Reveal(), Sign: w.Sign,
 		Cluster: o.config.Cluster, Servers: serversOf(o.config), Client: httpcall.Client{TLS: tls}, Now: o.wall})
+}
+
+func openTemplate(o opening) (endpoint.Endpoint, error) {
+	t := o.Template
+	text, err := os.ReadFile(t.Source)
+	if err != nil {
+		return nil, fmt.Errorf("read the template: %w", err)
+	}
+	uid, gid, err := t.Owners()
+	if err != nil {
+		return nil, err
+	}
+	return template.Open(o.Name, template.Options{File: t.File, Text: string(text), Mode: t.Permissions(), UID: uid, GID: gid, Check: t.Check, Reload: t.Reload,
+		Limit: o.Timeout, Note: filepath.Join(o.config.StateDir(), "endpoints", o.Name+".json"), Cluster: o.config.Cluster, Servers: serversOf(o.config)})
 }
 
 // serversOf are the servers of all data nodes, for templates.

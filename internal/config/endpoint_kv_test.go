@@ -52,6 +52,17 @@ func TestWhatIsWrongWithAKeyInAConfigStore(t *testing.T) {
 			here + `webhook.observe.json: "data" is no JSON pointer; write it as /data/value`,
 			here + "webhook.observe.match: p has 0 groups; put the part that names the primary, and nothing else, in parentheses",
 		}},
+		"a whole template": {"template: {file: /etc/x, source: x.tmpl, mode: 0600, owner: 'www-data:www-data', check: [x, -t], reload: [systemctl, reload, x]}, nodes: [db1, w1]", nil},
+		"a template without anything": {"template: {mode: 0644}", []string{
+			here + "template.file: is missing; name the file that is rendered, such as /etc/haproxy/primary.cfg",
+			here + "template.source: is missing; name the template, such as /etc/baton/primary.cfg.tmpl",
+		}},
+		"a template's odd parts": {"template: {file: /etc/x, source: /etc/x, mode: rw-r--r--, check: ['x -t'], reload: ['systemctl reload x']}", []string{
+			here + "template.source: is the file that is rendered; give the template a place of its own",
+			here + `template.mode: "rw-r--r--" are no permissions; write them in octal, such as 0644`,
+			here + `template.check: "x -t" is one word with spaces in it, and no shell takes it apart; write [x, -t]`,
+			here + `template.reload: "systemctl reload x" is one word with spaces in it, and no shell takes it apart; write [systemctl, reload, x]`,
+		}},
 		"a webhook with a password in its URL": {"webhook: {url: 'https://me:hunter2@c/x'}", []string{
 			here + "webhook.url: a password in a URL would be shown to everybody; write it without, as https://config.example.com/path; secrets are in files",
 		}},
@@ -81,5 +92,28 @@ func TestTheExamplesInTheGuideToEndpointsAreAccepted(t *testing.T) {
 	}
 	if seen < 4 {
 		t.Errorf("only %d examples were found", seen)
+	}
+}
+
+func TestWhatATemplateNamesIsLookedForOnThisHost(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"good.tmpl": "{{.Primary.HostPort}}", "bad.tmpl": "{{.Primary"} {
+		if err := os.WriteFile(dir+"/"+name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := mustParse(t, good+`endpoints:
+  - {name: a, template: {file: /x/a, source: `+dir+`/good.tmpl, owner: root, check: ["true"], reload: [sh, -c, x]}}
+  - {name: b, template: {file: /x/b, source: `+dir+`/bad.tmpl, owner: "root:no-such-group", check: [no-such-check], reload: [no-such-reload]}}
+  - {name: c, template: {file: /x/c, source: `+dir+`/none.tmpl}}
+  - {name: d, template: {file: /x/d, source: `+dir+`/none.tmpl}, nodes: [db2]}
+`)
+	const want = `baton.yaml:13: endpoints[1].template.source: DIR/bad.tmpl is no template: 1: unclosed action; mend it; docs/endpoints.md says what templates know
+baton.yaml:13: endpoints[1].template.owner: group: unknown group no-such-group; name a user and a group that this host has
+baton.yaml:13: endpoints[1].template.check: there is no command no-such-check; install it, or give its path
+baton.yaml:13: endpoints[1].template.reload: there is no command no-such-reload; install it, or give its path
+baton.yaml:14: endpoints[2].template.source: read DIR/none.tmpl: no such file or directory; write the template there`
+	if got := strings.ReplaceAll(cfg.checkTemplates().String(), dir, "DIR"); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }

@@ -22,6 +22,7 @@ type Endpoint struct {
 	ZooKeeper ZooKeeperNode `key:"zookeeper"`
 	Webhook   Webhook       `key:"webhook"`
 	DNS       DNSName       `key:"dns"`
+	Template  TemplateFile  `key:"template"`
 }
 
 // endpointBlock is one kind of endpoint: adding a kind is adding a file with its
@@ -58,6 +59,7 @@ func endpointBlocks() []endpointBlock {
 		{"zookeeper", byPrimary, zooKeeperKeys, (*loader).judgeZooKeeper, func(e Endpoint) (string, string) { return "password_file", e.ZooKeeper.PasswordFile }},
 		{"webhook", byPrimary, webhookKeys, (*loader).judgeWebhook, func(e Endpoint) (string, string) { return "secret_file", e.Webhook.SecretFile }},
 		{"dns", byPrimary, dnsNameKeys, (*loader).judgeDNSName, func(e Endpoint) (string, string) { return "secret_file", e.DNS.SecretFile }},
+		{"template", byEach, templateKeys, (*loader).judgeTemplateFile, nil},
 	}
 }
 

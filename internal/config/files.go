@@ -26,6 +26,7 @@ func (c *Config) CheckFiles(now time.Time) Findings {
 	found = append(found, c.checkCertificates(now)...)
 	found = append(found, c.checkPublicTLS(now)...)
 	found = append(found, c.checkCommands()...)
+	found = append(found, c.checkTemplates()...)
 	for _, d := range []struct{ key, dir string }{{"data_dir", c.DataDir}, {"run_dir", c.RunDir}} {
 		if what, mend := checkDirectory(d.dir); what != "" {
 			found = append(found, c.finding(d.key, what, mend))
@@ -76,14 +77,20 @@ func (c *Config) checkCommands() Findings {
 		key     string
 		command []string
 	}{{"start", s.Start}, {"stop", s.Stop}} {
-		if len(k.command) == 0 {
-			continue
-		}
-		if _, err := exec.LookPath(k.command[0]); err != nil {
-			found = append(found, c.finding(block+"."+k.key, fmt.Sprintf("there is no command %s", k.command[0]), "install it, or give its path"))
-		}
+		found = append(found, c.checkCommand(block+"."+k.key, k.command)...)
 	}
 	return found
+}
+
+// checkCommand: the program that its first word names is there.
+func (c *Config) checkCommand(path string, words []string) Findings {
+	if len(words) == 0 {
+		return nil
+	}
+	if _, err := exec.LookPath(words[0]); err != nil {
+		return Findings{c.finding(path, fmt.Sprintf("there is no command %s", words[0]), "install it, or give its path")}
+	}
+	return nil
 }
 
 // expiresSoon is how long before its end a certificate is warned of.

@@ -68,8 +68,8 @@ func (l *loader) judgeServer(block string, s Server) {
 	if s.Writer.User == s.User && s.User != "" && mine("writer.user", "user") {
 		l.report(block+".writer.user", fmt.Sprintf("%s may write on a read-only server, and the write probe must not", s.User), "use another account, such as the one of probes")
 	}
-	if words := s.Start; len(words) == 1 && strings.ContainsAny(words[0], " \t") && mine("start") {
-		l.report(block+".start", fmt.Sprintf("%q is one word with spaces in it, and no shell takes it apart", words[0]), "write ["+strings.Join(strings.Fields(words[0]), ", ")+"]")
+	if mine("start") {
+		l.judgeWords(block+".start", s.Start)
 	}
 }
 
