@@ -64,6 +64,17 @@ func waits(why cluster.Reason) bool {
 	return false
 }
 
+// withoutLaggards marks those who would be refused although they are only less
+// preferred: they are too far behind for a planned switch.
+func withoutLaggards(plan api.Plan, w decide.World) api.Plan {
+	for i, a := range plan.Passed {
+		if why := w.Behind(a.Node); a.Possible && why != "" {
+			plan.Passed[i].Possible, plan.Passed[i].Detail = false, why
+		}
+	}
+	return plan
+}
+
 // preview thinks through what a switch asked for now would do.
 func (l *loop) preview(w decide.World, now cluster.Instant) *api.Preview {
 	if l.Board.RecordRev == 0 {
@@ -80,7 +91,7 @@ func (l *loop) preview(w decide.World, now cluster.Instant) *api.Preview {
 		choice, _ := decide.Preview(w, "", now)
 		return api.PlanOf(choice)
 	}
-	p.Switchover = ask(cluster.RequestSwitchover)
+	p.Switchover = withoutLaggards(ask(cluster.RequestSwitchover), w)
 	p.Switchover.Waits = []api.Waiting{
 		{For: cluster.AwaitingDrain, Node: l.Board.Record.Primary, Detail: fmt.Sprintf("open transactions, for at most %s", l.Settings.Drain)},
 		{For: cluster.AwaitingCatchUp, Node: p.Switchover.Candidate, Detail: "it has applied the final position"},

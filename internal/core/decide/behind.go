@@ -13,10 +13,10 @@ import (
 // little to apply.
 const slowest = 100
 
-// behind says why a node that is to take over is too far behind for it; empty if it
+// Behind says why a node that is to take over is too far behind for it; empty if it
 // is not. What it has received and not applied yet would have to be applied while
 // nobody can write, and within the time of a handoff.
-func (w World) behind(n cluster.NodeName) string {
+func (w World) Behind(n cluster.NodeName) string {
 	srv := w.fact(n).Server
 	left := srv.Replica.Received.Subtract(srv.Executed).Count()
 	pace := max(w.Pace[n], slowest)

@@ -103,7 +103,7 @@ func switchover(w World, q cluster.Request, now cluster.Instant) Outcome {
 		}
 		return refuse(q, passedOver(choice))
 	}
-	if why := w.behind(choice.Winner); why != "" {
+	if why := w.Behind(choice.Winner); why != "" {
 		return refuse(q, why)
 	}
 	next := r
