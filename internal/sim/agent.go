@@ -370,7 +370,7 @@ func (a *agent) observe(done func(cluster.ServerFact, error)) {
 		}
 		a.look()
 	}
-	if !srv.up {
+	if !srv.listens() {
 		a.after(time.Millisecond, func() { finish(a.judge.Silent(srv.up, a.h.clock(), s.Hang), errServerDown) })
 		return
 	}
@@ -385,11 +385,11 @@ func (a *agent) observe(done func(cluster.ServerFact, error)) {
 	})
 }
 
-// serverGone takes in that the server's process has ended.
-func (a *agent) serverGone() {
+// serverGone takes in that the server's process has ended, or is about to.
+func (a *agent) serverGone(state cluster.ServerState) {
 	a.deliver(func() {
 		if !a.h.srv.up {
-			a.n.ServerGone(cluster.ServerStopped)
+			a.n.ServerGone(state)
 			a.observeNow()
 			a.look()
 		}
@@ -421,7 +421,7 @@ type watcher struct {
 func (a *agent) watch(of *host) {
 	t := &watcher{of: of, port: detect.New(detect.Port, a.w.draw.limits), server: detect.New(detect.Server, a.w.draw.limits)}
 	a.watched = append(a.watched, t)
-	a.probe(t, &t.port, a.w.draw.timeout, func(v *cluster.NodeView, l cluster.LayerView) { v.Port = l }, func() bool { return of.srv.up })
+	a.probe(t, &t.port, a.w.draw.timeout, func(v *cluster.NodeView, l cluster.LayerView) { v.Port = l }, of.srv.listens)
 	a.probe(t, &t.server, a.w.settings.Hang, func(v *cluster.NodeView, l cluster.LayerView) { v.Server = l }, of.srv.answers)
 }
 
@@ -451,7 +451,7 @@ func (a *agent) probe(t *watcher, track *detect.Track, timeout time.Duration, pu
 			switch {
 			case !t.of.up || !w.net.both(a.h.i, t.of.i) || there+back > timeout:
 				a.after(timeout-min(there, timeout), end(detect.NoAnswer, "no answer"))
-			case w.refused(a.h, t.of) || !t.of.srv.up:
+			case w.refused(a.h, t.of) || !t.of.srv.listens():
 				a.after(back, end(detect.Refused, "connection refused"))
 			case answers():
 				a.after(back, end(detect.Answered, ""))

@@ -18,6 +18,10 @@ func (j *job) backFill() {
 	life := from.srv.life
 	var next func()
 	next = func() {
+		if from.srv.dies() {
+			j.in(5*time.Millisecond, 5*time.Millisecond, next)
+			return
+		}
 		dead := !from.srv.up && from.srv.life == life // its log is at rest
 		answers := dead && from.up && from.agent != nil && from.frozen <= w.now && w.net.both(a.h.i, from.i)
 		if !answers || w.now >= until {

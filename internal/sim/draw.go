@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -19,6 +20,7 @@ type draw struct {
 	adopted bool          // the cluster runs with a writable primary before the agents start
 	faults  time.Duration // for how long faults are drawn
 	apart   time.Duration // from one to the next, about
+	stops   *rand.Rand    // when servers are shut down; nil: never
 }
 
 // found draws a cluster and starts it.

@@ -15,6 +15,7 @@ const (
 	ServerCrash  Fault = "server-crash"
 	ServerHang   Fault = "server-hang"
 	DiskFull     Fault = "disk-full"
+	ServerStop   Fault = "server-shutdown"
 	HostCrash    Fault = "host-crash"
 	AgentKill    Fault = "agent-kill"
 	AgentFreeze  Fault = "agent-freeze"
@@ -35,7 +36,7 @@ const (
 	Failover     Fault = "failover"
 )
 
-// Faults are all of them.
+// faults are those that are drawn one after the other. ServerStop comes beside them.
 var faults = [...]Fault{ServerCrash, ServerHang, DiskFull, HostCrash, AgentKill, AgentFreeze, AgentStop, CutLink, CutOneWay, Isolate,
 	IsolateNodes, Split, SlowLink, StoreLoss, StoreSlow, StoreLeader, StoreAway, StoreDown, StoreCutOff, Switchover, Switchover, Switchover, Failover}
 
@@ -55,6 +56,9 @@ type chaos struct {
 func (c *chaos) begin(w *world) {
 	c.w = w
 	w.after(w.between(3*time.Second, 6*time.Second), c.next)
+	if w.draw.stops != nil {
+		c.stopNext()
+	}
 }
 
 func (c *chaos) next() {
@@ -143,7 +147,7 @@ func (c *chaos) strike(f Fault) {
 		w.result.Coverage[f] = map[cluster.Phase]int{}
 	}
 	w.result.Coverage[f][phase]++
-	c.strikeAt(f, c.victim(f == ServerCrash || f == ServerHang || f == DiskFull))
+	c.strikeAt(f, c.victim(f == ServerCrash || f == ServerHang || f == DiskFull || f == ServerStop))
 }
 
 // strikeAt has a fault begin at a host.
@@ -151,7 +155,7 @@ func (c *chaos) strikeAt(f Fault, h *host) {
 	w, l, phase := c.w, c.w.settings.Lease, c.w.store.record.value.Phase
 	w.trace("***", "%s at %s (phase %s)", f, h.name, phase)
 	switch f {
-	case ServerCrash, ServerHang, DiskFull:
+	case ServerCrash, ServerHang, DiskFull, ServerStop:
 		h.sicken()
 		c.strikeServer(f, h)
 	case HostCrash:
@@ -212,8 +216,10 @@ func (c *chaos) strikeServer(f Fault, h *host) {
 	switch f {
 	case ServerCrash:
 		h.srv.crash("")
+	case ServerStop:
+		h.srv.shutDown(w.between(0, 3*w.settings.Hang), w.between(0, time.Second))
 	case ServerHang:
-		if !h.srv.up {
+		if !h.srv.listens() {
 			return
 		}
 		h.srv.hung = true

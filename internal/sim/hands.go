@@ -74,7 +74,7 @@ func (j *job) sql(do func(*server) error, then func(error)) {
 	a.w.after(a.w.between(200*time.Microsecond, 3*time.Millisecond), func() {
 		err := errServerDown
 		switch {
-		case !srv.up || srv.life != life:
+		case !srv.listens() || srv.life != life:
 		case srv.hung:
 			a.w.after(time.Second, func() { a.deliver(func() { then(errServerDown) }) })
 			return

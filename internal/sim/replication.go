@@ -52,7 +52,7 @@ func (s *server) heartbeat() {
 	switch {
 	case !r.connected:
 		s.connect()
-	case s.w.refused(s.h, source), !source.srv.up && s.w.net.both(s.h.i, source.i), source.srv.up && source.srv.life != r.life:
+	case s.w.refused(s.h, source), !source.srv.listens() && s.w.net.both(s.h.i, source.i), source.srv.up && source.srv.life != r.life:
 		r.connected = false
 	case s.w.linked(s.h, source) && !source.srv.hung:
 		r.ticks++
@@ -165,7 +165,7 @@ func (s *server) applyNext() {
 			return
 		}
 		r.applying = false
-		if s.hung || s.semiSource || len(r.relay) == 0 {
+		if s.hung || s.stopping || s.semiSource || len(r.relay) == 0 {
 			return
 		}
 		t := r.relay[0]

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func (s *Summary) String(took time.Duration) string {
 	}
 	b.WriteByte('\n')
 	said := map[Fault]bool{}
-	for _, f := range faults {
+	for _, f := range append(slices.Clone(faults[:]), ServerStop) {
 		if said[f] {
 			continue
 		}

@@ -44,7 +44,11 @@ type server struct {
 
 	up   bool
 	hung bool // stopped by a signal
-	full bool // its disk is full: writes do not come back
+	// stopping says that it is being shut down, gone when the process that has ended
+	// is there no more.
+	stopping bool
+	gone     int64
+	full     bool // its disk is full: writes do not come back
 	// backup says that a backup holds the global read lock, lagging that it takes
 	// lag longer for every transaction that it applies.
 	backup, lagging bool
@@ -75,13 +79,17 @@ func newServer(w *world, h *host) *server {
 }
 
 // answers reports whether statements come back.
-func (s *server) answers() bool { return s.h.up && s.up && !s.hung }
+func (s *server) answers() bool { return s.h.up && s.up && !s.hung && !s.stopping }
 
 // writable reports whether a client's commit would be carried out.
 func (s *server) writable() bool { return s.answers() && !s.readOnly && !s.full }
 
 func (s *server) start() {
 	if s.up || !s.h.up {
+		return
+	}
+	if s.dies() {
+		s.w.at(s.gone, s.start)
 		return
 	}
 	s.up, s.hung, s.readOnly, s.semiSource, s.locking = true, false, true, false, false
@@ -102,7 +110,7 @@ func (s *server) crash(how string) {
 		return
 	}
 	s.keepTheOnlyCopies()
-	s.up, s.hung, s.waiting = false, false, nil
+	s.up, s.hung, s.stopping, s.waiting = false, false, false, nil
 	s.replica.started, s.replica.connected = false, false
 	dropped := 0
 	if s.w.draw.trunc {
@@ -110,11 +118,9 @@ func (s *server) crash(how string) {
 	}
 	s.trace("the server dies %s; %d of its newest transactions are gone, holding %s", how, dropped, s.position())
 	if a := s.h.agent; a != nil {
-		a.after(s.w.between(time.Millisecond, 5*time.Millisecond), a.serverGone)
+		a.after(s.w.between(time.Millisecond, 5*time.Millisecond), func() { a.serverGone(cluster.ServerStopped) })
 	}
-	if !s.w.draw.start && !s.w.scripted {
-		s.w.after(s.w.between(time.Second, 10*time.Second), s.start) // the host's service manager
-	}
+	s.managed()
 }
 
 // keepTheOnlyCopies applies what no other member of the ack set holds.
@@ -230,7 +236,7 @@ func (s *server) commit(write *write, marker cluster.Epoch, answer func(ok bool)
 		return
 	}
 	life := s.life
-	s.w.after(s.w.between(200*time.Microsecond, 2*time.Millisecond), func() { answer(s.up && s.life == life && !s.hung) })
+	s.w.after(s.w.between(200*time.Microsecond, 2*time.Millisecond), func() { answer(s.up && s.life == life && !s.hung && !s.stopping) })
 }
 
 // skipNumbers has the numbers go on far beyond all that this server may have given,

@@ -78,6 +78,7 @@ type world struct {
 // of a quiet time.
 func Run(o Options) Result {
 	w := newWorld(o)
+	w.shutdowns(o.Seed)
 	w.found()
 	w.run()
 	return w.result
