@@ -3,6 +3,8 @@ package sim
 import (
 	"slices"
 	"time"
+
+	"github.com/baton-db/baton/internal/core/cluster"
 )
 
 // oldReplica: a replica whose agent is dead goes on acknowledging to the one that
@@ -58,8 +60,9 @@ func (t *telling) both(a, b *host) string {
 }
 
 // silentPromise: the only one that has the last writes promises before it has
-// applied them, and falls silent. It is waited for.
-func silentPromise(t *telling) {
+// applied them, and falls silent; then, or once it has applied them and said so. It is
+// waited for.
+func silentPromise(t *telling, applies bool) {
 	w, p := t.w, t.p
 	other, sole := t.others[0], t.others[1]
 	t.onlyOneGetsIt(p, other, sole)
@@ -70,11 +73,14 @@ func silentPromise(t *telling) {
 		other.srv.hung = true
 		w.after(5*time.Second, other.srv.goOn)
 	})
-	t.perhaps(5*time.Second, func() bool {
-		q := w.store.facts[sole.name].value.Promise
-		return q != nil && q.Epoch > epoch
-	})
-	t.do("the one that has it promises and falls silent", func() { t.freeze(sole, 8*time.Second) })
+	said := func() *cluster.Promise { return w.store.facts[sole.name].value.Promise }
+	t.perhaps(5*time.Second, func() bool { q := said(); return q != nil && q.Epoch > epoch && !q.Executed.Contains(q.Received) })
+	if applies {
+		t.do("the one that has it promises and applies it", func() { sole.srv.lagging = false })
+		t.perhaps(2*time.Second, func() bool { return w.store.facts[sole.name].value.Server.Executed.Contains(said().Received) })
+		t.pass(100 * ms) // until everybody has heard of it
+	}
+	t.do("the one that has it falls silent", func() { t.freeze(sole, 8*time.Second) })
 	t.pass(15 * time.Second)
 	t.point()
 }

@@ -129,6 +129,9 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 		"and so must what a server had that stopped": {
 			among(node("db2", "0-1-90"), node("db3", "0-1-100", applied("0-1-95"), down)),
 			outcome{"", "0-1-95", "", cluster.NoOneHoldsAll, passed{"db2": cluster.PassedIncomplete, "db3": cluster.PassedServerDown}}},
+		"and so must what a silent node has applied since its promise": {
+			among(node("db2", "0-1-90"), node("db3", "0-1-100", unheard, func(r *Replica) { r.Promise.Executed = gtid.MustParse("0-1-90") })).acked(1, "db2", "db3"),
+			outcome{"", "0-1-100", "", cluster.NoOneHoldsAll, passed{"db2": cluster.PassedIncomplete, "db3": cluster.PassedServerDown}}},
 		"but not if the others show everything acknowledged": {
 			among(node("db1", "0-1-120", down), node("db2", "0-1-90"), node("db3", "0-1-100")).acked(1, "db2", "db3"),
 			outcome{"db3", "0-1-100", "", cluster.PassedIncomplete, passed{"db1": cluster.PassedServerDown, "db2": cluster.PassedIncomplete}}},

@@ -24,7 +24,9 @@ func (r Replica) holds(planned bool) gtid.Set {
 	case r.Promise == nil:
 		return gtid.Set{}
 	case !r.up():
-		return r.Promise.Executed
+		// The applier went on after the promise: what it has applied since is not gone,
+		// and may be the reason for which the promise still counts.
+		return r.Promise.Executed.Union(r.Server.Executed)
 	case r.restarted():
 		return r.Server.Executed
 	}
