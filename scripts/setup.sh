@@ -61,6 +61,7 @@ programs() {
 		echo keepalived:keepalived etcd:etcd-server gcc:gcc perl:perl-base
 		echo java:default-jre-headless
 		echo named:bind9 knotd:knot pdns_server:pdns-server sqlite3:sqlite3 unbound:unbound
+		echo haproxy:haproxy
 		;;
 	bench) echo keepalived:keepalived ;;
 	esac
@@ -81,6 +82,7 @@ services() {
 		knot) echo knot ;;
 		pdns-server) echo pdns ;;
 		unbound) echo unbound ;;
+		haproxy) echo haproxy ;;
 		esac
 	done
 }

@@ -14,6 +14,7 @@ import (
 func endpointKinds() endpoint.Registry[opening] {
 	return endpoint.Registry[opening]{
 		"etcd":      openEtcdKey,
+		"haproxy":   openHAProxy,
 		"consul":    openConsul,
 		"template":  openTemplate,
 		"webhook":   openWebhook,

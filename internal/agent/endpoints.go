@@ -40,12 +40,7 @@ type road struct {
 
 func openRoads(a *Agent) (*roads, error) {
 	c, secrets := a.Config, a.inForce().passwords.Endpoints
-	r := &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}, at: map[cluster.NodeName]netip.AddrPort{}}
-	for _, n := range c.Nodes {
-		if n.Role == cluster.Data {
-			r.at[n.Name] = netip.AddrPortFrom(n.Address, uint16(c.ServerOf(n.Name).Port))
-		}
-	}
+	r := &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}, at: serverAddresses(c)}
 	for i, e := range c.Endpoints {
 		if !c.LeadsEndpoint(i) {
 			continue

@@ -23,6 +23,7 @@ type Endpoint struct {
 	Webhook   Webhook       `key:"webhook"`
 	DNS       DNSName       `key:"dns"`
 	Template  TemplateFile  `key:"template"`
+	HAProxy   HAProxy       `key:"haproxy"`
 }
 
 // endpointBlock is one kind of endpoint: adding a kind is adding a file with its
@@ -60,6 +61,7 @@ func endpointBlocks() []endpointBlock {
 		{"webhook", byPrimary, webhookKeys, (*loader).judgeWebhook, func(e Endpoint) (string, string) { return "secret_file", e.Webhook.SecretFile }},
 		{"dns", byPrimary, dnsNameKeys, (*loader).judgeDNSName, func(e Endpoint) (string, string) { return "secret_file", e.DNS.SecretFile }},
 		{"template", byEach, templateKeys, (*loader).judgeTemplateFile, nil},
+		{"haproxy", byEither, haproxyKeys, (*loader).judgeHAProxy, nil},
 	}
 }
 

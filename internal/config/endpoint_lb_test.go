@@ -1,0 +1,32 @@
+package config
+
+import "testing"
+
+// Each case is one endpoint in a good file, on line 12.
+func TestWhatIsWrongWithALoadBalancer(t *testing.T) {
+	const here = "baton.yaml:12: endpoints[0]."
+	for name, tt := range map[string]struct {
+		block string
+		want  []string
+	}{
+		"a whole HAProxy":             {"haproxy: {sockets: [/run/haproxy/admin.sock, '10.77.0.60:9999'], backend: write, server: current, shutdown_sessions: false}", nil},
+		"one of a witness":            {"nodes: [w1], haproxy: {sockets: [/run/haproxy/admin.sock], backend: write, servers: [db1=mysql1, db2=mysql2]}", nil},
+		"a HAProxy without anything":  {"haproxy: {shutdown_sessions: true}", []string{here + "haproxy.sockets: is missing; write where the runtime API is, such as [/run/haproxy/admin.sock]", here + "haproxy.backend: is missing; write the name of the backend, such as mysql-write"}},
+		"a HAProxy on nobody's hosts": {"nodes: [w1, db7], haproxy: {sockets: [/s], backend: b}", []string{here + `nodes[1]: "db7" is none of nodes:; did you mean db1?`}},
+		"a HAProxy's odd parts": {"haproxy: {sockets: [lb1, /s, /s], backend: 'write; quit', servers: [db1, db2=, w1=x, db1=y, db2=y]}", []string{
+			here + `haproxy.sockets[0]: "lb1" is neither a path nor an address with a port; write it like /run/haproxy/admin.sock or 10.77.0.60:9999`,
+			here + "haproxy.sockets[2]: /s stands on line 12 already; name every HAProxy once",
+			here + `haproxy.backend: "write; quit" is no name of a backend; write it as HAProxy's configuration has it`,
+			here + `haproxy.servers[0]: "db1" does not say which node has which server; write it as db1=mysql1`,
+			here + `haproxy.servers[1]: "db2=" does not say which node has which server; write it as db1=mysql1`,
+			here + `haproxy.servers[2]: "w1" is no data node; use db1 or db2`,
+			here + "haproxy.servers[4]: y stands on line 12 already; give every node a server of its own",
+		}},
+		"a HAProxy of both kinds": {"haproxy: {sockets: [/s], backend: b, server: c, servers: [db1=x]}", []string{
+			here + "haproxy.servers: the backend's one server is named already; give server for one whose address is changed, or servers for one of each node"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantFindings(t, good+"endpoints:\n  - {name: lb, "+tt.block+"}\n", tt.want...)
+		})
+	}
+}

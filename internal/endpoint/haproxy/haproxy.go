@@ -1,0 +1,270 @@
+// Package haproxy answers to which node HAProxies lead, and leads them to another,
+// over their runtime API: no file of theirs is written and nothing is reloaded.
+//
+// A backend has either one server whose address is changed, or one for each node, of
+// which exactly one is ready. It never adds or removes servers: they are in HAProxy's
+// own configuration, which also says what a restarted HAProxy begins with. The rule:
+// of the servers of nodes never two are made ready; the others are in maintenance
+// before that one is.
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/endpoint"
+)
+
+// Options say which HAProxies, and what of them.
+type Options struct {
+	// Sockets are where their runtime API is: a path, or an address and a port. All of
+	// them are to lead to the same node.
+	Sockets []string
+	Backend string
+	// Server is the one server of the backend whose address is changed. If it is empty
+	// there is one for each node.
+	Server string
+	// Servers are the names of those, where they are not the nodes'.
+	Servers map[cluster.NodeName]string
+	// Shutdown says that sessions to a server that clients are led away from are ended.
+	Shutdown bool
+	// Nodes are the addresses of the nodes' servers.
+	Nodes map[cluster.NodeName]netip.AddrPort
+}
+
+// Endpoint is one backend, in one HAProxy or several. It implements endpoint.Endpoint.
+type Endpoint struct {
+	name  string
+	o     Options
+	guard endpoint.EpochGuard
+}
+
+// Open prepares the use of a backend. It connects to nobody.
+func Open(name string, o Options) *Endpoint { return &Endpoint{name: name, o: o} }
+
+// AstrayError says that HAProxy leads where it should not, or nowhere. It is
+// endpoint.ErrForeign: setting it anew may mend it.
+type AstrayError struct{ What string }
+
+func (e *AstrayError) Error() string { return e.What }
+
+// Unwrap returns endpoint.ErrForeign.
+func (e *AstrayError) Unwrap() error { return endpoint.ErrForeign }
+
+func astray(format string, args ...any) error { return &AstrayError{fmt.Sprintf(format, args...)} }
+
+// Observe implements endpoint.Endpoint. HAProxies that lead to different nodes, and a
+// server that HAProxy's own checks have found down, are seen to be astray.
+func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
+	targets := make([]endpoint.Target, len(e.o.Sockets))
+	err := e.each(func(i int, socket string) (err error) {
+		servers, err := states(ctx, socket, e.o.Backend)
+		if err == nil {
+			targets[i], err = e.leads(servers)
+		}
+		return err
+	})
+	if err != nil {
+		return endpoint.Target{}, err
+	}
+	for i, t := range targets {
+		if !t.LeadsTo(targets[0]) {
+			return endpoint.Target{}, astray("%s leads to %s, and %s to %s", e.o.Sockets[0], targets[0], e.o.Sockets[i], t)
+		}
+	}
+	return targets[0], nil
+}
+
+// each does something with every HAProxy at the same time. What one lacks keeps no
+// other from it.
+func (e *Endpoint) each(do func(i int, socket string) error) error {
+	errs := make([]error, len(e.o.Sockets))
+	var all sync.WaitGroup
+	for i, socket := range e.o.Sockets {
+		all.Go(func() {
+			if err := do(i, socket); err != nil {
+				errs[i] = fmt.Errorf("HAProxy at %s: %w", socket, err)
+			}
+		})
+	}
+	all.Wait()
+	return joined(errs)
+}
+
+// joined is errors.Join on one line. What is not known of one of them outweighs that
+// another leads astray: that alone would not be all.
+func joined(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) < 2 {
+		return errors.Join(errs...)
+	}
+	var unknown []error
+	var text []string
+	for _, err := range errs {
+		text = append(text, err.Error())
+		if !errors.Is(err, endpoint.ErrForeign) {
+			unknown = append(unknown, err)
+		}
+	}
+	if len(unknown) == 0 {
+		unknown = errs
+	}
+	return &several{strings.Join(text, "; "), unknown}
+}
+
+type several struct {
+	text string
+	errs []error
+}
+
+func (s *several) Error() string   { return s.text }
+func (s *several) Unwrap() []error { return s.errs }
+
+// leads says to which node the backend leads whose servers these are.
+func (e *Endpoint) leads(servers map[string]server) (endpoint.Target, error) {
+	if e.o.Server != "" {
+		s, err := e.find(servers, e.o.Server)
+		if err != nil || !s.ready() {
+			return endpoint.Target{}, err
+		}
+		for _, n := range slices.Sorted(maps.Keys(e.o.Nodes)) {
+			if e.o.Nodes[n] == s.at {
+				return e.target(n), e.up(s)
+			}
+		}
+		return endpoint.Target{}, astray("%s/%s is at %s, where no node's server is", e.o.Backend, s.name, s.at)
+	}
+	var ready []cluster.NodeName
+	for _, n := range slices.Sorted(maps.Keys(e.o.Nodes)) {
+		s, err := e.find(servers, e.serverOf(n))
+		if err != nil {
+			return endpoint.Target{}, err
+		}
+		if s.ready() {
+			ready = append(ready, n)
+		}
+	}
+	switch len(ready) {
+	case 0:
+		return endpoint.Target{}, nil
+	case 1:
+		return e.target(ready[0]), e.up(servers[e.serverOf(ready[0])])
+	}
+	return endpoint.Target{}, astray("backend %s leads to %v at the same time", e.o.Backend, ready)
+}
+
+func (e *Endpoint) target(n cluster.NodeName) endpoint.Target {
+	at := e.o.Nodes[n]
+	return endpoint.Target{Node: n, Addresses: []netip.Addr{at.Addr()}, Port: int(at.Port())}
+}
+
+// up says that HAProxy sends nobody to a server although it may.
+func (e *Endpoint) up(s server) error {
+	if s.down {
+		return astray("%s/%s is ready, but HAProxy's own checks find it down", e.o.Backend, s.name)
+	}
+	return nil
+}
+
+func (e *Endpoint) serverOf(n cluster.NodeName) string {
+	if name, ok := e.o.Servers[n]; ok {
+		return name
+	}
+	return string(n)
+}
+
+func (e *Endpoint) find(servers map[string]server, name string) (server, error) {
+	s, ok := servers[name]
+	if !ok {
+		return server{}, fmt.Errorf("backend %s has no server %s, only %s", e.o.Backend, name, strings.Join(slices.Sorted(maps.Keys(servers)), ", "))
+	}
+	return s, nil
+}
+
+// Set implements endpoint.Endpoint. It changes only what is not so yet, all of one
+// HAProxy in one go.
+func (e *Endpoint) Set(ctx context.Context, target endpoint.Target) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := e.guard.Pass(e.name, target.Epoch); err != nil {
+		return err
+	}
+	return e.each(func(_ int, socket string) error {
+		servers, err := states(ctx, socket, e.o.Backend)
+		if err != nil {
+			return err
+		}
+		commands, err := e.commands(servers, target)
+		if err != nil || len(commands) == 0 {
+			return err
+		}
+		return perform(ctx, socket, commands)
+	})
+}
+
+// commands are what makes a backend lead to target.
+func (e *Endpoint) commands(servers map[string]server, target endpoint.Target) ([]string, error) {
+	if e.o.Server != "" {
+		s, err := e.find(servers, e.o.Server)
+		if err != nil {
+			return nil, err
+		}
+		return e.slot(s, target)
+	}
+	var off, on []string
+	for _, n := range slices.Sorted(maps.Keys(e.o.Nodes)) {
+		s, err := e.find(servers, e.serverOf(n))
+		switch {
+		case err != nil:
+			return nil, err
+		case n == target.Node && !s.ready():
+			on = append(on, e.set(s.name, "state ready"))
+		case n != target.Node && !s.inMaintenance():
+			off = append(off, e.set(s.name, "state maint"))
+			off = append(off, e.shutdown(s.name)...)
+		}
+	}
+	return append(off, on...), nil
+}
+
+// slot is for a backend with one server.
+func (e *Endpoint) slot(s server, target endpoint.Target) ([]string, error) {
+	if target.Node == "" {
+		if s.inMaintenance() {
+			return nil, nil
+		}
+		return append([]string{e.set(s.name, "state maint")}, e.shutdown(s.name)...), nil
+	}
+	if len(target.Addresses) == 0 {
+		return nil, fmt.Errorf("%s has no address to lead to", target)
+	}
+	var commands []string
+	want := netip.AddrPortFrom(target.Addresses[0], uint16(target.Port))
+	if s.at != want {
+		commands = append(commands, e.set(s.name, fmt.Sprintf("addr %s port %d", want.Addr(), want.Port())))
+		commands = append(commands, e.shutdown(s.name)...)
+	}
+	if !s.ready() {
+		commands = append(commands, e.set(s.name, "state ready"))
+	}
+	return commands, nil
+}
+
+func (e *Endpoint) set(server, what string) string {
+	return fmt.Sprintf("set server %s/%s %s", e.o.Backend, server, what)
+}
+
+func (e *Endpoint) shutdown(server string) []string {
+	if !e.o.Shutdown {
+		return nil
+	}
+	return []string{fmt.Sprintf("shutdown sessions server %s/%s", e.o.Backend, server)}
+}

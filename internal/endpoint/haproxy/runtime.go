@@ -1,0 +1,162 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The runtime API, as HAProxy's management guide has it (section 9.3): a line of
+// commands, separated by semicolons; the answers follow, each with an empty line behind
+// it, and the connection ends.
+
+// maxAnswer bounds what is read: a backend has a line of a hundred bytes per server.
+const maxAnswer = 1 << 20
+
+// ask sends one line and returns what came back.
+func ask(ctx context.Context, socket, line string) (string, error) {
+	network := "tcp"
+	if strings.HasPrefix(socket, "/") {
+		network = "unix"
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, network, socket)
+	if err != nil {
+		if op := (*net.OpError)(nil); errors.As(err, &op) {
+			err = op.Err // where it is stands around it
+		}
+		return "", fmt.Errorf("connect to its runtime API: %w", ended(ctx, err))
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := io.WriteString(conn, line+"\n"); err != nil {
+		return "", fmt.Errorf("ask %q: %w", line, ended(ctx, err))
+	}
+	answer, err := io.ReadAll(io.LimitReader(conn, maxAnswer))
+	if err != nil {
+		return "", fmt.Errorf("ask %q: %w", line, ended(ctx, err))
+	}
+	if denied := strings.TrimSpace(string(answer)); strings.HasPrefix(denied, "Permission denied") {
+		return "", fmt.Errorf("ask %q: permission denied: its `stats socket` needs `level admin`", line)
+	}
+	return string(answer), nil
+}
+
+// ended returns the context's own error where that is why a call failed. A deadline
+// of the connection's may be noticed a moment before that of the context.
+func ended(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return context.DeadlineExceeded
+	}
+	return err
+}
+
+// server is one of a backend, as HAProxy has it now.
+type server struct {
+	name  string
+	at    netip.AddrPort
+	admin uint64 // srv_admin_state
+	down  bool   // it takes nobody although it may
+}
+
+// The bits of srv_admin_state (management guide, "show servers state").
+const (
+	maintenance = 0x01 | 0x02 | 0x20 // forced, inherited, or without an address; 0x04 only remembers the configuration
+	unresolved  = 0x40
+	draining    = 0x08 | 0x10
+)
+
+// ready reports whether HAProxy may send clients there.
+func (s server) ready() bool { return s.admin&(maintenance|unresolved|draining) == 0 }
+
+// inMaintenance reports whether nobody is sent there, and no session is kept.
+func (s server) inMaintenance() bool { return s.admin&maintenance != 0 }
+
+// Columns of "show servers state", format 1.
+const (
+	srvName       = "srv_name"
+	srvAddress    = "srv_addr"
+	srvPort       = "srv_port"
+	srvOpState    = "srv_op_state"
+	srvAdminState = "srv_admin_state"
+)
+
+// states reads the servers of a backend.
+func states(ctx context.Context, socket, backend string) (map[string]server, error) {
+	line := "show servers state " + backend
+	answer, err := ask(ctx, socket, line)
+	if err != nil {
+		return nil, err
+	}
+	servers, err := parse(answer)
+	if err != nil {
+		return nil, fmt.Errorf("ask %q: %w", line, err)
+	}
+	return servers, nil
+}
+
+func parse(answer string) (map[string]server, error) {
+	lines := strings.Split(strings.TrimSpace(answer), "\n")
+	if len(lines) < 2 || lines[0] != "1" || !strings.HasPrefix(lines[1], "# ") {
+		return nil, fmt.Errorf("it answers %q", shortened(answer))
+	}
+	columns := strings.Fields(lines[1])[1:]
+	servers := map[string]server{}
+	for _, l := range lines[2:] {
+		values := strings.Fields(l)
+		field := func(name string) string {
+			if i := slices.Index(columns, name); i >= 0 && i < len(values) {
+				return values[i]
+			}
+			return ""
+		}
+		admin, err := strconv.ParseUint(field(srvAdminState), 10, 64)
+		if err != nil || field(srvName) == "" {
+			return nil, fmt.Errorf("it answers %q", shortened(l))
+		}
+		s := server{name: field(srvName), admin: admin, down: field(srvOpState) == "0"}
+		if address, err := netip.ParseAddr(field(srvAddress)); err == nil {
+			port, _ := strconv.ParseUint(field(srvPort), 10, 16) // 0 is no node's port
+			s.at = netip.AddrPortFrom(address, uint16(port))
+		}
+		servers[s.name] = s
+	}
+	return servers, nil
+}
+
+// perform sends commands in one line, so that HAProxy carries them out one right
+// after the other, and returns what it complains of.
+func perform(ctx context.Context, socket string, commands []string) error {
+	line := strings.Join(commands, "; ")
+	answer, err := ask(ctx, socket, line)
+	if err != nil {
+		return err
+	}
+	for said := range strings.Lines(answer) {
+		said = strings.TrimSpace(said)
+		if said != "" && !strings.HasPrefix(said, "IP changed from") && !strings.HasPrefix(said, "port changed from") && !strings.HasPrefix(said, "no need to change") {
+			return fmt.Errorf("ask %q: it answers %q", line, shortened(said))
+		}
+	}
+	return nil
+}
+
+func shortened(s string) string {
+	s = strings.TrimSpace(s)
+	const most = 200
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
