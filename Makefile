@@ -14,7 +14,7 @@ PACKAGES := ./...
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Packages where goroutines meet.
-RACE := ./internal/agent/... ./internal/api/... ./internal/cli/... ./internal/config/... ./internal/lab/load/... \
+RACE := ./internal/agent/... ./internal/api/... ./internal/cli/... ./internal/config/... ./internal/dnsserver/... ./internal/lab/load/... \
 	./internal/peer/... ./internal/probe/... ./internal/proc/... ./internal/realtime/... ./internal/store/... ./internal/timeline/...
 
 E2E      := ./internal/lab/e2e/

@@ -29,7 +29,7 @@ type layer struct {
 }
 
 var (
-	edges  = []string{"audit", "backfill", "datadir", "peer", "probe", "db", "fence", "endpoint", "store", "proc", "realtime", "pki", "timeline", "vitals"}
+	edges  = []string{"audit", "backfill", "datadir", "peer", "probe", "db", "fence", "endpoint", "store", "proc", "realtime", "pki", "timeline", "vitals", "dnsserver"}
 	people = []string{"api", "web", "cli"}
 )
 

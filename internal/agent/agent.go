@@ -26,6 +26,7 @@ import (
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/node"
 	"github.com/baton-db/baton/internal/core/reconcile"
+	"github.com/baton-db/baton/internal/dnsserver"
 	"github.com/baton-db/baton/internal/peer"
 	"github.com/baton-db/baton/internal/timeline"
 )
@@ -78,6 +79,7 @@ type Agent struct {
 	current  atomic.Pointer[inForce]
 	lates    atomic.Int64 // late renewals
 	window   window
+	names    *dnsserver.Server // nil if this node answers for no zone
 }
 
 // Run runs the agent until ctx ends, then gives up whatever it holds. Errors
@@ -106,6 +108,7 @@ func start(ctx context.Context, o Options) (a *Agent, err error) {
 	a.window.live, a.window.late = a.live, &a.lates
 	a.Log = o.Log.With("node", string(c.Node), "cluster", c.Cluster)
 	a.recorder = timeline.NewRecorder(timeline.Options{Node: c.Node, Clock: bootID(), Now: clock.Now})
+	a.names = openNames(c, a.Log)
 	a.pledges = pledges{dir: c.StateDir(), boot: bootID()}
 	m, err := remember(c.StateDir())
 	if err != nil {
@@ -152,6 +155,9 @@ func (a *Agent) newLoop(m memory) *loop {
 		late:   a.renewalLate,
 	}
 	l.window = &a.window
+	if a.names != nil {
+		l.names = &names{server: a.names, maxLag: c.DNS.MaxLag, orPrimary: c.DNS.NoReplica == config.ToPrimary}
+	}
 	a.window.keeper.Store(l.keeper)
 	l.keeper.keeps.Failsafe(c.Hash(), slices.DeleteFunc(a.settings.DataNodes(), func(n cluster.NodeName) bool { return n == c.Node }))
 	l.swapper = &swapper{self: c.Node, wall: a.Wall, call: a.settings.Lease / 2, swap: a.store.swap, refuse: a.store.refuse, ended: a.swapEnded}
@@ -195,6 +201,7 @@ func (a *Agent) run(ctx context.Context) error {
 	a.spawn(func() { a.serveAPI(work, a.listener) })
 	a.spawn(func() { a.servePeers(work) })
 	a.spawn(func() { a.answerPublicly(work, listenAgain) })
+	a.spawn(func() { a.answerDNS(work, listenAgain) })
 	if a.Ready != nil {
 		a.Ready() // the gate is shut and people are answered; the server may start
 	}

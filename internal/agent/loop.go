@@ -46,6 +46,7 @@ type loop struct {
 	lastSwitch *api.LastSwitch
 	live       *api.Live
 	window     *window // nil where nobody looks in
+	names      *names  // nil if this node answers for no zone
 	lag        node.Lag
 	situation  situation
 	explained  explained
@@ -131,6 +132,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 	l.audit()
 	l.situation.set(l.Board.Record, look.Input.Peers)
 	l.show(look.Input, look.World)
+	l.name(look.Input, look.World)
 	l.live.Publish(l.snapshot(look.World, look.Input.Own, now))
 	if l.Leaving && l.Board.Record.Primary != l.Self && !l.lanes.Busy() {
 		l.left()

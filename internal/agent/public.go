@@ -74,27 +74,39 @@ func notPrimary(in reconcile.Input) string {
 }
 
 // notReplica says why clients that read are not to be led here; empty if they may.
-// While a switch goes on, replicas are between two sources and have what they have.
 func notReplica(in reconcile.Input) string {
-	r, srv := in.Record, in.Own.Server
-	self, _ := in.Settings.Node(in.Self)
-	behindGate := in.Host.Gate != reconcile.GateOpenRead && in.Host.Gate != reconcile.GateMissing
+	if why := notReadable(in.Self, in.Own, in.Host.Gate, in); why != "" {
+		return why
+	}
+	if r := in.Own.Server.Replica; in.Record.Phase == cluster.PhaseSteady && (!r.Receiving || !r.Applier) {
+		return fmt.Sprintf("nothing comes in from %s, or it is not applied", in.Record.Primary)
+	}
+	return ""
+}
+
+// notReadable says why clients that read are not to be led to a node, however far
+// behind it is; empty if they may. While a switch goes on, replicas are between two
+// sources and have what they have.
+func notReadable(node cluster.NodeName, said cluster.Fact, gate reconcile.GateMode, in reconcile.Input) string {
+	r, srv := in.Record, said.Server
+	self, _ := in.Settings.Node(node)
+	behindGate := gate != reconcile.GateOpenRead && gate != reconcile.GateMissing
 	switch {
 	case self.Role != cluster.Data:
 		return "a witness has no server"
 	case in.Rev == 0:
 		return "there is no record of the cluster yet"
-	case r.Primary == in.Self:
+	case r.Primary == node:
 		return "this node is primary"
-	case r.Maintained(in.Self) != nil:
+	case r.Maintained(node) != nil:
 		return "somebody works on this node"
 	case srv.State != cluster.ServerUp:
 		return "the server is " + cmp.Or(string(srv.State), "not known")
-	case in.Own.Held != "":
-		return "the node is held: " + in.Own.Held
+	case said.Held != "":
+		return "the node is held: " + said.Held
 	case !srv.ReadOnly:
 		return "the server takes writes and is not primary"
-	case in.Own.Mode == cluster.Active && behindGate:
+	case said.Mode == cluster.Active && behindGate:
 		return "the gate is shut"
 	case srv.Replica.Error != "":
 		return "replication has stopped: " + srv.Replica.Error
@@ -102,8 +114,6 @@ func notReplica(in reconcile.Input) string {
 		return ""
 	case srv.Replica.Source != r.Primary:
 		return fmt.Sprintf("the server does not follow %s", r.Primary)
-	case !srv.Replica.Receiving || !srv.Replica.Applier:
-		return fmt.Sprintf("nothing comes in from %s, or it is not applied", r.Primary)
 	}
 	return ""
 }
@@ -140,7 +150,7 @@ func (l *loop) show(in reconcile.Input, w decide.World) {
 // listenAgain is the pause after an address could not be listened on.
 const listenAgain = 5 * time.Second
 
-// publicly is what is wrong with the addresses of http.listen.
+// publicly is what is wrong with the addresses that are listened on.
 type publicly struct {
 	mu    sync.Mutex
 	wrong map[string]string
@@ -165,20 +175,30 @@ func (p *publicly) say(address, wrong string) string {
 }
 
 // answerPublicly answers over HTTP on every address of http.listen until ctx ends.
-// What is wrong with one is said, and tried again: the cluster runs without it.
 func (a *Agent) answerPublicly(ctx context.Context, again time.Duration) {
 	h := public.Handler(&a.window, clock.Now, a.Log)
+	a.listenOn(ctx, a.Config.HTTP.Listen, again, cluster.NotListening, func(ctx context.Context, address string, listening func()) error {
+		return a.answerOn(ctx, address, h, listening)
+	})
+}
+
+// listenOn answers on addresses until ctx ends. What is wrong with one is said as a
+// condition, and tried again: the cluster runs without it.
+func (a *Agent) listenOn(ctx context.Context, addresses []string, again time.Duration, otherwise cluster.Reason, answer func(ctx context.Context, address string, listening func()) error) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	var wrongs publicly
-	for _, address := range a.Config.HTTP.Listen {
+	say := func(wrong string) {
+		a.post(func(l *loop) { l.Conditions.Put(otherwise, wrong) })
+	}
+	for _, address := range addresses {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				err := a.answerOn(ctx, address, h, func() { a.sayListening(wrongs.say(address, "")) })
+				err := answer(ctx, address, func() { say(wrongs.say(address, "")) })
 				if ctx.Err() != nil {
 					return
 				}
-				a.sayListening(wrongs.say(address, err.Error()))
+				say(wrongs.say(address, err.Error()))
 				pause := time.NewTimer(again)
 				select {
 				case <-ctx.Done():
@@ -188,10 +208,6 @@ func (a *Agent) answerPublicly(ctx context.Context, again time.Duration) {
 			}
 		})
 	}
-}
-
-func (a *Agent) sayListening(wrong string) {
-	a.post(func(l *loop) { l.Conditions.Put(cluster.NotListening, wrong) })
 }
 
 // answerOn answers on one address for as long as that goes well.

@@ -49,6 +49,7 @@ type Config struct {
 	Sites      []string         `key:"sites"`
 	Realtime   bool             `key:"realtime"`
 	HTTP       HTTP             `key:"http"`
+	DNS        DNS              `key:"dns"`
 	Log        Log              `key:"log"`
 
 	dir   string         // from which relative paths count

@@ -26,6 +26,7 @@ func Document() string {
 		{"Preheating of replicas", preheatKeys()},
 		{"Automation, priority, log", otherKeys()},
 		{"Questions over HTTP", httpKeys()},
+		{"A zone of its own", dnsKeys()},
 	} {
 		fmt.Fprintf(&b, "\n### %s\n\n| key | what | type | default | bounds | same | HUP |\n|---|---|---|---|---|---|---|\n", part.title)
 		for _, k := range part.keys {

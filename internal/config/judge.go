@@ -30,6 +30,7 @@ func (l *loader) judge() {
 	l.judgeHealth()
 	l.judgePreheat()
 	l.judgeHTTP()
+	l.judgeDNS()
 	if r := l.cfg.Rejoin; l.cfg.Server.Flavor == MySQL {
 		for key, m := range map[string]cluster.RejoinMethod{"rejoin.acknowledged": r.Acknowledged, "rejoin.unacknowledged": r.Unacknowledged} {
 			if m == cluster.Rewind {

@@ -128,6 +128,7 @@ const (
 	BusinessWrong     Reason = "business-write-wrong" // the user's own statement has never succeeded in this reign
 	EndpointWrong     Reason = "endpoint-wrong"       //
 	NotListening      Reason = "http-not-listening"   // an address of http.listen cannot be used
+	DNSNotListening   Reason = "dns-not-listening"    // an address of dns.listen cannot be used
 	StoreDegraded     Reason = "store-degraded"       // a member of the store is missing
 	StoreSlow         Reason = "store-disk-slow"      // the disk of this node's member does not keep up
 	DiskUnfit         Reason = "disk-unfit"           // the disk of the server's data is full or read-only

@@ -35,22 +35,24 @@ type Server struct {
 
 	process *os.Process
 	ended   chan struct{} // closed once the process is gone
-	said    *output
+	said    *Output
 }
 
-// output is what a process writes.
-type output struct {
+// Output keeps what is written to it, by a process or as a log.
+type Output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (o *output) Write(p []byte) (int, error) {
+// Write implements io.Writer.
+func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.Write(p)
 }
 
-func (o *output) String() string {
+// String is all that was written so far.
+func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
@@ -109,7 +111,7 @@ func Free(t testing.TB) netip.AddrPort {
 func (s *Server) start(t testing.TB, ready func() error, program string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(program, args...)
-	s.said = &output{}
+	s.said = &Output{}
 	cmd.Stdout, cmd.Stderr, cmd.Dir = s.said, s.said, s.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {

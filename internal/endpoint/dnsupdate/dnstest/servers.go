@@ -59,6 +59,21 @@ func BIND(t testing.TB, z Zone) *Server {
 	return s
 }
 
+// Secondary starts a BIND on an address, which has a zone from other servers.
+func Secondary(t testing.TB, at netip.AddrPort, zone string, primaries ...netip.AddrPort) *Server {
+	t.Helper()
+	program := need(t, "named")
+	s := &Server{Addr: at, Dir: t.TempDir()}
+	var from strings.Builder
+	for _, p := range primaries {
+		fmt.Fprintf(&from, "%s port %d; ", p.Addr(), p.Port())
+	}
+	conf := fmt.Sprintf(bindHead, s.Dir, at.Addr(), at.Port(), "min-refresh-time 1; min-retry-time 1; serial-query-rate 1000;")
+	conf += fmt.Sprintf("zone %q { type secondary; file \"zone\"; primaries { %s}; };\n", zone, from.String())
+	s.named(t, program, conf, s.serves(zone))
+	return s
+}
+
 func (s *Server) named(t testing.TB, program, conf string, ready func() error) {
 	t.Helper()
 	file := filepath.Join(s.Dir, "named.conf")
