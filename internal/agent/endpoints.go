@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/decide"
 	"github.com/baton-db/baton/internal/core/reconcile"
@@ -30,6 +31,7 @@ type roads struct {
 	states map[string]endpoint.State // the loop's own
 	spans  map[string]*timeline.Running
 	at     map[cluster.NodeName]netip.AddrPort // the data nodes' servers
+	set    []api.RoadSetting
 }
 
 // road is one of them.
@@ -42,6 +44,7 @@ func openRoads(a *Agent) (*roads, error) {
 	c, secrets := a.Config, a.inForce().passwords.Endpoints
 	r := &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}, at: serverAddresses(c)}
 	for i, e := range c.Endpoints {
+		r.set = append(r.set, api.RoadSetting{Name: e.Name, Kind: c.KindOf(i), Cached: e.KeptFor()})
 		if !c.LeadsEndpoint(i) {
 			continue
 		}

@@ -26,6 +26,9 @@ func (l *loop) snapshot(w decide.World, own cluster.Fact, now cluster.Instant) a
 	w.Facts, w.Views, w.Pace = maps.Clone(w.Facts), maps.Clone(w.Views), s.Pace
 	s.Store = l.storeLooks
 	s.Store.Silent = w.StoreSilent
+	if l.roads != nil {
+		s.Roads = l.roads.set
+	}
 	for n, seen := range l.Board.Facts {
 		s.Facts[n] = api.Aged[cluster.Fact]{Value: seen.Value, Age: now.Sub(seen.At)}
 	}

@@ -9,6 +9,7 @@
 //
 //	GET  /v1/status
 //	GET  /v1/explain                 why it is so, and what would become of it
+//	GET  /v1/budget                  what an outage would be made of
 //	GET  /v1/facts
 //	GET  /v1/history                 list of switches
 //	GET  /v1/history/{epoch}         one switch, by any epoch of it
@@ -103,6 +104,9 @@ type Snapshot struct {
 	LastSwitch *LastSwitch
 	// Would is, in mode observe, what would be done.
 	Would *Would
+
+	// Roads are the endpoints that are configured besides virtual addresses.
+	Roads []RoadSetting
 
 	// World is what the newest decision rested on, at WorldAt by this node's own
 	// clock; nil if nothing can be thought through. Pace is how many transactions

@@ -253,7 +253,7 @@ func takes(lease timeline.Millis, history timeline.Typical, left uint64, pace fl
 	case left == 0:
 		t.Apply = new(timeline.Millis)
 	case pace > 0:
-		apply := timeline.Millis(float64(left) / pace * float64(time.Second))
+		apply := timeline.Millis(float64(left) / max(pace, decide.SlowestPace) * float64(time.Second))
 		t.Apply = &apply
 	}
 	if t.Apply != nil && history.Runs > 0 {

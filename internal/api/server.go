@@ -65,6 +65,7 @@ func (s *Server) Handler() http.Handler {
 	for pattern, h := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"GET /v1/status":          s.status,
 		"GET /v1/explain":         s.explain,
+		"GET /v1/budget":          s.budget,
 		"GET /v1/facts":           s.facts,
 		"GET /v1/history":         s.switches,
 		"GET /v1/history/{epoch}": s.oneSwitch,
@@ -146,7 +147,7 @@ func reply(w http.ResponseWriter, status int, v any) error {
 }
 
 func notFound(_ http.ResponseWriter, r *http.Request) error {
-	return &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), Mend: "see GET /v1/status, /v1/explain, /v1/facts, /v1/history, /v1/events, /v1/lost, /v1/store/members and POST /v1/requests"}
+	return &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), Mend: "see GET /v1/status, /v1/explain, /v1/budget, /v1/facts, /v1/history, /v1/events, /v1/lost, /v1/store/members and POST /v1/requests"}
 }
 
 func (s *Server) snapshot() (Snapshot, error) {

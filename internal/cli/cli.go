@@ -105,7 +105,7 @@ host through its unix socket; any node will do.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
 
 	root.AddCommand(
-		newStatusCommand(e), newExplainCommand(e), newSwitchoverCommand(e), newFailoverCommand(e), newPauseCommand(e), newResumeCommand(e), newRestartCommand(e), newMaintenanceCommand(e), newRejoinCommand(e),
+		newStatusCommand(e), newExplainCommand(e), newDoctorCommand(e), newSwitchoverCommand(e), newFailoverCommand(e), newPauseCommand(e), newResumeCommand(e), newRestartCommand(e), newMaintenanceCommand(e), newRejoinCommand(e),
 		newHistoryCommand(e), newLostCommand(e), newStoreCommand(e), newInitCommand(e), newConfigCommand(e), newVersionCommand(e), newExitCodesTopic(e),
 	)
 	root.AddCommand(otherCommands(e)...)

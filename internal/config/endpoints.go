@@ -65,6 +65,9 @@ func endpointBlocks() []endpointBlock {
 	}
 }
 
+// KeptFor is for how long clients may go on with what an endpoint said before.
+func (e Endpoint) KeptFor() time.Duration { return e.DNS.TTL }
+
 // EndpointKinds names every kind of endpoint that a configuration can have.
 func EndpointKinds() []string {
 	var kinds []string

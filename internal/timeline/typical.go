@@ -43,3 +43,47 @@ func Election(s Switch) (Millis, bool) {
 	}
 	return *s.Serving - s.Changes[i].At, true
 }
+
+// Reaching is how long switches of a kind, which went through, took to get to each of
+// some milestones from the one before it, all together.
+func Reaching(kind Kind, milestones ...string) func(Switch) (Millis, bool) {
+	return func(s Switch) (took Millis, known bool) {
+		if s.Kind != kind || !s.Ended || s.Serving == nil {
+			return 0, false
+		}
+		for _, m := range s.Milestones {
+			if slices.Contains(milestones, m.Name) {
+				took, known = took+m.After, true
+			}
+		}
+		return took, known
+	}
+}
+
+// Stopping is how long failovers for one of these reasons took from the first bad sign
+// until the old primary was surely not serving any more.
+func Stopping(reasons ...cluster.Reason) func(Switch) (Millis, bool) {
+	return func(s Switch) (Millis, bool) {
+		i := slices.IndexFunc(s.Changes, func(c Change) bool { return c.Phase == cluster.PhaseElecting })
+		if i < 0 || s.Kind != Failover || !s.Ended || !slices.Contains(reasons, s.Reason) {
+			return 0, false
+		}
+		return s.Changes[i].At - s.Began, true
+	}
+}
+
+// Whole is how long failovers for one of these reasons took, from the first bad sign
+// until the new primary served.
+func Whole(reasons ...cluster.Reason) func(Switch) (Millis, bool) {
+	return func(s Switch) (Millis, bool) {
+		return s.Took, s.Kind == Failover && s.Ended && s.Serving != nil && slices.Contains(reasons, s.Reason)
+	}
+}
+
+// Leading is how long a step took that led clients to the new primary, in any switch.
+func Leading(step Step) func(Switch) (Millis, bool) {
+	return func(s Switch) (Millis, bool) {
+		sp, ok := lastEnded(s.Spans, func(sp Span) bool { return sp.Step == step && sp.Node == s.To })
+		return sp.Took, ok
+	}
+}

@@ -26,7 +26,7 @@ func Shop() api.Snapshot {
 	s := api.Snapshot{
 		Node: "db1", Build: "v0.1.0", Mode: cluster.Active, Wall: Wall(),
 		Settings: cluster.Settings{
-			Cluster: "shop", Lease: 750 * time.Millisecond, Drift: 0.01, Margin: 20 * time.Millisecond, Beat: time.Second, AckLeave: 1500 * time.Millisecond,
+			Cluster: "shop", Lease: 750 * time.Millisecond, Renew: 94 * time.Millisecond, Hang: time.Second, Drift: 0.01, Margin: 20 * time.Millisecond, Beat: time.Second, AckLeave: 1500 * time.Millisecond,
 			Durability: cluster.Lossless, Acks: 1,
 			Nodes: []cluster.Node{
 				{Name: "db1", Role: cluster.Data, Site: "a"}, {Name: "db2", Role: cluster.Data, Site: "a"},

@@ -8,10 +8,10 @@ import (
 	"github.com/baton-db/baton/internal/core/cluster"
 )
 
-// slowest is the least number of transactions a second that a server is trusted to
+// SlowestPace is the least number of transactions a second that a server is trusted to
 // apply: how fast one applied lately says little of what it can where there was
 // little to apply.
-const slowest = 100
+const SlowestPace = 100
 
 // Behind says why a node that is to take over is too far behind for it; empty if it
 // is not. What it has received and not applied yet would have to be applied while
@@ -19,7 +19,7 @@ const slowest = 100
 func (w World) Behind(n cluster.NodeName) string {
 	srv := w.fact(n).Server
 	left := srv.Replica.Received.Subtract(srv.Executed).Count()
-	pace := max(w.Pace[n], slowest)
+	pace := max(w.Pace[n], SlowestPace)
 	takes := float64(left) / pace // seconds
 	if left == 0 || takes <= w.Settings.Handoff.Seconds() {
 		return ""
