@@ -20,6 +20,11 @@ func endpointKinds() endpoint.Registry[opening] {
 		"webhook":   openWebhook,
 		"zookeeper": openZooKeeper,
 		"dns":       openDNSName,
+
+		"route53":    openRoute53,
+		"cloudflare": openCloudflare,
+		"alidns":     openAliDNS,
+		"dnspod":     openDNSPod,
 	}
 }
 

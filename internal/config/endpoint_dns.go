@@ -69,8 +69,8 @@ func (l *loader) judgeDNSName(block string, endpoint Endpoint) {
 	e := endpoint.DNS
 	name, named := l.judgeDNSWord(block+".name", e.Name, "db."+l.cfg.Cluster+".example.org")
 	zone, zoned := l.judgeDNSWord(block+".zone", e.Zone, l.cfg.Cluster+".example.org")
-	if named && zoned && name != zone && !strings.HasSuffix(name, "."+zone) {
-		l.report(block+".name", fmt.Sprintf("%s is not in the zone %s", e.Name, e.Zone), "write the whole name, such as db."+strings.TrimSuffix(zone, "."))
+	if named && zoned {
+		l.judgeInZone(block+".name", name, zone)
 	}
 	if len(e.Servers) == 0 {
 		l.report(block+".servers", "is missing", "write the addresses of the zone's primary servers, such as [10.0.0.53]")
@@ -84,20 +84,7 @@ func (l *loader) judgeDNSName(block string, endpoint Endpoint) {
 	if e.SecretFile == "" {
 		l.report(block+".secret_file", "is missing", "write the key's secret into a file that only root may read, and name that file here")
 	}
-	for _, t := range []struct {
-		key string
-		is  time.Duration
-	}{{"ttl", e.TTL}, {"switch_ttl", e.SwitchTTL}} {
-		if t.is%time.Second != 0 {
-			l.report(block+"."+t.key, fmt.Sprintf("%s is no whole number of seconds, as DNS has them", shortDuration(t.is)), fmt.Sprintf("write %s", shortDuration(t.is.Truncate(time.Second)+time.Second)))
-		}
-	}
-	if e.SwitchTTL > e.TTL {
-		l.report(block+".switch_ttl", fmt.Sprintf("%s is longer than ttl, %s", shortDuration(e.SwitchTTL), shortDuration(e.TTL)), "write at most that")
-	}
-	if e.TTL > time.Minute {
-		l.warn(block+".ttl", fmt.Sprintf("for %s after a failover, resolvers lead clients to the old primary", shortDuration(e.TTL)), "write 10s")
-	}
+	l.judgeTTLs(block, e.TTL, e.SwitchTTL)
 }
 
 // judgeDNSWord reports what is no name in DNS.

@@ -24,6 +24,11 @@ type Endpoint struct {
 	DNS       DNSName       `key:"dns"`
 	Template  TemplateFile  `key:"template"`
 	HAProxy   HAProxy       `key:"haproxy"`
+
+	Route53    CloudName `key:"route53"`
+	Cloudflare CloudName `key:"cloudflare"`
+	AliDNS     CloudName `key:"alidns"`
+	DNSPod     CloudName `key:"dnspod"`
 }
 
 // endpointBlock is one kind of endpoint: adding a kind is adding a file with its
@@ -54,7 +59,7 @@ const (
 // endpointBlocks are the blocks of which an endpoint has one, in the order of the
 // documentation.
 func endpointBlocks() []endpointBlock {
-	return []endpointBlock{
+	return append([]endpointBlock{
 		{"etcd", byPrimary, etcdKeyKeys, (*loader).judgeEtcdKey, func(e Endpoint) (string, string) { return "password_file", e.Etcd.PasswordFile }},
 		{"consul", byPrimary, consulKeys, (*loader).judgeConsul, func(e Endpoint) (string, string) { return "token_file", e.Consul.TokenFile }},
 		{"zookeeper", byPrimary, zooKeeperKeys, (*loader).judgeZooKeeper, func(e Endpoint) (string, string) { return "password_file", e.ZooKeeper.PasswordFile }},
@@ -62,7 +67,7 @@ func endpointBlocks() []endpointBlock {
 		{"dns", byPrimary, dnsNameKeys, (*loader).judgeDNSName, func(e Endpoint) (string, string) { return "secret_file", e.DNS.SecretFile }},
 		{"template", byEach, templateKeys, (*loader).judgeTemplateFile, nil},
 		{"haproxy", byEither, haproxyKeys, (*loader).judgeHAProxy, nil},
-	}
+	}, cloudBlocks()...)
 }
 
 // KeptFor is for how long clients may go on with what an endpoint said before.

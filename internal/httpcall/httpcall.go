@@ -34,6 +34,8 @@ type Request struct {
 // Client asks. The zero Client trusts the authorities that the host trusts.
 type Client struct {
 	TLS *tls.Config
+	// Direct asks without the proxy that the environment names.
+	Direct bool
 }
 
 // answerLimit bounds what is read of an answer, in bytes.
@@ -58,6 +60,9 @@ func (c Client) Do(ctx context.Context, q Request) ([]byte, error) {
 	// A connection of its own for each call: one that has died unnoticed would cost
 	// the next call its whole time.
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: c.TLS, DisableKeepAlives: true, ForceAttemptHTTP2: true}
+	if c.Direct {
+		transport.Proxy = nil
+	}
 	client := http.Client{Transport: transport, CheckRedirect: sameHost}
 	response, err := client.Do(request)
 	if err != nil {
@@ -69,7 +74,7 @@ func (c Client) Do(ctx context.Context, q Request) ([]byte, error) {
 		return nil, fmt.Errorf("read the answer of %s: %w", host, &hiding{err, q.Hidden})
 	}
 	if response.StatusCode/100 != 2 {
-		return nil, &StatusError{Host: host, Status: response.StatusCode, Said: Excerpt(answer, q.Hidden), After: retryAfter(response.Header), Elsewhere: elsewhere(response)}
+		return nil, &StatusError{Host: host, Status: response.StatusCode, Said: Excerpt(answer, q.Hidden), Answer: answer, After: retryAfter(response.Header), Elsewhere: elsewhere(response)}
 	}
 	return answer, nil
 }
@@ -115,6 +120,7 @@ type StatusError struct {
 	Host   string
 	Status int
 	Said   string // the beginning of the body, without secrets
+	Answer []byte // the body, for whoever can read it; it may repeat a secret
 	// After is how long the server wants not to be asked again; 0: it does not say.
 	After time.Duration
 	// Elsewhere is where a redirect leads that was not followed.
