@@ -170,6 +170,8 @@ func (a *Agent) newLoop(m memory) *loop {
 	},
 		results: make(chan finished, 16), timeline: a.recorder, log: a.Log, cancels: map[reconcile.Lane]context.CancelFunc{}}
 	a.host.join(a, l)
+	l.hooks = newHooks(a)
+	l.Node.Hooks.Wanted = l.hooks.delays()
 	die := interruptions{file: a.DieAt, log: a.Log}
 	l.lanes.perform, l.swapper.swap = die.around(l.lanes.perform), die.aroundSwap(l.swapper.swap)
 	return l
@@ -227,6 +229,9 @@ func (a *Agent) run(ctx context.Context) error {
 	a.spawn(func() { a.saveHistory(work) })
 	a.spawn(func() { a.watchStore(work) })
 	a.host.spawn(work, a)
+	if a.loop.hooks != nil {
+		a.loop.hooks.run(work, a.spawn)
+	}
 	if a.Config.Mode == cluster.Observe && !a.host.witness {
 		a.spawn(func() { a.lookWhatLacks(work) })
 	}

@@ -40,6 +40,7 @@ type loop struct {
 	deadLogs *deadLogs
 	left     func() // called once this node has no role any more while leaving
 
+	hooks      *hooks            // nil if there are none
 	roads      *roads            // nil if this node leads no endpoints
 	suspected  *timeline.Running // a sign that the primary has failed
 	storeLooks api.Store
@@ -120,6 +121,9 @@ func (l *loop) step(ctx context.Context) time.Duration {
 	l.sayConditions()
 	wake := look.WakeAt
 	if l.Mode == cluster.Active {
+		if l.hooks.delays() {
+			l.askHooks(look.World, now)
+		}
 		l.swapper.try(ctx, look.Outcome, look.World)
 		l.keeper.want(look.Plan.Lease, l.Board.RecordRev, l.Board.Record.Phase == cluster.PhaseSteady && look.World.Unreadable == "")
 		if at := l.lanes.want(ctx, look.Plan.Steps, now); at != 0 {
@@ -222,6 +226,9 @@ func (l *loop) sawRecord(r cluster.Record, rev cluster.Revision) {
 	}
 	if l.heater != nil {
 		l.heater.saw(r)
+	}
+	if l.hooks != nil {
+		l.hooks.saw(before, r)
 	}
 	l.kick()
 }

@@ -201,7 +201,10 @@ func endpointTable(b *strings.Builder, st api.Status) {
 		if !l.Settled && l.To == l.Wanted {
 			to += " ?"
 		}
-		if l.Told {
+		switch {
+		case l.Unseen:
+			to = "not known"
+		case l.Told:
 			to = "told " + string(l.Wanted) + ", cannot be asked"
 		}
 		name := l.Endpoint

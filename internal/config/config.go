@@ -39,6 +39,7 @@ type Config struct {
 	Server     Server           `key:"server"`
 	Addresses  []Address        `key:"addresses"`
 	Endpoints  []Endpoint       `key:"endpoints"`
+	Hooks      []Hook           `key:"hooks"`
 	Durability Durability       `key:"durability"`
 	Timing     Timing           `key:"timing"`
 	Detection  Detection        `key:"detection"`

@@ -19,6 +19,7 @@ func Document() string {
 		{"Server", serverKeys()},
 		{"Virtual addresses", endpointKeys()},
 		{"Other endpoints", centralKeys()},
+		{"Hooks", hookKeys()},
 		{"Durability", durabilityKeys()},
 		{"Timing", timingKeys()},
 		{"Detection", detectionKeys()},

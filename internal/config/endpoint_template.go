@@ -57,17 +57,17 @@ func (t TemplateFile) Owners() (uid, gid int, err error) {
 
 func templateKeys() []Key {
 	return []Key{
-		key("endpoints[].template.file", File).same().like("/etc/haproxy/primary.cfg").
+		key("endpoints[].template.file", File).like("/etc/haproxy/primary.cfg").
 			doc("A file that every host of nodes: has for itself: it is rendered from source, replaced in one step, checked, and reloaded."),
-		key("endpoints[].template.source", File).same().like("/etc/baton/primary.cfg.tmpl").
+		key("endpoints[].template.source", File).like("/etc/baton/primary.cfg.tmpl").
 			doc("The template, as that of a webhook's body; it is read when the agent starts."),
-		key("endpoints[].template.mode", Text).byDefault("0644").same().
+		key("endpoints[].template.mode", Text).byDefault("0644").
 			doc("The file's permissions, in octal."),
-		key("endpoints[].template.owner", Text).same().like("haproxy:haproxy").
+		key("endpoints[].template.owner", Text).like("haproxy:haproxy").
 			doc("The file's owner, a user, or a user and a group. Empty: that of the agent."),
-		key("endpoints[].template.check", Words).same().like("[haproxy, -c, -f, /etc/haproxy]").
+		key("endpoints[].template.check", Words).like("[haproxy, -c, -f, /etc/haproxy]").
 			doc("A command that is run once the file is in place. If it fails, what was there before comes back. No shell; the environment names BATON_FILE, BATON_PRIMARY, BATON_EPOCH, BATON_CLUSTER."),
-		key("endpoints[].template.reload", Words).same().like("[systemctl, reload, haproxy]").
+		key("endpoints[].template.reload", Words).like("[systemctl, reload, haproxy]").
 			doc("A command that is run after the check. If it fails, what was there before comes back and is reloaded. Each command has timeout to end; then it is killed."),
 	}
 }

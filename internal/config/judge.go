@@ -23,6 +23,7 @@ func (l *loader) judge() {
 	l.judgeServers()
 	l.judgeAddresses()
 	l.judgeEndpoints()
+	l.judgeHooks()
 	l.judgeDurability()
 	l.judgeLease()
 	l.judgeWaits()

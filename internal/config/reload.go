@@ -138,6 +138,7 @@ func (c *Config) clone() *Config {
 	}
 	d.Addresses = slices.Clone(c.Addresses)
 	d.Endpoints = slices.Clone(c.Endpoints)
+	d.Hooks = slices.Clone(c.Hooks)
 	d.Detection.Track = slices.Clone(c.Detection.Track)
 	d.Health.Prometheus = slices.Clone(c.Health.Prometheus)
 	return &d

@@ -50,6 +50,17 @@ type Passwords struct {
 	Endpoints   []Secret // of Config.Endpoints, in that order
 }
 
+// Hidden are all of them, for what must not show them.
+func (p Passwords) Hidden() []string {
+	var all []string
+	for _, s := range append([]Secret{p.Agent, p.Replication, p.Probe, p.Writer}, p.Endpoints...) {
+		if s.Reveal() != "" {
+			all = append(all, s.Reveal())
+		}
+	}
+	return all
+}
+
 // Passwords reads the password files that this node needs.
 func (c *Config) Passwords() (Passwords, Findings) {
 	var p Passwords

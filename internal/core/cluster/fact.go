@@ -133,7 +133,9 @@ type Lead struct {
 	To       NodeName `json:"to,omitempty"` // as it was seen last; empty: nowhere, or not seen yet
 	Settled  bool     `json:"settled"`      // it was seen to lead where it should
 	// Told says that it has accepted what is wanted, and cannot be asked where it leads.
-	Told     bool   `json:"told,omitempty"`
+	Told bool `json:"told,omitempty"`
+	// Unseen says that nobody knows yet where it leads.
+	Unseen   bool   `json:"unseen,omitempty"`
 	Because  string `json:"because,omitempty"`
 	Repaired int    `json:"repaired,omitempty"` // how often somebody else has led it astray in this reign
 }
@@ -147,6 +149,9 @@ func (l Lead) String() string {
 		return fmt.Sprintf("%s was told %s, and cannot be asked", name, l.Wanted)
 	}
 	text := fmt.Sprintf("%s leads to %s", name, orNowhere(l.To))
+	if l.Unseen {
+		text = fmt.Sprintf("where %s leads is not known", name)
+	}
 	if l.To != l.Wanted || !l.Settled {
 		text += ", wanted " + string(l.Wanted)
 	}

@@ -12,8 +12,11 @@ import (
 // it made.
 func requests(w World, now cluster.Instant) (Outcome, bool) {
 	for _, seen := range w.Requests {
-		if seen.Value.Refused == "" {
-			return request(w, seen.Value, now), true
+		if seen.Value.Refused != "" {
+			continue
+		}
+		if out, waits := w.Hooks.judge(seen.Value, request(w, seen.Value, now)); !waits {
+			return out, true
 		}
 	}
 	return Outcome{}, false

@@ -48,6 +48,8 @@ type World struct {
 	Views    map[cluster.NodeName]Seen[cluster.View]
 	Requests []Seen[cluster.Request] // oldest first
 
+	Hooks Hooks
+
 	// StoreSilent says that the store does not answer this node now.
 	StoreSilent bool
 	// HeardAt is when the store last came back after a silence.

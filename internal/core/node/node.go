@@ -83,6 +83,7 @@ type Node struct {
 	ViewNews   bool
 	veiled     map[cluster.NodeName]cluster.Instant
 
+	Hooks   decide.Hooks
 	Outcome decide.Outcome
 	Plan    reconcile.Plan
 
@@ -186,7 +187,7 @@ func (n *Node) World(s Senses) decide.World {
 	w := decide.World{
 		Self: n.Self, Config: n.Config, Settings: n.Settings, Sites: n.Sites,
 		Record: n.Board.Record, RecordRev: n.Board.RecordRev, PhaseAt: n.Board.PhaseAt, Lease: n.Board.Lease,
-		Facts: n.knownFacts(), Views: n.Board.Views, Requests: n.Board.Asked(), Pace: n.Board.Pace,
+		Facts: n.knownFacts(), Views: n.Board.Views, Requests: n.Board.Asked(), Hooks: n.Hooks, Pace: n.Board.Pace,
 		WentBack: n.Board.WentBack, StoreSilent: s.StoreSilent, HeardAt: s.HeardAt, Wall: n.wall(s.Wall, s.Now),
 	}
 	w.Lease.HeardAt = s.HeardAt
