@@ -118,6 +118,11 @@ func (c *Config) linesIn(new *Config, wanted map[string]value) map[string]int {
 			lines[path] = line
 		}
 	}
+	for path, line := range c.lines {
+		if strings.HasPrefix(path, "endpoints[") { // they stay as they are, and their blocks say what they are
+			lines[path] = line
+		}
+	}
 	for _, x := range c.values() {
 		if line, ok := new.lines[wanted[x.named].path]; ok {
 			lines[x.path] = line

@@ -15,6 +15,12 @@ addresses: [{address: 10.77.0.50, interface: eth0}]
 detection: {track: [{interface: eth1, gateway: 192.168.7.1}]}
 `
 
+// led has endpoints of two kinds.
+const led = good + `endpoints:
+  - {name: name, dns: {name: db.shop.test, zone: shop.test, servers: [10.0.0.53], key: baton, secret_file: s}}
+  - {name: app, etcd: {endpoints: [https://10.0.0.1:2379], key: /shop}}
+`
+
 // change makes a value another one of its type.
 func change(v reflect.Value) {
 	switch x := v.Addr().Interface().(type) {
@@ -129,6 +135,20 @@ func TestReload(t *testing.T) {
 				{Key: "nodes[w2].prefer", New: "0", Line: 7, Why: restart},
 				{Key: "nodes[w2].never", New: "false", Line: 7, Why: restart},
 			}},
+		"endpoints are not in the way": {led, led + "log: {level: debug}\n",
+			[]Change{{Key: "log.level", Old: "info", New: "debug", Line: 14, Reload: true}}, nil},
+		"an endpoint that changes is refused": {led, strings.Replace(led, "key: /shop", "key: /crm", 1) + "log: {level: debug}\n",
+			[]Change{{Key: "log.level", Old: "info", New: "debug", Line: 14, Reload: true}},
+			[]Change{{Key: "endpoints[1].etcd.key", Old: "/shop", New: "/crm", Line: 13, Why: restart}}},
+		"an endpoint that is gone is refused": {led, strings.Replace(led, "  - {name: app, etcd: {endpoints: [https://10.0.0.1:2379], key: /shop}}\n", "", 1) + "log: {level: debug}\n",
+			[]Change{{Key: "log.level", Old: "info", New: "debug", Line: 13, Reload: true}},
+			[]Change{
+				{Key: "endpoints[1].name", Old: "app", Why: restart},
+				{Key: "endpoints[1].timeout", Old: "2s", Why: restart},
+				{Key: "endpoints[1].check", Old: "10s", Why: restart},
+				{Key: "endpoints[1].etcd.endpoints", Old: "[https://10.0.0.1:2379]", Why: restart},
+				{Key: "endpoints[1].etcd.key", Old: "/shop", Why: restart},
+			}},
 		"an address that is gone is refused": {rich, strings.Replace(rich, "addresses:", "# addresses:", 1), nil,
 			[]Change{
 				{Key: "addresses[10.77.0.50].address", Old: "10.77.0.50", Why: restart},
@@ -152,6 +172,31 @@ func TestReload(t *testing.T) {
 				t.Errorf("what is in force now would be refused: %s", found)
 			}
 		})
+	}
+}
+
+// What an endpoint is is still known after a reload, and after another one.
+func TestAnEndpointStaysWhatItIs(t *testing.T) {
+	next := mustParse(t, led)
+	for _, level := range []string{"debug", "warn"} {
+		var taken []Change
+		next, taken, _ = Reload(next, mustParse(t, led+"log: {level: "+level+"}\n"))
+		if len(taken) != 1 || next.KindOf(0) != "dns" || next.KindOf(1) != "etcd" {
+			t.Errorf("taken %v; the endpoints are %q and %q", taken, next.KindOf(0), next.KindOf(1))
+		}
+	}
+}
+
+// Keys of other kinds, with defaults of their own, are no part of an endpoint.
+func TestAnEndpointIsShownAsWhatItIs(t *testing.T) {
+	c := mustParse(t, led)
+	for _, row := range c.Rows() {
+		if strings.Contains(row.Key, ".webhook.") || strings.HasPrefix(row.Key, "endpoints[1].dns") {
+			t.Errorf("it shows %s = %s", row.Key, row.Value)
+		}
+	}
+	if text := c.String(); strings.Contains(text, "webhook") || strings.Count(text, "switch_ttl") != 1 {
+		t.Errorf("it shows\n%s", text)
 	}
 }
 

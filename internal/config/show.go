@@ -60,11 +60,26 @@ func (c *Config) values() []value {
 	var all []value
 	t := newTable()
 	each(reflect.ValueOf(c).Elem(), "", func(path string, v reflect.Value) {
-		if k, ok := t.row(path); ok {
+		if k, ok := t.row(path); ok && c.applies(path) {
 			all = append(all, value{path: path, named: c.named(path), key: k, v: v})
 		}
 	})
 	return all
+}
+
+// applies reports whether a key has a meaning here: of an endpoint, its own kind's do.
+func (c *Config) applies(path string) bool {
+	if !strings.HasPrefix(path, "endpoints[") {
+		return true
+	}
+	for i := range c.Endpoints {
+		rest, its := strings.CutPrefix(path, at("endpoints", i, "")+".")
+		block, _, inside := strings.Cut(rest, ".")
+		if its && inside {
+			return block == c.KindOf(i)
+		}
+	}
+	return true
 }
 
 // named writes a node's name in place of its place in the list, so that a
@@ -102,7 +117,7 @@ func (c *Config) Hash() string {
 // YAML writes the configuration in force, every default included, in a form
 // that Parse reads.
 func (c *Config) YAML() ([]byte, error) {
-	b, err := yaml.Marshal(newTable().tree(reflect.ValueOf(c).Elem(), ""))
+	b, err := yaml.Marshal(c.tree())
 	if err != nil {
 		return nil, fmt.Errorf("write the configuration of %s as YAML: %w", c.Cluster, err)
 	}
@@ -122,10 +137,36 @@ func (c *Config) String() string {
 // durations as text. There are no secrets in it.
 func (c *Config) MarshalJSON() ([]byte, error) {
 	var plain map[string]any
-	if err := newTable().tree(reflect.ValueOf(c).Elem(), "").Decode(&plain); err != nil {
+	if err := c.tree().Decode(&plain); err != nil {
 		return nil, fmt.Errorf("write the configuration of %s as JSON: %w", c.Cluster, err)
 	}
 	return json.Marshal(plain)
+}
+
+// tree is the configuration as YAML, without what is empty and what does not apply.
+func (c *Config) tree() *yaml.Node {
+	all := newTable().tree(reflect.ValueOf(c).Elem(), "")
+	for k := 0; k < len(all.Content); k += 2 {
+		if all.Content[k].Value != "endpoints" {
+			continue
+		}
+		for i, e := range all.Content[k+1].Content {
+			e.Content = without(e.Content, func(key string) bool {
+				return slices.Contains(EndpointKinds(), key) && key != c.KindOf(i)
+			})
+		}
+	}
+	return all
+}
+
+// without leaves keys out of a mapping, with their values.
+func without(content []*yaml.Node, out func(key string) bool) (kept []*yaml.Node) {
+	for k := 0; k < len(content); k += 2 {
+		if !out(content[k].Value) {
+			kept = append(kept, content[k], content[k+1])
+		}
+	}
+	return kept
 }
 
 // tree is a block as YAML, without what is empty.
