@@ -167,8 +167,8 @@ func fit(m *dns.Msg, q asked) *dns.Msg {
 
 // inWords is how a question is shown.
 func inWords(m *dns.Msg) string {
-	if len(m.Question) != 1 {
-		return "nothing"
+	if m == nil || len(m.Question) != 1 {
+		return "nothing that was read"
 	}
 	q := m.Question[0]
 	return fmt.Sprintf("%.80q %s", strings.ToLower(q.Name), dns.Type(q.Qtype))

@@ -37,6 +37,7 @@ type Server struct {
 	o       Options
 	now     atomic.Pointer[contents] // nil: nothing is known yet
 	tally   tally
+	pace    pace
 	changes []chan struct{} // one for each secondary
 }
 
@@ -99,8 +100,9 @@ func (s *Server) Serve(ctx context.Context, address string, listening func()) er
 	defer streams.Close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	byUDP := &dns.Server{PacketConn: packets, Handler: s.handler(false)}
-	byTCP := &dns.Server{Listener: netutil.LimitListener(streams, mostConnections), Handler: s.handler(true)}
+	reader := func(r dns.Reader) dns.Reader { return paced{r, s} }
+	byUDP := &dns.Server{PacketConn: packets, Handler: s.handler(false), DecorateReader: reader}
+	byTCP := &dns.Server{Listener: netutil.LimitListener(streams, mostConnections), Handler: s.handler(true), DecorateReader: reader}
 	var all sync.WaitGroup
 	ended := make(chan error, 2)
 	for _, server := range []*dns.Server{byUDP, byTCP} {
@@ -131,10 +133,10 @@ func (s *Server) Serve(ctx context.Context, address string, listening func()) er
 
 func (s *Server) handler(tcp bool) dns.Handler {
 	return dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		from, _ := netip.ParseAddrPort(w.RemoteAddr().String())
-		m, why := s.o.Zone.answer(asked{msg: q, tcp: tcp, secondary: s.isSecondary(from.Addr().Unmap()), at: s.o.Now()}, s.now.Load())
+		from := addressOf(w.RemoteAddr())
+		m, why := s.o.Zone.answer(asked{msg: q, tcp: tcp, secondary: s.isSecondary(from), at: s.o.Now()}, s.now.Load())
 		if why != "" {
-			s.tally.count(why, from.Addr(), q)
+			s.tally.count(why, from, q)
 		}
 		_ = w.WriteMsg(m) // who has gone needs no answer
 	})

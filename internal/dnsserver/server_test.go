@@ -233,3 +233,98 @@ func TestWhatASecondaryAnswersIsSaid(t *testing.T) {
 		t.Errorf("silent: %v", err)
 	}
 }
+
+func TestAFloodIsDropped(t *testing.T) {
+	var p pace
+	now := cluster.Instant(1000)
+	burst := func() (n int) {
+		for range 3 * atOnce {
+			if p.allows(now) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := burst(); n != atOnce {
+		t.Errorf("%d questions at once, want %d", n, atOnce)
+	}
+	now += cluster.Instant(100 * time.Millisecond)
+	if n := burst(); n != mostAsked/10 {
+		t.Errorf("%d questions after a tenth of a second, want %d", n, mostAsked/10)
+	}
+	now += cluster.Instant(time.Hour)
+	if n := burst(); n != atOnce {
+		t.Errorf("%d questions after an hour, want %d", n, atOnce)
+	}
+}
+
+// The server's clock stands still here: after as many as may come at once, nothing is
+// answered by either way, until it goes on.
+func TestAFloodIsDroppedByBothWays(t *testing.T) {
+	r := serve(t, nil)
+	r.Know(known())
+	for range atOnce {
+		r.ask(t, "udp", "primary.shop.test", dns.TypeA)
+	}
+	if m, err := dnstest.Ask(r.addr, "tcp", "primary.shop.test", dns.TypeA); err == nil {
+		t.Errorf("answered by TCP: %s", m)
+	}
+	out, err := net.Dial("udp", r.addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	wire, err := question("primary.shop.test.", dns.TypeA).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Write(wire); err != nil {
+		t.Fatal(err)
+	}
+	dropped := func() int { // and not told yet: the one by TCP was
+		r.tally.mu.Lock()
+		defer r.tally.mu.Unlock()
+		return r.tally.counts[tooMany]
+	}
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for dropped() == 0 {
+		select {
+		case <-again.C:
+		case <-t.Context().Done():
+			t.Fatal("the question by UDP was not dropped")
+		}
+	}
+	r.now.Add(int64(time.Minute))
+	heard := known()
+	heard.HeardAt = cluster.Instant(r.now.Load())
+	r.Know(heard)
+	if got, want := said(r.ask(t, "udp", "primary.shop.test", dns.TypeA)), "NOERROR aa; primary.shop.test. 1 IN A 10.77.0.11"; got != want {
+		t.Errorf("after the flood: %s, want %s", got, want)
+	}
+	if log := r.log.String(); strings.Count(log, `last_why="too many at a time"`) != 1 {
+		t.Errorf("the log says %s", log)
+	}
+}
+
+// BenchmarkQuestion is one question by UDP and its answer.
+func BenchmarkQuestion(b *testing.B) {
+	s := New(Options{Zone: zone(), Log: slog.New(slog.DiscardHandler)})
+	now := known()
+	now.HeardAt = s.o.Now()
+	s.Know(now)
+	wire, err := question("primary.shop.test.", dns.TypeA).Pack()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		q := new(dns.Msg)
+		if err := q.Unpack(wire); err != nil {
+			b.Fatal(err)
+		}
+		m, _ := s.o.Zone.answer(asked{msg: q, at: s.o.Now()}, s.now.Load())
+		if _, err := m.Pack(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

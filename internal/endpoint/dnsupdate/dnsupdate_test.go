@@ -57,6 +57,7 @@ func TestANameInAZone(t *testing.T) {
 				{"what is so is not written again", notWrittenAgain},
 				{"the epoch outlives the agent", epochOutlivesTheAgent},
 				{"an old reign that was on its way does not win", onItsWay},
+				{"an answer that is lost does no harm", lostAnswer},
 				{"many at once end with the newest", manyAtOnce},
 				{"what somebody else wrote is named and replaced", somebodyElse},
 				{"the time to live is short for a while after a switch", shortForAWhile},
@@ -249,6 +250,30 @@ func onItsWay(t *testing.T, s *dnstest.Server, db string) {
 	}
 }
 
+// The update is carried out, and nobody hears of it: the same reign asks again, and
+// finds it done.
+func lostAnswer(t *testing.T, s *dnstest.Server, db string) {
+	mustSet(t, open(t, options(db, s.Addr)), db1(1))
+	wire := lead(t, s.Addr)
+	wire.lose(func(m *dns.Msg) bool { return m.Opcode == dns.OpcodeUpdate })
+	e := open(t, options(db, wire.addr))
+	if err := e.Set(t.Context(), db2(2)); err == nil {
+		t.Error("content without an answer")
+	}
+	if got := holds(t, s, db, dns.TypeA); got != "db.shop.test. 5 IN A 10.77.0.12" {
+		t.Errorf("the zone holds %s", got)
+	}
+	before, err := s.Ask(zone, dns.TypeSOA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSet(t, e, db2(2))
+	after, err := s.Ask(zone, dns.TypeSOA)
+	if err != nil || after.Answer[0].String() != before.Answer[0].String() {
+		t.Errorf("it was written again: the zone was %v and is %v (%v)", before.Answer, after.Answer, err)
+	}
+}
+
 func manyAtOnce(t *testing.T, s *dnstest.Server, db string) {
 	var all sync.WaitGroup
 	for epoch := cluster.Epoch(1); epoch <= 6; epoch++ {
@@ -342,13 +367,31 @@ type wire struct {
 	release chan struct{}
 
 	mu   sync.Mutex
-	when func(*dns.Msg) bool
+	when func(*dns.Msg) bool // is held up
+	lost func(*dns.Msg) bool // is answered, and the answer does not arrive
 }
 
 func (w *wire) hold(when func(*dns.Msg) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.when = when
+}
+
+func (w *wire) lose(which func(*dns.Msg) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lost = which
+}
+
+// loses says, once, whether the answer to a message is to be lost.
+func (w *wire) loses(m *dns.Msg) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lost == nil || !w.lost(m) {
+		return false
+	}
+	w.lost = nil
+	return true
 }
 
 // holds says, once, whether a message is to be held up.
@@ -397,7 +440,10 @@ func (w *wire) pass(in net.Conn, to netip.AddrPort) {
 			return
 		}
 		m := new(dns.Msg)
-		if m.Unpack(question) == nil && w.holds(m) {
+		if err := m.Unpack(question); err != nil {
+			return
+		}
+		if w.holds(m) {
 			close(w.held)
 			<-w.release
 		}
@@ -406,6 +452,9 @@ func (w *wire) pass(in net.Conn, to netip.AddrPort) {
 		}
 		answer, err := answers.ReadMsgHeader(nil)
 		if err != nil {
+			return
+		}
+		if w.loses(m) {
 			return
 		}
 		if _, err := asks.Write(answer); err != nil {
