@@ -13,12 +13,17 @@ func openDNSName(o opening) (endpoint.Endpoint, error) {
 	d := o.DNS
 	u := dnsupdate.Options{Name: d.Name, Zone: d.Zone, TTL: d.TTL, SwitchTTL: d.SwitchTTL, SwitchFor: d.SwitchFor, Cluster: o.config.Cluster,
 		Key: dnsupdate.Key{Name: d.Key, Algorithm: d.Algorithm, Secret: o.secret.Reveal()}, NodeOf: o.nodeOf, Wall: o.wall}
-	for _, s := range d.Servers {
+	u.Servers, u.Resolvers = dnsServers(d.Servers), dnsServers(d.Resolvers)
+	return dnsupdate.Open(o.Name, u)
+}
+
+func dnsServers(written []string) (servers []netip.AddrPort) {
+	for _, s := range written {
 		if server, ok := config.DNSServer(s); ok {
-			u.Servers = append(u.Servers, server)
+			servers = append(servers, server)
 		}
 	}
-	return dnsupdate.Open(o.Name, u)
+	return servers
 }
 
 // nodeOf is whose server has an address.

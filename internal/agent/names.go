@@ -45,11 +45,7 @@ func openNames(c *config.Config, log *slog.Logger) *dnsserver.Server {
 			}
 		}
 	}
-	for _, s := range d.Secondaries {
-		if at, ok := config.DNSServer(s); ok {
-			o.Secondaries = append(o.Secondaries, at)
-		}
-	}
+	o.Secondaries = dnsServers(d.Secondaries)
 	return dnsserver.New(o)
 }
 

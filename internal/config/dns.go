@@ -100,11 +100,7 @@ func (l *loader) judgeDNS() {
 	for i, name := range d.NameServers {
 		l.judgeDNSWord(at("dns.name_servers", i, ""), name, "ns1.example.org")
 	}
-	for i, s := range d.Secondaries {
-		if _, ok := DNSServer(s); !ok {
-			l.report(at("dns.secondaries", i, ""), fmt.Sprintf("%q is no address of a server", s), "write it as 10.0.0.53 or 10.0.0.53:5353")
-		}
-	}
+	l.judgeDNSServers("dns.secondaries", d.Secondaries)
 }
 
 // judgeDNSLabel: one label, which no node has.

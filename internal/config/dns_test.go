@@ -31,7 +31,7 @@ func TestWhatIsWrongWithAZoneOfItsOwn(t *testing.T) {
 			here + `listen[1]: "10.77.0.11:0" is no address with a port; write it like 10.77.0.11:53, "[fd77::11]:53", or 0.0.0.0:53 for all of this host's`,
 			here + "listen[2]: the embedded store uses port 7480; choose another port, or change store.peer_port",
 			here + "listen[4]: 10.77.0.11:53 stands on line 11 already; name every address once",
-			here + `secondaries[0]: "ns" is no address of a server; write it as 10.0.0.53 or 10.0.0.53:5353`,
+			here + `secondaries[0]: "ns" is no address of a server; write it as 10.0.0.53 or 10.0.0.53:5353; a name would have to be looked up first`,
 		}},
 		"half a second": {"dns: {zone: shop.test, ttl: 500ms}", []string{here + "ttl: 500ms is no whole number of seconds, as DNS has them; write 1s"}},
 		"the place of HTTP": {"dns: {zone: shop.test, listen: ['10.77.0.11:7482']}\nhttp: {listen: ['10.77.0.11:7482']}", []string{

@@ -19,6 +19,7 @@ type DNSName struct {
 	TTL        time.Duration `key:"ttl"`
 	SwitchTTL  time.Duration `key:"switch_ttl"`
 	SwitchFor  time.Duration `key:"switch_for"`
+	Resolvers  []string      `key:"resolvers"`
 }
 
 func dnsNameKeys() []Key {
@@ -41,6 +42,8 @@ func dnsNameKeys() []Key {
 			doc("The one that a new primary writes, so that clients soon follow if there is another switch."),
 		key("endpoints[].dns.switch_for", Duration).byDefault("10m").between("0s", "24h").same().
 			doc("For how long after a switch the record has switch_ttl."),
+		key("endpoints[].dns.resolvers", Words).same().like("[10.0.0.2]").
+			doc("Resolvers that clients ask, by address, with a port if it is not 53. Once they should have forgotten the old address, status says which of them has not."),
 	}
 }
 
@@ -75,16 +78,21 @@ func (l *loader) judgeDNSName(block string, endpoint Endpoint) {
 	if len(e.Servers) == 0 {
 		l.report(block+".servers", "is missing", "write the addresses of the zone's primary servers, such as [10.0.0.53]")
 	}
-	for i, s := range e.Servers {
-		if _, ok := DNSServer(s); !ok {
-			l.report(at(block+".servers", i, ""), fmt.Sprintf("%q is no address of a server", s), "write it as 10.0.0.53 or 10.0.0.53:5353; a name would have to be looked up first")
-		}
-	}
+	l.judgeDNSServers(block+".servers", e.Servers)
+	l.judgeDNSServers(block+".resolvers", e.Resolvers)
 	l.judgeDNSWord(block+".key", e.Key, "baton")
 	if e.SecretFile == "" {
 		l.report(block+".secret_file", "is missing", "write the key's secret into a file that only root may read, and name that file here")
 	}
 	l.judgeTTLs(block, e.TTL, e.SwitchTTL)
+}
+
+func (l *loader) judgeDNSServers(path string, servers []string) {
+	for i, s := range servers {
+		if _, ok := DNSServer(s); !ok {
+			l.report(at(path, i, ""), fmt.Sprintf("%q is no address of a server", s), "write it as 10.0.0.53 or 10.0.0.53:5353; a name would have to be looked up first")
+		}
+	}
 }
 
 // judgeDNSWord reports what is no name in DNS.

@@ -9,7 +9,7 @@ func TestWhatIsWrongWithANameInDNS(t *testing.T) {
 		block string
 		want  []string
 	}{
-		"a whole one":         {"dns: {name: db.shop.test, zone: shop.test, servers: [10.0.0.53, '10.0.0.54:5353', 'fd77::53', '[fd77::54]:5353'], key: baton, secret_file: s}", nil},
+		"a whole one":         {"dns: {name: db.shop.test, zone: shop.test, servers: [10.0.0.53, '10.0.0.54:5353', 'fd77::53', '[fd77::54]:5353'], key: baton, secret_file: s, resolvers: [10.0.0.2]}", nil},
 		"the zone's own name": {"dns: {name: Shop.test., zone: shop.test, servers: [10.0.0.53], key: baton.shop.test, algorithm: hmac-sha512, secret_file: s, ttl: 1s, switch_ttl: 0s}", nil},
 		"without anything": {"dns: {ttl: 5s}", []string{
 			here + "dns.name: is missing; write it, such as db.shop.example.org",
@@ -18,11 +18,12 @@ func TestWhatIsWrongWithANameInDNS(t *testing.T) {
 			here + "dns.key: is missing; write it, such as baton",
 			here + "dns.secret_file: is missing; write the key's secret into a file that only root may read, and name that file here",
 		}},
-		"odd parts": {"dns: {name: '*.shop.test', zone: shop..test, servers: [ns1.shop.test, '10.0.0.53:0'], key: 'a key', algorithm: hmac-md5, secret_file: s, ttl: 1500ms, switch_ttl: 2s}", []string{
+		"odd parts": {"dns: {name: '*.shop.test', zone: shop..test, servers: [ns1.shop.test, '10.0.0.53:0'], key: 'a key', algorithm: hmac-md5, secret_file: s, ttl: 1500ms, switch_ttl: 2s, resolvers: [dns]}", []string{
 			here + `dns.name: "*.shop.test" is no name in DNS; write it as db.shop.example.org`,
 			here + `dns.zone: "shop..test" is no name in DNS; write it as shop.example.org`,
 			here + `dns.servers[0]: "ns1.shop.test" is no address of a server; write it as 10.0.0.53 or 10.0.0.53:5353; a name would have to be looked up first`,
 			here + `dns.servers[1]: "10.0.0.53:0" is no address of a server; write it as 10.0.0.53 or 10.0.0.53:5353; a name would have to be looked up first`,
+			here + `dns.resolvers[0]: "dns" is no address of a server; write it as 10.0.0.53 or 10.0.0.53:5353; a name would have to be looked up first`,
 			here + `dns.key: "a key" is no name in DNS; write it as baton`,
 			here + `dns.algorithm: "hmac-md5" is no algorithm of TSIG; use hmac-sha256, hmac-sha512, hmac-sha384, hmac-sha224 or hmac-sha1`,
 			here + "dns.ttl: 1.5s is no whole number of seconds, as DNS has them; write 2s",

@@ -2,8 +2,8 @@
 // and makes it lead to another, by dynamic update (RFC 2136) signed with TSIG
 // (RFC 8945).
 //
-// It asks the zone's own servers and never a resolver, whose answer may be as old
-// as the record's time to live. The rule: a name that a newer reign has set is
+// Where the name leads it asks the zone's own servers and never a resolver, whose
+// answer may be as old as the record's time to live. The rule: a name that a newer reign has set is
 // never set by an older one. The reign is written beside the name, in a TXT record
 // at _baton.NAME, and the update that sets both has the TXT record as it was read
 // as its prerequisite: the comparison and the write are one message.
@@ -24,6 +24,7 @@ import (
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint"
 	"github.com/baton-db/baton/internal/endpoint/dnsname"
+	"github.com/baton-db/baton/internal/endpoint/resolver"
 )
 
 // Options say which name of which zone it is.
@@ -40,6 +41,8 @@ type Options struct {
 	TTL       time.Duration
 	SwitchTTL time.Duration
 	SwitchFor time.Duration
+	// Resolvers are some that clients ask: they have to follow.
+	Resolvers []netip.AddrPort
 	Cluster   string // Baton's, written beside the name
 	// NodeOf says whose server has an address.
 	NodeOf func(netip.Addr) (cluster.NodeName, bool)
@@ -62,6 +65,7 @@ type Endpoint struct {
 	o    Options
 
 	lives dnsname.Lifetimes
+	watch resolver.Watch
 }
 
 // Open prepares the use of a name. It connects to nobody.
@@ -78,7 +82,8 @@ func Open(name string, o Options) (*Endpoint, error) {
 	if o.Wall == nil {
 		o.Wall = time.Now
 	}
-	return &Endpoint{name: name, o: o, lives: dnsname.Lifetimes{Usual: o.TTL, Switch: o.SwitchTTL, SwitchFor: o.SwitchFor}}, nil
+	return &Endpoint{name: name, o: o, lives: dnsname.Lifetimes{Usual: o.TTL, Switch: o.SwitchTTL, SwitchFor: o.SwitchFor},
+		watch: resolver.Watch{Name: shown(o.Name), Resolvers: o.Resolvers, Forget: max(o.TTL, o.SwitchTTL) + late, NodeOf: o.NodeOf}}, nil
 }
 
 func canonical(name string) string { return dns.CanonicalName(name) }
@@ -106,10 +111,18 @@ func (e *Endpoint) Set(ctx context.Context, target endpoint.Target) error {
 	return e.write(ctx, target, func(have state, want wanted) bool { return have.Is(dnsname.Wanted(want)) })
 }
 
+// late is how long after its time an answer may still be found in a resolver: one to a
+// question that was on its way.
+const late = 2 * time.Second
+
 // Tend implements endpoint.Tender: it gives the record the time to live that it
-// should have by now.
+// should have by now, and looks whether resolvers follow.
 func (e *Endpoint) Tend(ctx context.Context, target endpoint.Target) error {
-	return e.write(ctx, target, func(have state, want wanted) bool { return have.Is(dnsname.Wanted(want)) && have.TTL == want.TTL })
+	err := e.write(ctx, target, func(have state, want wanted) bool { return have.Is(dnsname.Wanted(want)) && have.TTL == want.TTL })
+	if err != nil {
+		return err
+	}
+	return e.watch.Check(ctx, target, e.o.Now())
 }
 
 // tries bounds how often somebody else may be faster within one call.

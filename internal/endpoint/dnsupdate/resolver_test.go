@@ -1,12 +1,15 @@
 package dnsupdate_test
 
 import (
+	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint/dnsupdate/dnstest"
 )
 
@@ -35,6 +38,8 @@ func TestAResolverGivesTheNewAnswerWhenTheTimeToLiveIsOver(t *testing.T) {
 
 	long := options("long", s.Addr)
 	long.TTL, long.SwitchTTL = time.Hour, time.Hour
+	var now atomic.Int64
+	long.Now, long.Resolvers = func() cluster.Instant { return cluster.Instant(now.Load()) }, []netip.AddrPort{resolver.Addr}
 	e := open(t, long)
 	mustSet(t, e, db1(1))
 	if got, _ := throughResolver(t, resolver, "long"); got != "10.77.0.11" {
@@ -43,6 +48,15 @@ func TestAResolverGivesTheNewAnswerWhenTheTimeToLiveIsOver(t *testing.T) {
 	mustSet(t, e, db2(2)) // observed, too
 	if got, ttl := throughResolver(t, resolver, "long"); got != "10.77.0.11" || ttl > 3600 {
 		t.Errorf("the resolver says %s for %d s: is there a cache in between at all?", got, ttl)
+	}
+	// An hour later by the agent's clock it may remember nothing of that any more.
+	if err := e.Tend(t.Context(), db2(2)); err != nil {
+		t.Errorf("while it may remember: %v", err)
+	}
+	now.Add(int64(2 * time.Hour))
+	err = e.Tend(t.Context(), db2(2))
+	if want := resolver.Addr.String() + " still leads to 10.77.0.11 (db1), although 1h0m2s was the longest that it may remember"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("when it may not any more: %v, want that it says %q", err, want)
 	}
 
 	short := options("short", s.Addr)

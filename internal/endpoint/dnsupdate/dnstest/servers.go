@@ -168,8 +168,9 @@ security-poll-suffix=
 	return s
 }
 
-// Unbound starts a resolver that asks a server for its zone.
-func Unbound(t testing.TB, zone string, server netip.AddrPort) *Server {
+// Unbound starts a resolver that asks a server for its zone, with further settings of
+// its server: clause.
+func Unbound(t testing.TB, zone string, server netip.AddrPort, settings ...string) *Server {
 	t.Helper()
 	program := need(t, "unbound")
 	s := newServer(t)
@@ -187,12 +188,13 @@ func Unbound(t testing.TB, zone string, server netip.AddrPort) *Server {
     module-config: "iterator"
     local-zone: "test." nodefault
     infra-host-ttl: 0
+    %[7]s
 remote-control:
     control-enable: no
 stub-zone:
     name: %[4]q
     stub-addr: %[5]s@%[6]d
-`, s.Dir, s.Addr.Addr(), s.Addr.Port(), zone, server.Addr(), server.Port()))
+`, s.Dir, s.Addr.Addr(), s.Addr.Port(), zone, server.Addr(), server.Port(), strings.Join(settings, "\n    ")))
 	s.start(t, s.serves(zone), unconfined(t, s.Dir, program), "-d", "-p", "-c", file)
 	return s
 }
