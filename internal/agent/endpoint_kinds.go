@@ -25,6 +25,13 @@ func endpointKinds() endpoint.Registry[opening] {
 		"cloudflare": openCloudflare,
 		"alidns":     openAliDNS,
 		"dnspod":     openDNSPod,
+
+		"aws_eip":          openElasticIP,
+		"aws_secondary_ip": openSecondaryIP,
+		"aws_route":        openAWSRoute,
+		"aliyun_eip":       openAliyunEIP,
+		"aliyun_havip":     openAliyunHAVIP,
+		"tencent_havip":    openTencentHAVIP,
 	}
 }
 

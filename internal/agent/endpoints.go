@@ -44,7 +44,7 @@ func openRoads(a *Agent) (*roads, error) {
 	c, secrets := a.Config, a.inForce().passwords.Endpoints
 	r := &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}, at: serverAddresses(c)}
 	for i, e := range c.Endpoints {
-		r.set = append(r.set, api.RoadSetting{Name: e.Name, Kind: c.KindOf(i), Cached: e.KeptFor()})
+		r.set = append(r.set, api.RoadSetting{Name: e.Name, Kind: c.KindOf(i), Cached: c.KeptFor(i)})
 		if !c.LeadsEndpoint(i) {
 			continue
 		}

@@ -1,6 +1,9 @@
 package config
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // Each case is one endpoint in a good file, on line 12.
 func TestWhatIsWrongWithANameAtACloudVendor(t *testing.T) {
@@ -36,5 +39,74 @@ func TestWhatIsWrongWithANameAtACloudVendor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			wantFindings(t, good+"endpoints:\n  - {name: app, "+tt.block+"}\n", tt.want...)
 		})
+	}
+}
+
+func TestWhatIsWrongWithAnAddressAtACloudVendor(t *testing.T) {
+	const here = "baton.yaml:12: endpoints[0]."
+	for name, tt := range map[string]struct {
+		block string
+		want  []string
+	}{
+		"a whole Elastic IP":         {"aws_eip: {id: eipalloc-0a1b, to: [db1=i-0a1, 'db2 = eni-0a2'], region: eu-central-1, keys_file: k}", nil},
+		"a whole secondary address":  {"aws_secondary_ip: {address: 10.77.0.100, to: [db1=eni-0a1, db2=eni-0a2], region: us-gov-west-1}", nil},
+		"a whole route":              {"aws_route: {destination: 'fd99::1/128', tables: [rtb-1, rtb-2], to: [db1=eni-0a1, db2=eni-0a2], region: eu-central-1}", nil},
+		"a whole EIP":                {"aliyun_eip: {id: eip-2zee, to: [db1=i-bp1, db2=i-bp2], region: cn-hangzhou, url: 'https://vpc.aliyuncs.com'}", nil},
+		"a whole HAVIP":              {"aliyun_havip: {id: havip-2zeo, to: [db1=i-bp1, db2=i-bp2], region: cn-hangzhou}", nil},
+		"a whole HAVIP of Tencent's": {"tencent_havip: {id: havip-kjqw, to: [db1=ins-11112222, db2=ins-11112223], region: ap-guangzhou}", nil},
+		"an Elastic IP without anything": {"aws_eip: {keys_file: k}", []string{
+			here + "aws_eip.id: is missing; write it, such as eipalloc-0123456789abcdef0",
+			here + "aws_eip.region: is missing; write it, such as eu-central-1",
+			here + "aws_eip.to: db1 is missing: nothing could lead there if it were primary; add db1=i-0123456789abcdef0",
+			here + "aws_eip.to: db2 is missing: nothing could lead there if it were primary; add db2=i-0123456789abcdef0",
+		}},
+		"nodes that are not right": {"aliyun_eip: {id: eipalloc-1, to: [db1=ins-1, db3=i-1, w1=i-2, i-3, db1=i-2], region: Hangzhou}", []string{
+			here + `aliyun_eip.id: "eipalloc-1" is no ID that begins with eip-; write it as eip-2zeerraiwb7uj6i0d0fo3`,
+			here + `aliyun_eip.region: "Hangzhou" is no region; write it as cn-hangzhou`,
+			here + `aliyun_eip.to[0]: "ins-1" is no ID of i- or eni-…; write it as db1=i-bp67acfmxazb4ph0aaaa`,
+			here + `aliyun_eip.to[1]: "db3" is none of nodes:; use db1 or db2`,
+			here + "aliyun_eip.to[2]: w1 has no server; remove it",
+			here + `aliyun_eip.to[3]: "i-3" does not say of which node it is; write it as db1=i-bp67acfmxazb4ph0aaaa`,
+			here + "aliyun_eip.to[4]: db1 stands on line 12 already; name every node once",
+			here + "aliyun_eip.to[4]: i-2 stands on line 12 already; two nodes are not the same there",
+			here + "aliyun_eip.to: db2 is missing: nothing could lead there if it were primary; add db2=i-bp67acfmxazb4ph0aaaa",
+		}},
+		"a secondary address of IPv6": {"aws_secondary_ip: {address: 'fd00::1', to: [db1=i-0a1, db2=eni-0a2], region: eu-central-1}", []string{
+			here + "aws_secondary_ip.address: fd00::1 is not IPv4, and AWS moves no other; use aws_route for IPv6",
+			here + `aws_secondary_ip.to[0]: "i-0a1" is no ID of eni-…; write it as db1=eni-0123456789abcdef0`,
+		}},
+		"a secondary address without one": {"aws_secondary_ip: {to: [db1=eni-0a1, db2=eni-0a2], region: eu-central-1}", []string{
+			here + "aws_secondary_ip.address: is missing; write it, such as 10.77.0.100",
+		}},
+		"a route with odd parts": {"aws_route: {destination: 10.99.0.1/24, tables: [rtb-1, subnet-1, rtb-1], to: [db1=eni-0a1, db2=eni-0a2], region: eu-central-1}", []string{
+			here + "aws_route.destination: 10.99.0.1/24 has bits beyond its length; write 10.99.0.0/24",
+			here + `aws_route.tables[1]: "subnet-1" is no ID of a route table; write it as rtb-0123456789abcdef0`,
+			here + "aws_route.tables[2]: rtb-1 stands on line 12 already; name every table once",
+		}},
+		"a route without anything": {"aws_route: {to: [db1=eni-0a1, db2=eni-0a2], region: eu-central-1}", []string{
+			here + "aws_route.destination: is missing; write it, such as 10.99.0.1/32",
+			here + "aws_route.tables: is missing; write the route tables, such as [rtb-0123456789abcdef0]",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantFindings(t, good+"endpoints:\n  - {name: app, "+tt.block+"}\n", tt.want...)
+		})
+	}
+}
+
+func TestOnlyANameIsKeptByItsClients(t *testing.T) {
+	for block, want := range map[string]time.Duration{
+		"etcd: {endpoints: ['http://127.0.0.1:2379'], key: k}":                                        0,
+		"dns: {name: db.a.test, zone: a.test, servers: [10.0.0.53], key: k, secret_file: s, ttl: 7s}": 7 * time.Second,
+		"route53: {name: db.a.test, zone: Z0123456789ABC, ttl: 8s}":                                   8 * time.Second,
+		"alidns: {name: db.a.test, zone: a.test}":                                                     time.Minute,
+	} {
+		cfg, found := Parse("baton.yaml", []byte(good+"endpoints:\n  - {name: app, "+block+"}\n"))
+		if cfg == nil {
+			t.Fatal(found)
+		}
+		if got := cfg.KeptFor(0); got != want {
+			t.Errorf("%s: %s, want %s", block, got, want)
+		}
 	}
 }

@@ -43,6 +43,9 @@ func cloudBlocks() []endpointBlock {
 	for _, v := range cloudNames() {
 		blocks = append(blocks, v.block())
 	}
+	for _, v := range cloudAddresses() {
+		blocks = append(blocks, v.block())
+	}
 	return blocks
 }
 

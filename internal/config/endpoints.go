@@ -29,6 +29,13 @@ type Endpoint struct {
 	Cloudflare CloudName `key:"cloudflare"`
 	AliDNS     CloudName `key:"alidns"`
 	DNSPod     CloudName `key:"dnspod"`
+
+	AWSElasticIP   CloudAddress     `key:"aws_eip"`
+	AWSSecondaryIP CloudSecondaryIP `key:"aws_secondary_ip"`
+	AWSRoute       CloudRoute       `key:"aws_route"`
+	AliyunEIP      CloudAddress     `key:"aliyun_eip"`
+	AliyunHAVIP    CloudAddress     `key:"aliyun_havip"`
+	TencentHAVIP   CloudAddress     `key:"tencent_havip"`
 }
 
 // endpointBlock is one kind of endpoint: adding a kind is adding a file with its
@@ -70,8 +77,19 @@ func endpointBlocks() []endpointBlock {
 	}, cloudBlocks()...)
 }
 
-// KeptFor is for how long clients may go on with what an endpoint said before.
-func (e Endpoint) KeptFor() time.Duration { return e.DNS.TTL }
+// KeptFor is for how long clients may go on with what the i-th endpoint said before.
+func (c *Config) KeptFor(i int) time.Duration {
+	e, kind := c.Endpoints[i], c.KindOf(i)
+	if kind == "dns" {
+		return e.DNS.TTL
+	}
+	for _, v := range cloudNames() {
+		if v.kind == kind {
+			return v.of(e).TTL
+		}
+	}
+	return 0
+}
 
 // EndpointKinds names every kind of endpoint that a configuration can have.
 func EndpointKinds() []string {
