@@ -90,6 +90,33 @@ func (w *world) missing(s *server) (missing []*write) {
 	return missing
 }
 
+// told notes the acknowledged writes that are in a log and not on the primary: they
+// have been reported, and the log is about to go.
+func (w *world) told(log []txn, primary *server) {
+	for _, t := range log {
+		if t.write != nil && t.write.acked && !primary.holds(t.write) {
+			w.reported[t.write] = true
+		}
+	}
+}
+
+func (s *server) holds(v *write) bool {
+	return slices.ContainsFunc(s.log, func(t txn) bool { return t.write == v })
+}
+
+// checkTold holds what asynchronous replication has lost against what was told of it:
+// every write is still in the log of a server whose agent says so (unwell), or was when
+// that log went.
+func (w *world) checkTold(primary *server) {
+	missing := w.missing(primary)
+	w.result.Lost = len(missing)
+	for _, v := range missing {
+		if !w.reported[v] && !slices.ContainsFunc(w.nodes, func(h *host) bool { return h.data && h.srv.holds(v) }) {
+			w.violate("write %d, acknowledged by %s at %.6f s, is gone, and nobody has told of it", v.n, v.by, time.Duration(v.at).Seconds())
+		}
+	}
+}
+
 // recordChanged looks at every change of the record.
 func (w *world) recordChanged(before, next cluster.Record) {
 	w.trace("REC", "epoch %d %s, primary %s, candidate %s, acks %v: %s, %s", next.Epoch, next.Phase, next.Primary, next.Candidate, next.Acks().Members, next.Reason, next.Detail)
@@ -136,14 +163,12 @@ func (w *world) settle() {
 	wrong := w.unwell()
 	w.helpOut()
 	if wrong == "" {
-		w.ended = true
 		if p := w.node(w.store.record.value.Primary); w.settings.Durability == cluster.Lossless {
-			w.ended = false
 			w.checkHolds(p.srv)
-			w.ended = true
 		} else {
-			w.result.Lost = len(w.missing(p.srv))
+			w.checkTold(p.srv)
 		}
+		w.ended = true
 		return
 	}
 	bound := 60*time.Second + 20*w.settings.Lease + 4*w.settings.PromoteStall
@@ -186,7 +211,7 @@ func (w *world) unwell() string {
 // not, and its agent does not tell.
 func (w *world) unreported(s, p *server, f cluster.Fact) string {
 	for _, t := range s.log {
-		if t.write == nil || !t.write.acked || slices.ContainsFunc(p.log, func(o txn) bool { return o.write == t.write }) {
+		if t.write == nil || !t.write.acked || p.holds(t.write) {
 			continue
 		}
 		if !f.Errant.OfServer(t.server).IsZero() {

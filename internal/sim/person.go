@@ -22,6 +22,10 @@ func (w *world) helpOut() {
 	if p := w.node(r.Primary); p != nil && p.srv.writable() && p.passes() {
 		for _, h := range w.nodes {
 			if h.data && h != p && h.agent != nil && (h.agent.n.Divergence.Held() != "" || h.srv.replica.problem != "") {
+				if w.unreported(h.srv, p.srv, w.store.facts[h.name].value) != "" {
+					continue // nobody throws away what nobody has told of
+				}
+				w.told(h.srv.log, p.srv)
 				w.result.Recloned++
 				h.srv.clone(p.srv)
 			}

@@ -63,6 +63,7 @@ type world struct {
 	net      *network
 	clients  []*client
 	writes   []*write
+	reported map[*write]bool // acknowledged, lost by asynchronous replication, told of and then gone with the log they were in
 	chaos    chaos
 	scripted bool             // nothing happens but what a script says
 	why      []cluster.Reason // of the record's changes, in order
@@ -85,7 +86,7 @@ func Run(o Options) Result {
 }
 
 func newWorld(o Options) *world {
-	w := &world{rng: rand.New(rand.NewPCG(o.Seed, 0x9e3779b97f4a7c15)), tracing: o.Trace}
+	w := &world{reported: map[*write]bool{}, rng: rand.New(rand.NewPCG(o.Seed, 0x9e3779b97f4a7c15)), tracing: o.Trace}
 	w.result = Result{Seed: o.Seed, Coverage: map[Fault]map[cluster.Phase]int{}}
 	return w
 }

@@ -81,6 +81,10 @@ func TestTheChecksSeeWhatIsWrong(t *testing.T) {
 			w.writes = append(w.writes, v)
 			w.checkHolds(p.srv)
 		},
+		"a write that asynchronous replication lost is gone, and nobody told of it": func(w *world, p, _ *host) {
+			w.writes = append(w.writes, &write{n: len(w.writes), acked: true})
+			w.checkTold(p.srv)
+		},
 		"a gate is open for longer than the lease": func(w *world, p, _ *host) {
 			p.extend(p.clock().Add(2 * w.settings.Lease))
 		},
