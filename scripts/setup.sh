@@ -61,7 +61,7 @@ programs() {
 		echo keepalived:keepalived etcd:etcd-server gcc:gcc perl:perl-base
 		echo java:default-jre-headless
 		echo named:bind9 knotd:knot pdns_server:pdns-server sqlite3:sqlite3 unbound:unbound
-		echo haproxy:haproxy
+		echo haproxy:haproxy nginx:nginx
 		;;
 	bench) echo keepalived:keepalived ;;
 	esac
@@ -83,6 +83,7 @@ services() {
 		pdns-server) echo pdns ;;
 		unbound) echo unbound ;;
 		haproxy) echo haproxy ;;
+		nginx) echo nginx ;;
 		esac
 	done
 }
@@ -94,6 +95,9 @@ install_missing() {
 	done
 	if [[ $purpose == test && ! -e /usr/include/stdlib.h ]]; then
 		missing+=(libc6-dev) # the race detector is linked with it
+	fi
+	if [[ $purpose == test && ! -e /usr/lib/nginx/modules/ngx_stream_module.so ]]; then
+		missing+=(libnginx-mod-stream)
 	fi
 	if [[ $purpose == test && ! -e /usr/share/java/zookeeper.jar ]]; then
 		missing+=(libzookeeper-java) # ZooKeeper without its service and its desktop

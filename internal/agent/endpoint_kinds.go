@@ -15,6 +15,7 @@ func endpointKinds() endpoint.Registry[opening] {
 	return endpoint.Registry[opening]{
 		"etcd":      openEtcdKey,
 		"haproxy":   openHAProxy,
+		"nginx":     openNginx,
 		"consul":    openConsul,
 		"template":  openTemplate,
 		"webhook":   openWebhook,

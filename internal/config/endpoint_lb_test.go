@@ -22,6 +22,16 @@ func TestWhatIsWrongWithALoadBalancer(t *testing.T) {
 			here + `haproxy.servers[2]: "w1" is no data node; use db1 or db2`,
 			here + "haproxy.servers[4]: y stands on line 12 already; give every node a server of its own",
 		}},
+		"a whole nginx": {"nodes: [w1], nginx: {file: /etc/nginx/baton/shop.conf, upstream: shop_primary, port: 80, pid_file: /run/x.pid, check: [nginx, -t], reload: [systemctl, reload, nginx]}", nil},
+		"an nginx without anything": {"nginx: {port: 0}", []string{
+			here + "nginx.file: is missing; name the file that nginx includes, such as /etc/nginx/baton/shop.conf",
+			here + "nginx.upstream: is missing; name the upstream, such as shop_primary"}},
+		"an nginx's odd parts": {"nginx: {file: /etc/nginx/nginx.conf, upstream: 'a; b', port: 70000, check: [nginx -t], reload: [systemctl reload nginx]}", []string{
+			here + "nginx.file: is nginx's own configuration, and would be replaced; give a file that it includes, such as /etc/nginx/baton/shop.conf",
+			here + `nginx.upstream: "a; b" is no name of an upstream; use letters, digits, _, . and -`,
+			here + "nginx.port: 70000 is too much; write 0 to 65535",
+			here + `nginx.check: "nginx -t" is one word with spaces in it, and no shell takes it apart; write [nginx, -t]`,
+			here + `nginx.reload: "systemctl reload nginx" is one word with spaces in it, and no shell takes it apart; write [systemctl, reload, nginx]`}},
 		"a HAProxy of both kinds": {"haproxy: {sockets: [/s], backend: b, server: c, servers: [db1=x]}", []string{
 			here + "haproxy.servers: the backend's one server is named already; give server for one whose address is changed, or servers for one of each node"}},
 	} {

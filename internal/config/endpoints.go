@@ -24,6 +24,7 @@ type Endpoint struct {
 	DNS       DNSName       `key:"dns"`
 	Template  TemplateFile  `key:"template"`
 	HAProxy   HAProxy       `key:"haproxy"`
+	Nginx     Nginx         `key:"nginx"`
 
 	Route53    CloudName `key:"route53"`
 	Cloudflare CloudName `key:"cloudflare"`
@@ -74,6 +75,7 @@ func endpointBlocks() []endpointBlock {
 		{"dns", byPrimary, dnsNameKeys, (*loader).judgeDNSName, func(e Endpoint) (string, string) { return "secret_file", e.DNS.SecretFile }},
 		{"template", byEach, templateKeys, (*loader).judgeTemplateFile, nil},
 		{"haproxy", byEither, haproxyKeys, (*loader).judgeHAProxy, nil},
+		{"nginx", byEach, nginxKeys, (*loader).judgeNginx, nil},
 	}, cloudBlocks()...)
 }
 

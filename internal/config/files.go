@@ -28,6 +28,7 @@ func (c *Config) CheckFiles(now time.Time) Findings {
 	found = append(found, c.checkCommands()...)
 	found = append(found, c.checkTemplates()...)
 	found = append(found, c.checkHooks()...)
+	found = append(found, c.checkNginx()...)
 	for _, d := range []struct{ key, dir string }{{"data_dir", c.DataDir}, {"run_dir", c.RunDir}} {
 		if what, mend := checkDirectory(d.dir); what != "" {
 			found = append(found, c.finding(d.key, what, mend))

@@ -29,13 +29,16 @@ import (
 
 // Options say what is rendered, and what is done about it.
 type Options struct {
-	File    string // the file that is kept
-	Text    string // the template
-	Mode    os.FileMode
-	UID     int // -1: as the agent
-	GID     int
-	Check   []string // run after the file has changed; none: the file is not checked
-	Reload  []string // run after the check; none: somebody watches the file
+	File   string // the file that is kept
+	Text   string // the template
+	Mode   os.FileMode
+	UID    int // -1: as the agent
+	GID    int
+	Check  []string // run after the file has changed; none: the file is not checked
+	Reload []string // run after the check; none: somebody watches the file
+	// Load, if it is given, has the file read in place of Reload, within Limit, and
+	// returns once that is so. Of what was there before and is back nobody waits for it.
+	Load    func(ctx context.Context, back bool) error
 	Limit   time.Duration
 	Note    string // the file in which it is noted what was loaded last
 	Cluster string
@@ -181,7 +184,7 @@ func (e *Endpoint) replace(ctx context.Context, before kept, content []byte, env
 	err := e.run(ctx, "check", e.o.Check, env)
 	again := false
 	if err == nil {
-		err = e.run(ctx, "reload", e.o.Reload, env)
+		err = e.load(ctx, "reload", env, false)
 		again = err != nil
 	}
 	if err == nil {
@@ -190,12 +193,24 @@ func (e *Endpoint) replace(ctx context.Context, before kept, content []byte, env
 	back := e.restore(before)
 	if back == nil && again && before.there {
 		// Also if ctx is over: what was there has to be served.
-		back = e.run(context.WithoutCancel(ctx), "reload what was there before", e.o.Reload, env)
+		back = e.load(context.WithoutCancel(ctx), "reload what was there before", env, true)
 	}
 	if back != nil {
 		return fmt.Errorf("%w; and then: %w", err, back)
 	}
 	return fmt.Errorf("%w; what was there before is back", err)
+}
+
+func (e *Endpoint) load(ctx context.Context, what string, env []string, back bool) error {
+	if e.o.Load == nil {
+		return e.run(ctx, what, e.o.Reload, env)
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.o.Limit)
+	defer cancel()
+	if err := e.o.Load(ctx, back); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }
 
 func (e *Endpoint) restore(before kept) error {

@@ -1,0 +1,83 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+)
+
+// Nginx is an upstream of the nginx of each host.
+type Nginx struct {
+	File     string   `key:"file"`
+	Upstream string   `key:"upstream"`
+	Port     int      `key:"port"`
+	PIDFile  string   `key:"pid_file"`
+	Check    []string `key:"check"`
+	Reload   []string `key:"reload"`
+}
+
+func nginxKeys() []Key {
+	return []Key{
+		key("endpoints[].nginx.file", File).same().like("/etc/nginx/baton/shop.conf").
+			doc("An upstream in the nginx of every host of nodes:, be it in a stream or an http block: the file that holds it, which nginx's configuration includes there. It is replaced in one step and loaded; what nginx refuses is taken back."),
+		key("endpoints[].nginx.upstream", Text).same().like("shop_primary").
+			doc("The upstream's name, for proxy_pass."),
+		key("endpoints[].nginx.port", Integer).byDefault("0").between("0", "65535").of("TCP port").same().
+			doc("The port on the primary's host that is led to. 0: that of the database server."),
+		key("endpoints[].nginx.pid_file", File).byDefault("/run/nginx.pid").same().
+			doc("The file with the number of nginx's process, which is told to load (SIGHUP), and whose workers are looked at."),
+		key("endpoints[].nginx.check", Words).same().like("[/usr/local/nginx/sbin/nginx, -t, -q]").
+			doc("The command that says whether nginx would take its configuration. No shell. Empty: nginx -t -q."),
+		key("endpoints[].nginx.reload", Words).same().like("[systemctl, reload, nginx]").
+			doc("A command that has it loaded, in place of the signal."),
+	}
+}
+
+var nginxName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
+
+func (l *loader) judgeNginx(block string, endpoint Endpoint) {
+	n := endpoint.Nginx
+	switch {
+	case n.File == "":
+		l.report(block+".file", "is missing", "name the file that nginx includes, such as /etc/nginx/baton/shop.conf")
+	case filepath.Base(n.File) == "nginx.conf":
+		l.report(block+".file", "is nginx's own configuration, and would be replaced", "give a file that it includes, such as /etc/nginx/baton/shop.conf")
+	}
+	switch {
+	case n.Upstream == "":
+		l.report(block+".upstream", "is missing", "name the upstream, such as shop_primary")
+	case !nginxName.MatchString(n.Upstream):
+		l.report(block+".upstream", fmt.Sprintf("%q is no name of an upstream", n.Upstream), "use letters, digits, _, . and -")
+	}
+	l.judgeWords(block+".check", n.Check)
+	l.judgeWords(block+".reload", n.Reload)
+}
+
+// checkNginx judges what the nginx of this node names on this host. None of it keeps an
+// agent from starting: the cluster runs without that proxy.
+func (c *Config) checkNginx() Findings {
+	var found Findings
+	for i, e := range c.Endpoints {
+		if c.KindOf(i) != "nginx" || !c.LeadsEndpoint(i) {
+			continue
+		}
+		block := at("endpoints", i, "nginx")
+		found = append(found, c.checkCommand(block+".check", e.Nginx.CheckCommand())...)
+		found = append(found, c.checkCommand(block+".reload", e.Nginx.Reload)...)
+		if what, mend := checkDirectory(filepath.Dir(e.Nginx.File)); what != "" {
+			found = append(found, c.finding(block+".file", what, mend))
+		}
+	}
+	for i := range found {
+		found[i].Severity = Warning
+	}
+	return found
+}
+
+// CheckCommand says whether nginx would take its configuration.
+func (n Nginx) CheckCommand() []string {
+	if len(n.Check) > 0 {
+		return n.Check
+	}
+	return []string{"nginx", "-t", "-q"}
+}
