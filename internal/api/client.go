@@ -43,6 +43,22 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // do sends a request and returns the answer if its status is a good one. An
 // answer of the API with another status is returned as an *Error.
 func (c *Client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	resp, err := c.send(ctx, method, path, body, nil)
+	if err != nil || resp.StatusCode < 300 {
+		return resp, err
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody)) // what came is shown
+	said := &Error{}
+	if json.Unmarshal(text, said) != nil || said.Message == "" {
+		said = &Error{Message: fmt.Sprintf("the daemon answered %s: %s", resp.Status, strings.TrimSpace(string(text)))}
+	}
+	said.Status = resp.StatusCode
+	return nil, said
+}
+
+// send sends a request and returns the answer, whatever it is.
+func (c *Client) send(ctx context.Context, method, path string, body any, head http.Header) (*http.Response, error) {
 	var in io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -54,6 +70,9 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 	req, err := http.NewRequestWithContext(ctx, method, "http://baton"+path, in)
 	if err != nil {
 		return nil, fmt.Errorf("ask for %s: %w", path, err)
+	}
+	for name, values := range head {
+		req.Header[name] = values
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -69,17 +88,7 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (*http.R
 		}
 		return nil, fmt.Errorf("%w on %s: %w", ErrUnreachable, c.socket, err)
 	}
-	if resp.StatusCode < 300 {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody)) // what came is shown
-	said := &Error{}
-	if json.Unmarshal(text, said) != nil || said.Message == "" {
-		said = &Error{Message: fmt.Sprintf("the daemon answered %s: %s", resp.Status, strings.TrimSpace(string(text)))}
-	}
-	said.Status = resp.StatusCode
-	return nil, said
+	return resp, nil
 }
 
 func get[T any](ctx context.Context, c *Client, method, path string, body any) (T, error) {
@@ -96,6 +105,35 @@ func get[T any](ctx context.Context, c *Client, method, path string, body any) (
 		return v, fmt.Errorf("read the daemon's answer to %s: %w", path, err)
 	}
 	return v, nil
+}
+
+// CheckAnswer is yes or no, and why.
+type CheckAnswer struct {
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason"`
+}
+
+// Check asks what package public answers, such as /primary.
+func (c *Client) Check(ctx context.Context, path string) (CheckAnswer, error) {
+	var said CheckAnswer
+	resp, err := c.send(ctx, http.MethodGet, path, nil, http.Header{"Accept": {"application/json"}})
+	if err != nil {
+		return said, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err == nil {
+		err = json.Unmarshal(text, &said)
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return said, fmt.Errorf("ask for %s: %w", path, ctx.Err())
+	case err != nil || said.Reason == "":
+		return said, fmt.Errorf("ask for %s: the daemon answered %s: %s", path, resp.Status, strings.TrimSpace(string(text)))
+	case resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable:
+		return said, &Error{Status: resp.StatusCode, Message: said.Reason}
+	}
+	return said, nil
 }
 
 // Status returns the cluster as the daemon sees it.

@@ -12,10 +12,10 @@ import (
 
 func newConfigCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "config", Short: "Check the configuration, or show it with all defaults", Args: noArgs, SuggestionsMinimumDistance: 2,
+		Use: "config", Short: "Check the configuration, show it with all defaults, or make one of keepalived from it", Args: noArgs, SuggestionsMinimumDistance: 2,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newConfigCheckCommand(e), newConfigShowCommand(e))
+	cmd.AddCommand(newConfigCheckCommand(e), newConfigShowCommand(e), newConfigKeepalivedCommand(e))
 	return cmd
 }
 

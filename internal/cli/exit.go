@@ -32,7 +32,7 @@ var exitCodes = [...]struct {
 	text string
 }{
 	{exitOK, "done; for a switch: the wanted node is primary"},
-	{exitFailed, "begun and failed, or a planned switch was rolled back"},
+	{exitFailed, "begun and failed, or a planned switch was rolled back; of `baton check`: no"},
 	{exitUsage, "wrong command line, configuration or name; nothing was asked of the cluster"},
 	{exitRefused, "the cluster turned the request down; nothing was changed"},
 	{exitUnreachable, "the daemon of this host does not answer"},

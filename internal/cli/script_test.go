@@ -8,10 +8,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/baton-db/baton/internal/api/apitest"
+	"github.com/baton-db/baton/internal/api/public"
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/config/initcmd"
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -19,6 +21,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Whoever starts this program with a command is answered by the command, whatever
+	// name he starts it by: keepalived resolves links, and must not run tests.
+	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, testWiring()))
+	}
 	testscript.Main(m, map[string]func(){
 		"baton": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, testWiring())) },
 	})
@@ -66,7 +73,7 @@ func issue(name string, nodes []config.Node) (initcmd.Certificates, error) {
 
 // Every script has a healthy cluster shop behind $SOCKET, and may say
 //
-//	cluster healthy|broken|lagging|observed|watched|obeys|refuses|rolls-back|ignores|store-gone
+//	cluster healthy|broken|lagging|observed|watched|leads|follows|obeys|refuses|rolls-back|ignores|store-gone
 //	code N command…    the command ends with exactly that code
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -95,6 +102,10 @@ func TestScripts(t *testing.T) {
 					c.Set(apitest.Watched())
 				case "cutoff":
 					c.Set(apitest.CutOff())
+				case "leads":
+					c.Show(public.Look{Node: "db1", NotReplica: "this node is primary"})
+				case "follows":
+					c.Show(public.Look{Node: "db1", NotPrimary: "db2 is primary", AppliedAt: -cluster.Instant(3 * time.Second)})
 				case "lagging":
 					c.Set(apitest.Lagging())
 				default:

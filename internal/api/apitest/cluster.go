@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/baton-db/baton/internal/api"
+	"github.com/baton-db/baton/internal/api/public"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/timeline"
 )
@@ -40,6 +41,7 @@ type Cluster struct {
 	Socket string
 
 	mu        sync.Mutex
+	look      *public.Look
 	snapshot  api.Snapshot
 	parts     []timeline.NodePart
 	behaviour Behaviour
@@ -62,7 +64,7 @@ func Start(t interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := api.NewServer(api.Options{Source: c.Live, Requests: c, History: c, Members: c, Restarts: c, Lost: c, Now: Wall, Log: slog.New(slog.DiscardHandler)})
+	server := api.NewServer(api.Options{Public: public.Handler(window{c}, func() cluster.Instant { return 0 }, slog.New(slog.DiscardHandler)), Source: c.Live, Requests: c, History: c, Members: c, Restarts: c, Lost: c, Now: Wall, Log: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, l) }()
@@ -99,6 +101,27 @@ func (c *Cluster) Behave(b Behaviour) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.behaviour = b
+}
+
+// Show makes look what the agent answers checks with; it holds the lease.
+func (c *Cluster) Show(look public.Look) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.look = &look
+}
+
+// window is a cluster as those see it who may not wait. Its clock stands at 0.
+type window struct{ c *Cluster }
+
+func (w window) Serving() public.Serving        { return public.Serving{Until: 1, Open: true} }
+func (w window) Snapshot() (api.Snapshot, bool) { return w.c.Live.Snapshot() }
+func (w window) Switches() []api.LastSwitch     { return nil }
+func (w window) LateRenewals() int64            { return 0 }
+
+func (w window) Look() *public.Look {
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	return w.c.look
 }
 
 // Remember makes parts the cluster's history.
