@@ -60,6 +60,8 @@ programs() {
 	test)
 		echo keepalived:keepalived etcd:etcd-server gcc:gcc perl:perl-base
 		echo java:default-jre-headless
+		# Whoever has a mail server keeps it: Debian allows one.
+		[[ -e /usr/sbin/sendmail ]] || echo exim4:exim4-daemon-light
 		echo named:bind9 knotd:knot pdns_server:pdns-server sqlite3:sqlite3 unbound:unbound
 		echo haproxy:haproxy nginx:nginx
 		;;
@@ -78,6 +80,7 @@ services() {
 		mariadb-server) echo mariadb ;;
 		keepalived) echo keepalived ;;
 		etcd-server) echo etcd ;;
+		exim4-daemon-light) echo exim4 ;;
 		bind9) echo named ;;
 		knot) echo knot ;;
 		pdns-server) echo pdns ;;

@@ -30,7 +30,7 @@ import (
 
 func main() {
 	os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, cli.Wiring{
-		Run: run, Check: doctor.Check, CheckStart: checkStart, Issue: issue, AccountsSQL: accountsSQL,
+		Run: run, Check: doctor.Check, CheckStart: checkStart, Issue: issue, AccountsSQL: accountsSQL, Notify: tryNotify,
 	}))
 }
 
@@ -52,6 +52,19 @@ func run(ctx context.Context, c *config.Config, ready func()) error {
 		Wall:      clock.Wall(os.Getenv("BATON_CLOCK_AHEAD")), // likewise
 		Reload:    reload, Reloaded: func(c *config.Config) { level.Set(c.Log.Slog()) },
 	})
+}
+
+func tryNotify(ctx context.Context, c *config.Config, only string) ([]cli.Told, error) {
+	tried, err := agent.TryNotify(ctx, c, only)
+	var all []cli.Told
+	for _, t := range tried {
+		told := cli.Told{Name: t.Name, Kind: t.Kind}
+		if t.Err != nil {
+			told.Error = t.Err.Error()
+		}
+		all = append(all, told)
+	}
+	return all, err
 }
 
 // lacks says what would keep an agent from starting on this host if it were to

@@ -74,6 +74,7 @@ type Agent struct {
 	host     *hostParts
 	listener net.Listener
 	link     *peer.Link // to the other agents; nil if there are no certificates for it
+	notices  *notices   // nil if nobody is told
 	watchers []*watcher
 	rewatch  chan []*watcher
 	current  atomic.Pointer[inForce]
@@ -119,6 +120,9 @@ func start(ctx context.Context, o Options) (a *Agent, err error) {
 		return nil, err
 	}
 	if a.watchers, err = newWatchers(a, c); err != nil {
+		return nil, err
+	}
+	if a.notices, err = newNotices(a); err != nil {
 		return nil, err
 	}
 	if a.host, err = openHost(ctx, a); err != nil {
@@ -172,6 +176,7 @@ func (a *Agent) newLoop(m memory) *loop {
 	a.host.join(a, l)
 	l.hooks = newHooks(a)
 	l.Node.Hooks.Wanted = l.hooks.delays()
+	l.notices = a.notices
 	die := interruptions{file: a.DieAt, log: a.Log}
 	l.lanes.perform, l.swapper.swap = die.around(l.lanes.perform), die.aroundSwap(l.swapper.swap)
 	return l
@@ -229,6 +234,9 @@ func (a *Agent) run(ctx context.Context) error {
 	a.spawn(func() { a.saveHistory(work) })
 	a.spawn(func() { a.watchStore(work) })
 	a.host.spawn(work, a)
+	if a.notices != nil {
+		a.spawn(func() { a.notices.box.Run(work) })
+	}
 	if a.loop.hooks != nil {
 		a.loop.hooks.run(work, a.spawn)
 	}

@@ -41,6 +41,7 @@ type loop struct {
 	left     func() // called once this node has no role any more while leaving
 
 	hooks      *hooks            // nil if there are none
+	notices    *notices          // nil if nobody is told
 	roads      *roads            // nil if this node leads no endpoints
 	suspected  *timeline.Running // a sign that the primary has failed
 	storeLooks api.Store
@@ -138,6 +139,9 @@ func (l *loop) step(ctx context.Context) time.Duration {
 	l.show(look.Input, look.World)
 	l.name(look.Input, look.World)
 	l.live.Publish(l.snapshot(look.World, look.Input.Own, now))
+	if l.notices != nil {
+		l.notices.look(look.World, look.Input.Own, look.Outcome, now, l.wall())
+	}
 	if l.Leaving && l.Board.Record.Primary != l.Self && !l.lanes.Busy() {
 		l.left()
 	}

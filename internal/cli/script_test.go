@@ -52,6 +52,15 @@ func testWiring() Wiring {
 			return b.String(), nil
 		},
 		Check: look, CheckStart: look,
+		Notify: func(_ context.Context, c *config.Config, only string) ([]Told, error) {
+			var all []Told
+			for _, t := range c.Notify.Targets {
+				if only == "" || only == t.Name {
+					all = append(all, Told{Name: t.Name, Kind: t.Kind, Error: t.From}) // a text that only a mail has
+				}
+			}
+			return all, nil
+		},
 		Run: func(_ context.Context, c *config.Config, ready func()) error {
 			ready()
 			fmt.Println("the daemon of", c.Node, "ran")

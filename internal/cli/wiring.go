@@ -25,4 +25,6 @@ type Wiring struct {
 	// AccountsSQL returns the statements that make Baton's accounts on the
 	// primary, each with the least privileges that do.
 	AccountsSQL func(initcmd.Accounts) (string, error)
+	// Notify tells a test to a target of notify.targets, or to all.
+	Notify func(ctx context.Context, c *config.Config, only string) ([]Told, error)
 }

@@ -40,6 +40,7 @@ type Config struct {
 	Addresses  []Address        `key:"addresses"`
 	Endpoints  []Endpoint       `key:"endpoints"`
 	Hooks      []Hook           `key:"hooks"`
+	Notify     Notify           `key:"notify"`
 	Durability Durability       `key:"durability"`
 	Timing     Timing           `key:"timing"`
 	Detection  Detection        `key:"detection"`

@@ -20,6 +20,7 @@ func Document() string {
 		{"Virtual addresses", endpointKeys()},
 		{"Other endpoints", centralKeys()},
 		{"Hooks", hookKeys()},
+		{"Notifications", notifyKeys()},
 		{"Durability", durabilityKeys()},
 		{"Timing", timingKeys()},
 		{"Detection", detectionKeys()},

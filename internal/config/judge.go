@@ -24,6 +24,7 @@ func (l *loader) judge() {
 	l.judgeAddresses()
 	l.judgeEndpoints()
 	l.judgeHooks()
+	l.judgeNotify()
 	l.judgeDurability()
 	l.judgeLease()
 	l.judgeWaits()

@@ -144,6 +144,7 @@ func (c *Config) clone() *Config {
 	d.Addresses = slices.Clone(c.Addresses)
 	d.Endpoints = slices.Clone(c.Endpoints)
 	d.Hooks = slices.Clone(c.Hooks)
+	d.Notify.Targets = slices.Clone(c.Notify.Targets)
 	d.Detection.Track = slices.Clone(c.Detection.Track)
 	d.Health.Prometheus = slices.Clone(c.Health.Prometheus)
 	return &d

@@ -48,12 +48,17 @@ type Passwords struct {
 	Probe       Secret
 	Writer      Secret
 	Endpoints   []Secret // of Config.Endpoints, in that order
+	Notify      []NotifySecrets
 }
 
 // Hidden are all of them, for what must not show them.
 func (p Passwords) Hidden() []string {
 	var all []string
-	for _, s := range append([]Secret{p.Agent, p.Replication, p.Probe, p.Writer}, p.Endpoints...) {
+	secrets := append([]Secret{p.Agent, p.Replication, p.Probe, p.Writer}, p.Endpoints...)
+	for _, n := range p.Notify {
+		secrets = append(secrets, n.URL, n.Secret, n.Password)
+	}
+	for _, s := range secrets {
 		if s.Reveal() != "" {
 			all = append(all, s.Reveal())
 		}
@@ -94,7 +99,34 @@ func (c *Config) Passwords() (Passwords, Findings) {
 			read(&p.Endpoints[i], key, file)
 		}
 	}
-	return p, found.sorted()
+	notify, bad := c.NotifySecrets()
+	p.Notify = notify
+	return p, append(found, bad...).sorted()
+}
+
+// NotifySecrets reads the files of notify.targets, in that order.
+func (c *Config) NotifySecrets() (all []NotifySecrets, found Findings) {
+	for i, t := range c.Notify.Targets {
+		var n NotifySecrets
+		for _, f := range []struct {
+			into      *Secret
+			key, file string
+		}{{&n.URL, "url_file", t.URLFile}, {&n.Secret, "secret_file", t.SecretFile}, {&n.Password, "password_file", t.PasswordFile}} {
+			if f.file == "" {
+				continue
+			}
+			text, what, mend := readPassword(f.file)
+			if what != "" {
+				found = append(found, c.finding(at("notify.targets", i, f.key), what, mend))
+			}
+			if f.key == "url_file" && what == "" && !strings.HasPrefix(text, "https://") && !strings.HasPrefix(text, "http://") {
+				found = append(found, c.finding(at("notify.targets", i, f.key), f.file+" holds no URL", "write the address there as the chat gives it, on one line"))
+			}
+			*f.into = NewSecret(text)
+		}
+		all = append(all, n)
+	}
+	return all, found
 }
 
 // ownBlock is where the file describes this node's server, and the server.

@@ -9,11 +9,8 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/textproto"
@@ -22,8 +19,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"encoding/json"
 
 	"github.com/baton-db/baton/internal/endpoint"
 	"github.com/baton-db/baton/internal/httpcall"
@@ -36,7 +31,7 @@ type Options struct {
 	Headers  []string  // of all of them: "Name: value"
 	Observe  Look      // zero: it cannot be asked
 	Secret   string
-	// Sign has every request carry HeaderTime and HeaderSignature, if there is a secret.
+	// Sign has every request carry a signature (httpcall.Signature), if there is a secret.
 	Sign    bool
 	Cluster string
 	Servers []render.Server // of all data nodes
@@ -51,13 +46,6 @@ type Request struct {
 	Body   string
 	Expect string // a regular expression that the answer has to match; empty: any 2xx
 }
-
-// The headers of a signature. It is the HMAC-SHA256 of the time in the header, as
-// text, a dot and the body, under the secret; in hexadecimal digits after "sha256=".
-const (
-	HeaderTime      = "X-Baton-Timestamp" // seconds since 1970, UTC
-	HeaderSignature = "X-Baton-Signature"
-)
 
 // Endpoint is one webhook. It implements endpoint.Endpoint.
 type Endpoint struct {
@@ -207,15 +195,8 @@ func (e *Endpoint) ask(ctx context.Context, method string, at render.Template, b
 	}
 	if e.o.Sign && e.o.Secret != "" {
 		now := strconv.FormatInt(e.o.Now().Unix(), 10)
-		h.Set(HeaderTime, now)
-		h.Set(HeaderSignature, Signature(e.o.Secret, now, body))
+		h.Set(httpcall.HeaderTime, now)
+		h.Set(httpcall.HeaderSignature, httpcall.Signature(e.o.Secret, now, body))
 	}
 	return e.o.Client.Do(ctx, httpcall.Request{Method: method, URL: url, Header: h, Body: body, Hidden: e.hidden()})
-}
-
-// Signature is what HeaderSignature holds.
-func Signature(secret, at string, body []byte) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write(bytes.Join([][]byte{[]byte(at), body}, []byte(".")))
-	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
 }
