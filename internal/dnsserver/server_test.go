@@ -102,6 +102,36 @@ func TestItIsAnsweredByUDPAndTCP(t *testing.T) {
 	}
 }
 
+// A host with several addresses answers from the one that was asked: resolvers drop
+// what comes from another.
+func TestItAnswersFromTheAddressThatWasAsked(t *testing.T) {
+	s := New(Options{Zone: zone(), Log: slog.New(slog.DiscardHandler), Now: func() cluster.Instant { return 1000 }})
+	s.Know(known())
+	port := dnstest.Free(t).Port()
+	ctx, stop := context.WithCancel(t.Context())
+	listening, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- s.Serve(ctx, netip.AddrPortFrom(netip.IPv4Unspecified(), port).String(), func() { close(listening) })
+	}()
+	select {
+	case <-listening:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	for _, address := range []string{"127.0.0.1", "127.0.0.2"} {
+		for _, network := range []string{"udp", "tcp"} {
+			m, err := dnstest.Ask(netip.AddrPortFrom(netip.MustParseAddr(address), port), network, "primary.shop.test", dns.TypeA)
+			if err != nil || len(m.Answer) != 1 {
+				t.Errorf("%s of %s: %v (%v)", network, address, m, err)
+			}
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAnAddressThatIsTakenIsSaid(t *testing.T) {
 	r := serve(t, nil)
 	for name, taken := range map[string]string{"by another server": r.addr.String(), "not of this host": "192.0.2.1:53"} {
