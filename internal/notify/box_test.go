@@ -97,7 +97,10 @@ func TestWhatWaitsIsBoundedAndGivenUp(t *testing.T) {
 			b.Put(notice(fmt.Sprint(i), Note))
 		}
 		synctest.Wait()
-		if n := len(b.lanes[0].queue); n > waiting {
+		b.lanes[0].mu.Lock()
+		n := len(b.lanes[0].queue)
+		b.lanes[0].mu.Unlock()
+		if n > waiting {
 			t.Errorf("%d wait", n)
 		}
 		time.Sleep(tooLate + 2*time.Minute)
