@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +30,22 @@ func (e *env) withDaemon(cmd *cobra.Command, f func(context.Context, *api.Client
 	}
 	defer c.Close()
 	return f(cmd.Context(), c)
+}
+
+// show asks the daemon for a document and prints it.
+func show[T any](e *env, ask func(*api.Client, context.Context) (T, error), print func(io.Writer, T) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		return e.withDaemon(cmd, func(ctx context.Context, c *api.Client) error {
+			document, err := ask(c, ctx)
+			switch {
+			case err != nil:
+				return err
+			case e.json():
+				return e.printJSON(document)
+			}
+			return print(e.out, document)
+		})
+	}
 }
 
 // confirm asks a person. Without a person, yes must have been given.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -28,18 +27,7 @@ learn of it late, whatever happens here: docs/endpoints.md says what they need.
 Nothing is changed.`,
 		Example: "  baton doctor\n  baton doctor -o json | jq '.ways[] | {name, total_ms}'",
 		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.withDaemon(cmd, func(ctx context.Context, c *api.Client) error {
-				b, err := c.Budget(ctx)
-				if err != nil {
-					return err
-				}
-				if e.json() {
-					return e.printJSON(b)
-				}
-				return e.printBudget(e.out, b)
-			})
-		},
+		RunE:    show(e, (*api.Client).Budget, e.printBudget),
 	}
 }
 

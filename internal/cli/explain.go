@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -31,18 +30,7 @@ primary would have to apply first. While all is well nodes tell their positions
 once in timing.beat, so these may be that old. Nothing is changed.`,
 		Example: "  baton explain\n  baton explain -o json | jq .if_primary_gone.risks",
 		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.withDaemon(cmd, func(ctx context.Context, c *api.Client) error {
-				x, err := c.Explain(ctx)
-				if err != nil {
-					return err
-				}
-				if e.json() {
-					return e.printJSON(x)
-				}
-				return e.printExplanation(e.out, x)
-			})
-		},
+		RunE:    show(e, (*api.Client).Explain, e.printExplanation),
 	}
 }
 
