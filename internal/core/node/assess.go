@@ -67,7 +67,8 @@ func (n *Node) astray(serving bool) string {
 		wrong = append(wrong, fmt.Sprintf("%d of %d virtual addresses are bound on the primary and answer", n.answering(), n.Host.Addresses))
 	}
 	for _, l := range n.Leads {
-		if !l.Settled && !l.Told && (serving || l.On != "") {
+		first := l.Unseen && l.Because == "" // the first attempt is on its way, and has a time limit
+		if !l.Settled && !l.Told && !first && (serving || l.On != "") {
 			wrong = append(wrong, l.String())
 		}
 	}

@@ -35,6 +35,12 @@ func TestAssess(t *testing.T) {
 		"an endpoint leads elsewhere": {func(n *Node, _ *cluster.Fact) {
 			n.Leads = []cluster.Lead{{Endpoint: "app", Wanted: "db1", To: "db2"}}
 		}, cluster.EndpointWrong, "app leads to db2, wanted db1"},
+		"an endpoint is being led here": {func(n *Node, _ *cluster.Fact) {
+			n.Leads = []cluster.Lead{{Endpoint: "app", Wanted: "db1", Unseen: true}}
+		}, "", ""},
+		"the first attempt at it failed": {func(n *Node, _ *cluster.Fact) {
+			n.Leads = []cluster.Lead{{Endpoint: "app", Wanted: "db1", Unseen: true, Because: "nobody answers"}}
+		}, cluster.EndpointWrong, "where app leads is not known, wanted db1, because nobody answers"},
 		"a replica is not asked for what the primary leads": {func(n *Node, f *cluster.Fact) {
 			n.Board.Record.Primary, f.Serving, n.Leads = "db2", 0, []cluster.Lead{{Endpoint: "app", Wanted: "db1", To: "db2"}}
 		}, "", ""},
