@@ -61,5 +61,5 @@ func (o opening) access(keysFile, url string, instance func() *cloudapi.Instance
 
 func (o opening) cloudName(n config.CloudName, zone clouddns.Zone) endpoint.Endpoint {
 	return clouddns.Open(o.Name, clouddns.Options{Name: n.Name, Zone: zone, TTL: n.TTL, SwitchTTL: n.SwitchTTL, SwitchFor: n.SwitchFor,
-		Cluster: o.config.Cluster, NodeOf: o.nodeOf})
+		Cluster: o.config.Cluster, NodeOf: o.nodeOf, Resolvers: dnsServers(n.Resolvers)})
 }

@@ -25,7 +25,8 @@ func TestWhatIsWrongWithANameAtACloudVendor(t *testing.T) {
 			here + "cloudflare.keys_file: is missing; write the token into a file that only root may read, and name that file here",
 			here + `cloudflare.url: "api.cloudflare.com" is no URL of an API; write it as https://api.cloudflare.com`,
 		}},
-		"Alibaba with odd parts": {"alidns: {name: db.example.test, zone: shop.test, url: 'https://me:hunter2@10.0.0.1', ttl: 1500ms, switch_ttl: 2s}", []string{
+		"Alibaba with odd parts": {"alidns: {name: db.example.test, zone: shop.test, url: 'https://me:hunter2@10.0.0.1', ttl: 1500ms, switch_ttl: 2s, resolvers: [dns]}", []string{
+			here + `alidns.resolvers[0]: "dns" is no address of a server; write it as 10.0.0.53 or 10.0.0.53:5353; a name would have to be looked up first`,
 			here + "alidns.name: db.example.test is not in the zone shop.test; write the whole name, such as db.shop.test",
 			here + "alidns.url: a password in a URL would be shown to everybody; write it without, as https://alidns.aliyuncs.com; secrets are in files",
 			here + "alidns.ttl: 1.5s is no whole number of seconds, as DNS has them; write 2s",

@@ -16,6 +16,7 @@ type CloudName struct {
 	TTL       time.Duration `key:"ttl"`
 	SwitchTTL time.Duration `key:"switch_ttl"`
 	SwitchFor time.Duration `key:"switch_for"`
+	Resolvers []string      `key:"resolvers"`
 }
 
 // cloudName is one vendor of such zones.
@@ -85,6 +86,8 @@ func (v cloudName) keys() []Key {
 			doc("The one that a new primary writes, so that clients soon follow if there is another switch."),
 		key(block+".switch_for", Duration).byDefault("10m").between("0s", "24h").same().
 			doc("For how long after a switch the record has switch_ttl."),
+		key(block+".resolvers", Words).same().like("[10.0.0.2]").
+			doc("Resolvers that clients ask, by address, with a port if it is not 53. Once they should have forgotten the old address, status says which of them has not."),
 	}
 }
 
@@ -109,6 +112,7 @@ func (v cloudName) judge(l *loader, block string, endpoint Endpoint) {
 	}
 	l.judgeCloudAccess(block, e.KeysFile, v.role, e.URL, v.url)
 	l.judgeTTLs(block, e.TTL, e.SwitchTTL)
+	l.judgeDNSServers(block+".resolvers", e.Resolvers)
 }
 
 // judgeInZone reports a name that is not in a zone.

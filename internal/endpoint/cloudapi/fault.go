@@ -93,6 +93,9 @@ func (f *Fault) Error() string {
 		}
 		return fmt.Sprintf("%s: these keys lack the permission %s%s", f.Action, permission, said)
 	case Unknown:
+		if f.Code == "10000" { // Cloudflare says no more
+			return fmt.Sprintf("%s: %s does not know this token, or it lacks the permission %s%s", f.Action, f.Vendor, f.Action, said)
+		}
 		return fmt.Sprintf("%s: %s does not know these keys, or their secret is another%s", f.Action, f.Vendor, said)
 	case Late:
 		return fmt.Sprintf("%s: this host's clock is not %s's%s", f.Action, f.Vendor, said)

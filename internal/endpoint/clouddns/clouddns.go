@@ -2,8 +2,8 @@
 // vendor serves, and makes it lead to another by the vendor's API: Route 53, Alibaba
 // Cloud DNS, DNSPod, Cloudflare.
 //
-// It asks the vendor's API and no resolver, and does not wait until every server of
-// the vendor's knows. The rule: a name that a newer reign has set is not set by an
+// Where the name leads it asks the vendor's API and no resolver, and does not wait
+// until every server of the vendor's knows. The rule: a name that a newer reign has set is not set by an
 // older one. The reign is written beside the name (package dnsname). Where the API
 // can replace it only if it is as it was read, both change in one request that is
 // refused otherwise; where it cannot, the reign is written first and read again, and
@@ -25,6 +25,7 @@ import (
 	"github.com/baton-db/baton/internal/endpoint"
 	"github.com/baton-db/baton/internal/endpoint/cloudapi"
 	"github.com/baton-db/baton/internal/endpoint/dnsname"
+	"github.com/baton-db/baton/internal/endpoint/resolver"
 )
 
 // Options say which name it is.
@@ -37,6 +38,8 @@ type Options struct {
 	Cluster                   string // Baton's, written beside the name
 	// NodeOf says whose server has an address.
 	NodeOf func(netip.Addr) (cluster.NodeName, bool)
+	// Resolvers are some that clients ask: they have to follow.
+	Resolvers []netip.AddrPort
 	// Now reads this host's clock; nil: clock.Now.
 	Now func() cluster.Instant
 }
@@ -89,7 +92,12 @@ type Endpoint struct {
 	name     dnsname.Name
 	o        Options
 	lives    dnsname.Lifetimes
+	watch    resolver.Watch
 }
+
+// late is how long after its time an answer may still be found in a resolver: the
+// vendor's name servers follow its API by up to a minute.
+const late = time.Minute
 
 // Open prepares the use of a name. It connects to nobody.
 func Open(name string, o Options) *Endpoint {
@@ -98,7 +106,8 @@ func Open(name string, o Options) *Endpoint {
 	}
 	o.Name = canonical(o.Name)
 	return &Endpoint{endpoint: name, o: o, name: dnsname.Name{Name: o.Name, Cluster: o.Cluster, NodeOf: o.NodeOf},
-		lives: dnsname.Lifetimes{Usual: o.TTL, Switch: o.SwitchTTL, SwitchFor: o.SwitchFor}}
+		lives: dnsname.Lifetimes{Usual: o.TTL, Switch: o.SwitchTTL, SwitchFor: o.SwitchFor},
+		watch: resolver.Watch{Name: o.Name, Resolvers: o.Resolvers, Forget: max(o.TTL, o.SwitchTTL) + late, NodeOf: o.NodeOf}}
 }
 
 func canonical(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
@@ -118,9 +127,12 @@ func (e *Endpoint) Set(ctx context.Context, target endpoint.Target) error {
 }
 
 // Tend implements endpoint.Tender: it gives the record the time to live that it
-// should have by now.
+// should have by now, and looks whether resolvers follow.
 func (e *Endpoint) Tend(ctx context.Context, target endpoint.Target) error {
-	return e.write(ctx, target, func(h dnsname.Held, w dnsname.Wanted) bool { return h.Is(w) && h.TTL == w.TTL })
+	if err := e.write(ctx, target, func(h dnsname.Held, w dnsname.Wanted) bool { return h.Is(w) && h.TTL == w.TTL }); err != nil {
+		return err
+	}
+	return e.watch.Check(ctx, target, e.o.Now())
 }
 
 // tries bounds how often it is looked again within one call.

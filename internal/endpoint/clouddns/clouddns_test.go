@@ -3,10 +3,13 @@ package clouddns_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint"
@@ -38,6 +41,8 @@ type stage struct {
 	*cloudtest.Server
 	zone *store
 	now  cluster.Instant
+
+	resolvers []netip.AddrPort
 }
 
 func newStage(t *testing.T, v vendor) *stage {
@@ -54,7 +59,7 @@ const others = theName + " 300 TXT v=spf1 -all\nwww." + zoneName + " 300 A 192.0
 func (s *stage) open() *clouddns.Endpoint { return s.openAs(cloudtest.ID, cloudtest.Secret) }
 
 func (s *stage) openAs(id, secret string) *clouddns.Endpoint {
-	return clouddns.Open("name", clouddns.Options{Name: theName, Zone: s.vendor.open(s.URL, id, secret), TTL: 60 * time.Second, SwitchTTL: 30 * time.Second, SwitchFor: 10 * time.Minute,
+	return clouddns.Open("name", clouddns.Options{Name: theName, Zone: s.vendor.open(s.URL, id, secret), TTL: 60 * time.Second, SwitchTTL: 30 * time.Second, SwitchFor: 10 * time.Minute, Resolvers: s.resolvers,
 		Cluster: "shop", Now: func() cluster.Instant { return s.now },
 		NodeOf: func(a netip.Addr) (cluster.NodeName, bool) { n, ok := addresses[a]; return n, ok }})
 }
@@ -269,7 +274,7 @@ func TestWhatGoesWrongIsSaidInPlainWords(t *testing.T) {
 			after  bool
 		}{
 			"throttled":      {always(s.throttled), cloudtest.Secret, "wants fewer requests", true},
-			"denied":         {always(s.denied), cloudtest.Secret, map[bool]string{true: "DNS:", false: "lack the permission"}[s.write == "POST"], false},
+			"denied":         {always(s.denied), cloudtest.Secret, map[bool]string{true: "or it lacks the permission DNS:", false: "lack the permission"}[s.write == "POST"], false},
 			"broken":         {always(s.broken), cloudtest.Secret, "has trouble of its own", false},
 			"a wrong secret": {nil, "wr0ng/secret", "does not know these keys, or their secret is another", false},
 		} {
@@ -286,6 +291,43 @@ func TestWhatGoesWrongIsSaidInPlainWords(t *testing.T) {
 			}
 		}
 	})
+}
+
+// stuckResolver answers everything with an address, for ever.
+func stuckResolver(t *testing.T, address string) netip.AddrPort {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		m.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 3600}, A: net.ParseIP(address)}}
+		_ = w.WriteMsg(m)
+	})}
+	ready, done := make(chan struct{}), make(chan error, 1)
+	s.NotifyStartedFunc = func() { close(ready) }
+	go func() { done <- s.ActivateAndServe() }()
+	<-ready
+	t.Cleanup(func() {
+		if err := errors.Join(s.Shutdown(), <-done); err != nil {
+			t.Error(err)
+		}
+	})
+	return netip.MustParseAddrPort(conn.LocalAddr().String())
+}
+
+func TestAResolverThatDoesNotFollowIsNamed(t *testing.T) {
+	s := newStage(t, route53())
+	at := stuckResolver(t, "10.77.0.11")
+	s.resolvers = []netip.AddrPort{at}
+	e := s.open()
+	set(t, e, there()) // it may still remember
+	s.now = s.now.Add(3 * time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // or the library has one of its own
+	defer cancel()
+	if err := e.Tend(ctx, there()); err == nil || !strings.Contains(err.Error(), at.String()+" still leads to 10.77.0.11 (db1)") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // The permission to look is there, that to change is not.

@@ -28,7 +28,7 @@ type cloudflareRecord struct {
 // Records implements Zone.
 func (z *Cloudflare) Records(ctx context.Context, name string) ([]Record, error) {
 	var got []cloudflareRecord
-	if err := z.DNS(ctx, http.MethodGet, z.Zone, "", url.Values{"name": {name}, "per_page": {"100"}}, nil, &got); err != nil {
+	if err := z.DNS(ctx, http.MethodGet, z.Zone, "", url.Values{"name.exact": {name}, "per_page": {"100"}}, nil, &got); err != nil {
 		return nil, err
 	}
 	var all []Record

@@ -211,7 +211,7 @@ func cloudflare() vendor {
 					case !ok:
 						return fault(404, 7003, "Could not route to "+r.URL.Path+", perhaps your object identifier is invalid?")
 					case r.Method == http.MethodGet:
-						return cloudflareList(s, r.URL.Query().Get("name"))
+						return cloudflareList(s, r.URL.Query().Get("name.exact"))
 					case path != "/batch":
 						return fault(405, 10000, "method not allowed")
 					}
