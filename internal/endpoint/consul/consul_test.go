@@ -242,7 +242,7 @@ func TestAServerThatHangsLeavesTimeForTheNext(t *testing.T) {
 	s, hung := start(t), start(t)
 	hung.silent = true
 	e := open(s, func(o *consul.Options) { o.URLs = []string{hung.URL, s.URL} })
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // a second for each
 	defer cancel()
 	if _, err := e.Observe(ctx); err != nil {
 		t.Error(err)
