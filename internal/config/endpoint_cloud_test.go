@@ -1,6 +1,8 @@
 package config
 
 import (
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -108,6 +110,30 @@ func TestOnlyANameIsKeptByItsClients(t *testing.T) {
 		}
 		if got := cfg.KeptFor(0); got != want {
 			t.Errorf("%s: %s, want %s", block, got, want)
+		}
+	}
+}
+
+func TestAFileOfKeysHasAnIDAndASecret(t *testing.T) {
+	for block, tt := range map[string]struct {
+		content string
+		good    bool
+	}{
+		"route53: {name: db.a.test, zone: Z0123456789ABC, keys_file: keys}":                      {"AK: s3cr3t/+=:x\n", true},
+		"alidns: {name: db.a.test, zone: a.test, keys_file: keys}":                               {"s3cr3t\n", false},
+		"aliyun_eip: {id: eip-1, to: [db1=i-1, db2=i-2], region: cn-hangzhou, keys_file: keys}":  {"AK:\n", false},
+		"cloudflare: {name: db.a.test, zone: 023e105f4ecef8ad9ca31a8372d0c353, keys_file: keys}": {"s3cr3t\n", true},
+		"consul: {urls: ['http://127.0.0.1:8500'], key: k, token_file: keys}":                    {"s3cr3t\n", true},
+	} {
+		_, dir := in(t, "db1")
+		put(t, filepath.Join(dir, "keys"), tt.content, 0o600)
+		cfg, found := Parse(filepath.Join(dir, "baton.yaml"), []byte(good+"endpoints:\n  - {name: app, "+block+"}\n"))
+		if cfg == nil {
+			t.Fatal(found)
+		}
+		_, bad := cfg.Passwords()
+		if (len(bad) == 0) != tt.good || strings.Contains(bad.String(), "s3cr3t") || !tt.good && !strings.Contains(bad.String(), "keys_file: "+filepath.Join(dir, "keys")+" does not hold ID:SECRET on one line") {
+			t.Errorf("%s: %s", block, bad)
 		}
 	}
 }

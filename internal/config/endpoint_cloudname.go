@@ -50,6 +50,16 @@ func cloudBlocks() []endpointBlock {
 	return blocks
 }
 
+// keysShape is what a file of keys holds.
+var keysShape = regexp.MustCompile(`^\s*[^\s:]+\s*:\s*\S+\s*$`)
+
+// holdsKeys reports whether a block's secret is of the form that its vendor's keys
+// have; other blocks' may be anything.
+func (b endpointBlock) holdsKeys(secret string) bool {
+	key, _ := b.secret(Endpoint{})
+	return key != "keys_file" || b.kind == "cloudflare" || keysShape.MatchString(secret)
+}
+
 func cloudNames() []cloudName {
 	const file = "The file with the keys on one line, as ID:SECRET. They need "
 	return []cloudName{

@@ -97,6 +97,9 @@ func (c *Config) Passwords() (Passwords, Findings) {
 			key, file := b.secret(e)
 			block = at("endpoints", i, b.kind)
 			read(&p.Endpoints[i], key, file)
+			if text := p.Endpoints[i].Reveal(); text != "" && !b.holdsKeys(text) {
+				found = append(found, c.finding(block+"."+key, file+" does not hold ID:SECRET on one line", "write the ID of the key there, a colon, and the secret"))
+			}
 		}
 	}
 	notify, bad := c.NotifySecrets()
