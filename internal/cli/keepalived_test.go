@@ -120,6 +120,9 @@ func (h *vrrpHost) start(keepalived, conf string) {
 	h.keepalive = exec.Command("ip", "netns", "exec", h.name, keepalived, "--dont-fork", "--log-console", "--vrrp", "--use-file="+conf,
 		"--pid="+filepath.Join(h.dir, "keepalived.pid"), "--vrrp_pid="+filepath.Join(h.dir, "vrrp.pid"))
 	h.keepalive.Stdout, h.keepalive.Stderr = &h.said, &h.said
+	// The script is this program; under the race detector it would sleep for as long as
+	// it may take.
+	h.keepalive.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	h.keepalive.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := h.keepalive.Start(); err != nil {
 		h.t.Fatal(err)
