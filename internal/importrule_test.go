@@ -29,7 +29,7 @@ type layer struct {
 }
 
 var (
-	edges  = []string{"audit", "backfill", "datadir", "peer", "probe", "db", "fence", "endpoint", "store", "proc", "realtime", "pki", "timeline", "vitals", "dnsserver"}
+	edges  = []string{"audit", "backfill", "datadir", "peer", "probe", "db", "fence", "endpoint", "store", "proc", "realtime", "pki", "timeline", "vitals", "dnsserver", "ledger", "tickle"}
 	people = []string{"api", "web", "cli"}
 )
 

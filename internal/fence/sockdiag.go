@@ -73,17 +73,22 @@ func dumpSockets(ctx context.Context, c *nlConn, fam byte, side diagSide, port u
 // dumpRequest is an inet_diag_req_v2 with a filter that the kernel runs.
 func dumpRequest(fam byte, side diagSide, port uint16) []byte {
 	const condLen = 12 // struct inet_diag_bc_op, struct inet_diag_hostcond without an address
-	b := make([]byte, diagReqLen, diagReqLen+4+condLen)
-	b[0], b[1] = fam, unix.IPPROTO_TCP
-	binary.NativeEndian.PutUint32(b[4:], liveStates)
-	b = binary.NativeEndian.AppendUint16(b, 4+condLen)
-	b = binary.NativeEndian.AppendUint16(b, diagBytecode)
 	// Matching jumps to the end of the program, which accepts; not matching
 	// jumps past it, which refuses.
-	b = append(b, byte(side), condLen)
+	b := []byte{byte(side), condLen}
 	b = binary.NativeEndian.AppendUint16(b, condLen+4)
 	b = append(b, unix.AF_UNSPEC, 0, 0, 0) // any address
-	return binary.NativeEndian.AppendUint32(b, uint32(port))
+	return diagRequest(fam, liveStates, binary.NativeEndian.AppendUint32(b, uint32(port)))
+}
+
+// diagRequest is an inet_diag_req_v2 for TCP sockets in those states.
+func diagRequest(fam byte, states uint32, program []byte) []byte {
+	b := make([]byte, diagReqLen, diagReqLen+4+len(program))
+	b[0], b[1] = fam, unix.IPPROTO_TCP
+	binary.NativeEndian.PutUint32(b[4:], states)
+	b = binary.NativeEndian.AppendUint16(b, uint16(4+len(program)))
+	b = binary.NativeEndian.AppendUint16(b, diagBytecode)
+	return append(b, program...)
 }
 
 func readDiag(body []byte) diagSocket {

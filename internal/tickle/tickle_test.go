@@ -1,0 +1,220 @@
+package tickle
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/baton-db/baton/internal/clock"
+)
+
+// Many of each, because a firewall drops a single ACK with a probability of 3 in 4,
+// by the numbers of the connection.
+const idlePerHost = 24
+
+func TestEveryIdleClientOfAHostThatVanishedIsReset(t *testing.T) {
+	for name, firewalls := range map[string][]string{
+		"behind a switch, and behind a router":                        nil,
+		"with strict stateful firewalls on the client and the router": {"near", "rt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, fmt.Sprintf("f%d", len(firewalls)))
+			for _, host := range firewalls {
+				l.strict(host)
+			}
+			l.serve("db1")
+			var idle []net.Conn
+			back := map[*net.TCPConn]dialled{} // those that will have come back from the same port
+			for _, host := range []string{"near", "far"} {
+				for _, to := range services() {
+					for range idlePerHost {
+						idle = append(idle, l.dial(host, to, 0))
+					}
+					c := l.dial(host, to, 0)
+					back[c] = dialled{host, to, c.LocalAddr().(*net.TCPAddr).AddrPort().Port()}
+				}
+			}
+			known := l.connected("db1")
+			if len(known) != len(idle)+len(back) {
+				t.Fatalf("the old host knows %d connections, want %d", len(known), len(idle)+len(back))
+			}
+
+			must(t, l.SetPort(t.Context(), "db1", false))
+			l.serve("db2")
+			l.takeOver()
+			var alive []net.Conn
+			for c, d := range back {
+				must(t, c.SetLinger(0))
+				must(t, c.Close())
+				alive = append(alive, l.dial(d.host, d.to, d.from), l.dial(d.host, d.to, 0))
+			}
+			for range 2 { // again does no harm
+				sent, err := l.send(known, Options{})
+				if want := (Sent{Connections: len(known)}); err != nil || sent != want {
+					t.Fatalf("sent %+v and %v, want %+v", sent, err, want)
+				}
+			}
+
+			for _, c := range idle {
+				wantReset(t, c)
+			}
+			for _, c := range alive {
+				if err := echo(c); err != nil {
+					t.Errorf("a connection with the new host, from %s: %v", c.LocalAddr(), err)
+				}
+			}
+		})
+	}
+}
+
+type dialled struct {
+	host string
+	to   netip.AddrPort
+	from uint16
+}
+
+func TestNobodySpeaksForAnAddressThatIsNotHis(t *testing.T) {
+	l := newLab(t, "own")
+	l.serve("db1")
+	c := l.dial("near", services()[0], 0)
+	sent, err := l.send(l.connected("db1"), Options{})
+	if !errors.Is(err, syscall.EADDRNOTAVAIL) || sent != (Sent{}) {
+		t.Fatalf("sent %+v and %v, want nothing: db1 has the address", sent, err)
+	}
+	must(t, echo(c))
+
+	known := l.connected("db1")
+	must(t, l.SetPort(t.Context(), "db1", false))
+	l.takeOver()
+	asked := 0
+	sent, err = l.send(known, Options{May: func() bool { asked++; return false }})
+	if !errors.Is(err, ErrMayNot) || sent != (Sent{}) || asked != 1 {
+		t.Errorf("sent %+v and %v after %d questions, want nothing: it may not", sent, err, asked)
+	}
+}
+
+func TestAPacketIsWhatTheRFCsSayByteForByte(t *testing.T) {
+	for name, tt := range map[string]struct {
+		from, to string
+		want     string
+	}{
+		"IPv4": {"10.77.0.50:3306", "10.77.1.21:40000",
+			"45000028000040004006" + "0000" + "0a4d0032" + "0a4d0115" + // its checksum is the kernel's affair
+				"0cea9c40" + "80000000" + "00000000" + "501004d2" + "6bf7" + "0000"},
+		"IPv6": {"[fd77::50]:3306", "[fd77:1::21]:40000",
+			"6000000000140640" + "fd770000000000000000000000000050" + "fd770001000000000000000000000021" +
+				"0cea9c40" + "80000000" + "00000000" + "501004d2" + "8676" + "0000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := packet(netip.MustParseAddrPort(tt.from), netip.MustParseAddrPort(tt.to), 1<<31, 0)
+			if got := hex.EncodeToString(b); got != tt.want {
+				t.Errorf("\ngot  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestSendingEndsWithItsContext(t *testing.T) {
+	l := newLab(t, "ctx")
+	must(t, l.SetPort(t.Context(), "db1", false))
+	l.takeOver()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	many := make([]Connection, 10*burst)
+	for i := range many {
+		many[i] = Connection{Local: services()[0], Remote: netip.AddrPortFrom(netip.MustParseAddr("10.77.0.21"), uint16(20000+i))}
+	}
+	asked := 0
+	var err error
+	must(t, l.Do("db2", func() error {
+		// At this rate it would take an hour.
+		_, err = Send(ctx, many, Options{Rate: 1, May: func() bool {
+			if asked++; asked == 1 {
+				cancel()
+			}
+			return true
+		}})
+		return nil
+	}))
+	if !errors.Is(err, context.Canceled) || asked != 1 {
+		t.Errorf("%v after %d bursts, want the end of the context after one", err, asked)
+	}
+}
+
+// BenchmarkTakeover is the time from the moment at which the new host has the
+// addresses until the last idle client has its reset, with the tickle of each.
+func BenchmarkTakeover(b *testing.B) {
+	for _, n := range []int{100, 1000, 10_000} {
+		for _, to := range services() {
+			b.Run(fmt.Sprintf("%s/%d", map[bool]string{true: "IPv4", false: "IPv6"}[to.Addr().Is4()], n), func(b *testing.B) {
+				for round := 0; b.Loop(); round++ {
+					b.StopTimer()
+					took, sending := takeover(b, fmt.Sprintf("b%d-%d-%d", n, to.Addr().BitLen(), round), n, to)
+					b.ReportMetric(float64(took.Microseconds())/1000, "ms/last-reset")
+					b.ReportMetric(float64(sending.Microseconds())/1000, "ms/sending")
+					b.StartTimer()
+				}
+			})
+		}
+	}
+}
+
+func takeover(b *testing.B, name string, n int, to netip.AddrPort) (took, sending time.Duration) {
+	l := newLab(b, name)
+	l.serveApart("db1")
+	conns := make([]net.Conn, n)
+	must(b, l.Do("near", func() (err error) {
+		for i := range conns {
+			if conns[i], err = dial(b.Context(), to, 0); err != nil {
+				return err
+			}
+			if err = echo(conns[i]); err != nil { // accepted: no queue runs over
+				return err
+			}
+		}
+		return nil
+	}))
+	known := l.connected("db1")
+	must(b, l.SetPort(b.Context(), "db1", false))
+	l.serve("db2")
+	l.takeOver()
+
+	var last time.Duration
+	var mu sync.Mutex
+	var readers, waiting sync.WaitGroup
+	begun := clock.Now() // set anew below, before anything is sent
+	waiting.Add(n)
+	for _, c := range conns {
+		must(b, c.SetDeadline(time.Time{}))
+		readers.Go(func() {
+			waiting.Done()
+			_, err := c.Read(make([]byte, 1))
+			at := clock.Now()
+			c.Close()
+			mu.Lock()
+			defer mu.Unlock()
+			if !errors.Is(err, syscall.ECONNRESET) {
+				b.Errorf("%v, want a reset", err)
+			}
+			last = max(last, at.Sub(begun))
+		})
+	}
+	waiting.Wait()
+	mu.Lock()
+	begun = clock.Now()
+	mu.Unlock()
+	if sent, err := l.send(known, Options{}); err != nil || sent.Connections != n {
+		b.Fatalf("sent %+v and %v", sent, err)
+	}
+	sending = clock.Now().Sub(begun)
+	readers.Wait()
+	return last, sending
+}
