@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/detect"
@@ -48,6 +49,8 @@ type hostParts struct {
 	auditor  *auditor
 	roads    *roads     // endpoints beside the addresses; nil if this node only observes
 	heater   *preheater // nil on a witness
+	clients  *clients   // nil where no ledger is kept
+	takeover *takeover  // nil on a node that only observes, too
 	deadLogs *deadLogs
 	logs     *logKeeper
 	realtime realtime.Granted
@@ -220,6 +223,7 @@ func (h *hostParts) openServer(a *Agent) error {
 	}
 	h.openCloner(a, own)
 	h.openPreheater(a)
+	h.clients = openClients(a, c)
 	h.auditor = &auditor{cluster: c.Cluster, node: c.Node, dir: c.LostDir(), flavor: own.Flavor, program: own.Binlog, database: server, log: a.Log,
 		rowsAt: func(ctx context.Context, n cluster.NodeName, q asked) (answer rowStates, err error) {
 			if n == c.Node {
@@ -309,6 +313,13 @@ func (h *hostParts) join(a *Agent, l *loop) {
 	l.lanes.perform = h.hands.perform
 	l.auditor, l.deadLogs = h.auditor, h.deadLogs
 	l.kick, l.heater = h.observer.kick, h.heater
+	if l.clients = h.clients; h.clients != nil && !h.observes {
+		h.takeover = newTakeover(h.clients, func(epoch cluster.Epoch) bool {
+			held, _ := l.keeper.state()
+			return held.Valid(epoch, clock.Now())
+		}, func() bool { return a.inForce().config.Conns.Tickle }, a.recorder)
+		l.takeover = h.takeover
+	}
 	h.cloner.seen.Store(&l.situation)
 	l.Host.Unfinished = h.cloner.resume()
 	l.Host.Startable = len(a.Config.ServerOf(a.Config.Node).Start) > 0
@@ -346,6 +357,12 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	a.spawn(func() { h.auditor.run(ctx) })
 	if h.heater != nil {
 		a.spawn(func() { h.heater.run(ctx) })
+	}
+	if h.clients != nil {
+		a.spawn(func() { h.clients.run(ctx) })
+	}
+	if h.takeover != nil {
+		a.spawn(func() { h.takeover.run(ctx) })
 	}
 	if !h.observes { // the probe writes
 		a.spawn(func() { h.deadLogs.run(ctx) })

@@ -37,6 +37,8 @@ type loop struct {
 	remember func(memory) error
 	auditor  *auditor // nil on a witness
 	heater   *preheater
+	clients  *clients  // nil where no ledger is kept
+	takeover *takeover // nil where nobody is told anything
 	deadLogs *deadLogs
 	left     func() // called once this node has no role any more while leaving
 
@@ -130,6 +132,9 @@ func (l *loop) step(ctx context.Context) time.Duration {
 		if at := l.lanes.want(ctx, look.Plan.Steps, now); at != 0 {
 			wake = min(wake, at)
 		}
+	}
+	if l.takeover != nil {
+		l.takeover.tend(look.Input)
 	}
 	l.leadEndpoints(look.Input, look.World)
 	l.SettledSteps(l.lanes.Settled(look.Plan.Steps))
@@ -233,6 +238,9 @@ func (l *loop) sawRecord(r cluster.Record, rev cluster.Revision) {
 	}
 	if l.hooks != nil {
 		l.hooks.saw(before, r)
+	}
+	if l.clients != nil {
+		l.clients.saw(r)
 	}
 	l.kick()
 }

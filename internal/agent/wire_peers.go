@@ -59,6 +59,9 @@ func (a *Agent) answerPeers(link *peer.Link) {
 	if a.host.heater != nil {
 		a.host.heater.answer(link)
 	}
+	if a.host.clients != nil {
+		a.host.clients.answer(link)
+	}
 }
 
 // servePeers answers the other agents until ctx ends.

@@ -22,6 +22,7 @@
 //	GET  /v1/lost/{name}/report       one of them, for people
 //	GET  /v1/lost/{name}/transactions the same as JSON
 //	POST /v1/lost/{name}/check        its rows compared with the primary's as they are now
+//	GET  /v1/connections              the clients' connections, as this node knows them
 //	GET  /v1/store/members
 //	POST /v1/store/members/{node}/replace             → 202 with the new member, which is invited
 //	POST /v1/store/members/{node}/admit?id=…&wait=10s → its vote, once it has copied everything

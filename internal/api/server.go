@@ -27,6 +27,7 @@ type Options struct {
 	Members  Members
 	Restarts Restarts
 	Lost     LostTransactions
+	Conns    Connections
 	Rejoins  Rejoins          // nil: a plan says nothing of the hosts
 	Public   http.Handler     // what package public answers; nil: nothing
 	Now      func() time.Time // wall clock, for the time of a request
@@ -41,6 +42,7 @@ type Server struct {
 	members  Members
 	restarts Restarts
 	lost     LostTransactions
+	conns    Connections
 	rejoins  Rejoins
 	public   http.Handler
 	now      func() time.Time
@@ -49,7 +51,7 @@ type Server struct {
 
 // NewServer returns a server that does not listen yet.
 func NewServer(o Options) *Server {
-	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, restarts: o.Restarts, lost: o.Lost, rejoins: o.Rejoins, public: o.Public, now: o.Now, log: o.Log}
+	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, restarts: o.Restarts, lost: o.Lost, conns: o.Conns, rejoins: o.Rejoins, public: o.Public, now: o.Now, log: o.Log}
 }
 
 // maxBody is how much of a request's body is read.
@@ -76,6 +78,7 @@ func (s *Server) Handler() http.Handler {
 		"GET /v1/store/members":   s.storeMembers,
 		"POST /v1/agent/restart":  s.restart,
 		"GET /v1/lost":            s.listLost,
+		"GET /v1/connections":     s.listConnections,
 
 		"GET /v1/lost/{name}/report":       s.lostReport,
 		"GET /v1/lost/{name}/transactions": s.lostTransactions,
@@ -147,7 +150,7 @@ func reply(w http.ResponseWriter, status int, v any) error {
 }
 
 func notFound(_ http.ResponseWriter, r *http.Request) error {
-	return &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), Mend: "see GET /v1/status, /v1/explain, /v1/budget, /v1/facts, /v1/history, /v1/events, /v1/lost, /v1/store/members and POST /v1/requests"}
+	return &Error{Status: http.StatusNotFound, Message: fmt.Sprintf("there is no %s %s", r.Method, r.URL.Path), Mend: "see GET /v1/status, /v1/explain, /v1/budget, /v1/facts, /v1/history, /v1/events, /v1/lost, /v1/connections, /v1/store/members and POST /v1/requests"}
 }
 
 func (s *Server) snapshot() (Snapshot, error) {

@@ -106,8 +106,7 @@ host through its unix socket; any node will do.`,
 
 	root.AddCommand(
 		newStatusCommand(e), newExplainCommand(e), newDoctorCommand(e), newSwitchoverCommand(e), newFailoverCommand(e), newPauseCommand(e), newResumeCommand(e), newRestartCommand(e), newMaintenanceCommand(e), newRejoinCommand(e),
-		newHistoryCommand(e), newLostCommand(e), newStoreCommand(e), newInitCommand(e), newConfigCommand(e), newCheckCommand(e), newVersionCommand(e), newExitCodesTopic(e),
-		newHistoryCommand(e), newLostCommand(e), newStoreCommand(e), newInitCommand(e), newConfigCommand(e), newNotifyCommand(e), newVersionCommand(e), newExitCodesTopic(e),
+		newHistoryCommand(e), newLostCommand(e), newConnsCommand(e), newStoreCommand(e), newInitCommand(e), newConfigCommand(e), newCheckCommand(e), newVersionCommand(e), newExitCodesTopic(e), newNotifyCommand(e),
 	)
 	root.AddCommand(otherCommands(e)...)
 	e.watchStart(root)

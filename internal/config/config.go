@@ -39,6 +39,7 @@ type Config struct {
 	Server     Server           `key:"server"`
 	Addresses  []Address        `key:"addresses"`
 	Endpoints  []Endpoint       `key:"endpoints"`
+	Conns      Connections      `key:"connections"`
 	Hooks      []Hook           `key:"hooks"`
 	Notify     Notify           `key:"notify"`
 	Durability Durability       `key:"durability"`

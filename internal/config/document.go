@@ -19,6 +19,7 @@ func Document() string {
 		{"Server", serverKeys()},
 		{"Virtual addresses", endpointKeys()},
 		{"Other endpoints", centralKeys()},
+		{"Clients' connections", connectionKeys()},
 		{"Hooks", hookKeys()},
 		{"Notifications", notifyKeys()},
 		{"Durability", durabilityKeys()},

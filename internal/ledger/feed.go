@@ -89,6 +89,13 @@ func (f *Feed) After(look uint64, now cluster.Instant) (frames []Frame, newest u
 	return frames, f.looks, f.news, !f.closed
 }
 
+// Beyond is how many connections the newest look left out because the table is full.
+func (f *Feed) Beyond() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.beyond
+}
+
 // A State is a ledger as it stands.
 type State struct {
 	Entries []Entry

@@ -26,7 +26,8 @@ const (
 
 // Source writes the answer to a question, of any size. What it holds in memory
 // is its own affair: the link holds no more than a buffer, and a slow reader
-// slows the writer. An error ends the stream and is told to the reader.
+// slows the writer. An error ends the stream and is told to the reader. w has a
+// method Flush() error, for what the reader is to have at once.
 type Source func(ctx context.Context, from cluster.NodeName, question []byte, w io.Writer) error
 
 // Ask is the Source for questions of a type.
@@ -80,6 +81,9 @@ func (p *patient) begin() error {
 	}
 	return p.control.Flush()
 }
+
+// Flush sends what has been written so far, for a stream that goes on for ever.
+func (p *patient) Flush() error { return p.control.Flush() }
 
 func (p *patient) Write(b []byte) (int, error) {
 	if err := p.control.SetWriteDeadline(time.Now().Add(p.quiet)); err != nil {

@@ -137,5 +137,7 @@ const (
 	WritesLocked      Reason = "writes-locked"        // somebody holds a lock that keeps everybody from writing
 	ServingOnPromises Reason = "serving-on-promises"  // no store; every other data node has promised to wait
 	PromiseWithheld   Reason = "promise-withheld"     // no store, and not every data node has promised
+	LedgerStale       Reason = "ledger-stale"         // the primary's connections are not told to this node
+	LedgerFull        Reason = "ledger-full"          // there are more of them than the ledger holds
 	EventsUnknown     Reason = "events-unknown"       // scheduled events of which nobody knows whether they ran
 )
