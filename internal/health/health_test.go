@@ -109,7 +109,7 @@ func TestEveryRowIsCompleteAndWellFormed(t *testing.T) {
 
 // The texts send people to commands, conditions and keys: they must exist.
 func TestTextsNameOnlyCommandsThatExist(t *testing.T) {
-	commands := []string{"run", "init", "status", "switchover", "failover", "explain", "pause", "resume", "maintenance", "rejoin", "history", "lost", "store", "config", "version", "lab"}
+	commands := []string{"run", "init", "status", "switchover", "failover", "explain", "pause", "resume", "maintenance", "rejoin", "history", "lost", "conns", "store", "config", "version", "lab"}
 	for _, c := range Chapters() {
 		for _, r := range c.Rows {
 			for _, text := range []string{r.Sign, r.Evidence, r.Baton, r.You, c.Intro} {
