@@ -64,6 +64,7 @@ programs() {
 		[[ -e /usr/sbin/sendmail ]] || echo exim4:exim4-daemon-light
 		echo named:bind9 knotd:knot pdns_server:pdns-server sqlite3:sqlite3 unbound:unbound
 		echo haproxy:haproxy nginx:nginx
+		echo vtysh:frr bird:bird2
 		;;
 	bench) echo keepalived:keepalived ;;
 	esac
@@ -87,6 +88,8 @@ services() {
 		unbound) echo unbound ;;
 		haproxy) echo haproxy ;;
 		nginx) echo nginx ;;
+		frr) echo frr ;;
+		bird2) echo bird ;;
 		esac
 	done
 }

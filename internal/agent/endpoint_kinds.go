@@ -33,6 +33,7 @@ func endpointKinds() endpoint.Registry[opening] {
 		"aliyun_eip":       openAliyunEIP,
 		"aliyun_havip":     openAliyunHAVIP,
 		"tencent_havip":    openTencentHAVIP,
+		"frr":              openFRR,
 	}
 }
 

@@ -140,9 +140,9 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 	}
 	l.Leads = nil
 	for _, name := range slices.Sorted(maps.Keys(l.roads.states)) {
-		if s := l.roads.states[name]; s.Want.Node != "" {
+		if s := l.roads.states[name]; s.Want.Node != "" || s.Problem != nil {
 			lead := leadOf(s)
-			if l.roads.isOurs(name) {
+			if s.Want.Node == "" || l.roads.isOurs(name) {
 				lead.On = l.Self
 			}
 			l.Leads = append(l.Leads, lead)

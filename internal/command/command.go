@@ -29,6 +29,8 @@ type Command struct {
 	Limit time.Duration
 	// Hidden are texts that are told to nobody.
 	Hidden []string
+	// Quiet says that what it prints may hold secrets: no error tells of it.
+	Quiet bool
 }
 
 // searched is the PATH of a command.
@@ -47,6 +49,26 @@ var ErrTooLong = errors.New("it did not end in time and was killed")
 // Run runs the command and returns the beginning of what it printed. At its limit,
 // or when ctx ends, it is killed with everything that it started in its process group.
 func (c Command) Run(ctx context.Context) (printed string, err error) {
+	out := head{most: told}
+	return c.run(ctx, &out)
+}
+
+// whole is how much may be printed by what is read by Output, in bytes.
+const whole = 4 << 20
+
+// Output runs the command as Run does, and returns all that it printed as it printed it.
+func (c Command) Output(ctx context.Context) (printed string, err error) {
+	out := head{most: whole}
+	if _, err := c.run(ctx, &out); err != nil {
+		return "", err
+	}
+	if out.more {
+		return "", fmt.Errorf("run %s: it prints more than %d bytes", c.Args[0], whole)
+	}
+	return string(out.kept), nil
+}
+
+func (c Command) run(ctx context.Context, out *head) (printed string, err error) {
 	if len(c.Args) == 0 {
 		return "", errors.New("run a command: there is none")
 	}
@@ -57,8 +79,7 @@ func (c Command) Run(ctx context.Context) (printed string, err error) {
 		return "", fmt.Errorf("run %s: %w", c.Args[0], err)
 	}
 	run := exec.CommandContext(ctx, program, c.Args[1:]...)
-	var out head
-	run.Env, run.Dir, run.Stdout, run.Stderr = append([]string{searched, "LANG=C.UTF-8"}, c.Env...), "/", &out, &out
+	run.Env, run.Dir, run.Stdout, run.Stderr = append([]string{searched, "LANG=C.UTF-8"}, c.Env...), "/", out, out
 	if len(c.Input) > 0 {
 		run.Stdin = strings.NewReader(string(c.Input))
 	}
@@ -75,7 +96,7 @@ func (c Command) Run(ctx context.Context) (printed string, err error) {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
-	if printed != "" {
+	if printed != "" && !c.Quiet {
 		return printed, fmt.Errorf("run %s: %w: it says: %s", c.Args[0], err, printed)
 	}
 	return "", fmt.Errorf("run %s: %w", c.Args[0], err)
@@ -106,6 +127,8 @@ func (c Command) hide(text string) string {
 
 // head keeps the beginning of what is written to it, and takes all of it.
 type head struct {
+	most int
+
 	mu   sync.Mutex
 	kept []byte
 	more bool
@@ -114,7 +137,7 @@ type head struct {
 func (h *head) Write(b []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	n := min(len(b), told-len(h.kept))
+	n := min(len(b), h.most-len(h.kept))
 	h.kept = append(h.kept, b[:n]...)
 	h.more = h.more || n < len(b)
 	return len(b), nil
@@ -123,8 +146,8 @@ func (h *head) Write(b []byte) (int, error) {
 func (h *head) String() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	text := strings.ToValidUTF8(string(h.kept), "?")
-	if h.more {
+	text := strings.ToValidUTF8(string(h.kept[:min(told, len(h.kept))]), "?")
+	if h.more || len(h.kept) > told {
 		text += " …"
 	}
 	return text

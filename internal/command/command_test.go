@@ -132,3 +132,21 @@ func TestWhatLivesOnIsWaitedForNoLonger(t *testing.T) {
 		t.Errorf("it lives on no longer: %v", err)
 	}
 }
+
+func TestAllOfWhatACommandPrints(t *testing.T) {
+	got, err := sh(`i=0; while [ $i -lt 2000 ]; do echo "  $i"; i=$((i+1)); done`).Output(t.Context())
+	if err != nil || strings.Count(got, "\n") != 2000 || !strings.HasPrefix(got, "  0\n  1\n") {
+		t.Errorf("%d lines, %.20q, %v", strings.Count(got, "\n"), got, err)
+	}
+	if _, err := sh(`head -c 5000000 /dev/zero | tr '\0' x`).Output(t.Context()); err == nil || !strings.Contains(err.Error(), "prints more than") {
+		t.Errorf("5 MB: %v", err)
+	}
+	quiet := sh(`echo something; exit 3`)
+	quiet.Quiet = true
+	if _, err := quiet.Output(t.Context()); err == nil || strings.Contains(err.Error(), "something") {
+		t.Errorf("one that is quiet: %v", err)
+	}
+	if got, err := sh(`echo hunter2; exit 3`).Output(t.Context()); got != "" || err == nil || !strings.Contains(err.Error(), "exit status 3: it says: (secret)") {
+		t.Errorf("one that fails: %q, %v", got, err)
+	}
+}

@@ -51,7 +51,13 @@ func (c *check) virtualAddresses(seen HostSeen) {
 		if !in.Up {
 			c.at(Error, at("addresses", i, "interface"), fmt.Sprintf("%s is down", a.Interface), "ip link set "+a.Interface+" up")
 		}
-		if !covers(in, a.Address) {
+		if a.Interface == onLoopback {
+			for _, other := range seen.Interfaces {
+				if covers(other, a.Address) {
+					c.at(Error, key, fmt.Sprintf("%s is in a network of %s, where neighbours ask for it and nobody tells them that it moves", a.Address, other.Name), "use an address outside of the hosts' networks, or interface: "+other.Name)
+				}
+			}
+		} else if !covers(in, a.Address) {
 			mend := "use an address of one of these networks"
 			if there := interfacesFor(seen, a.Address); !strings.HasPrefix(there, "one of") {
 				mend = "use interface: " + there

@@ -37,6 +37,7 @@ type Endpoint struct {
 	AliyunEIP      CloudAddress     `key:"aliyun_eip"`
 	AliyunHAVIP    CloudAddress     `key:"aliyun_havip"`
 	TencentHAVIP   CloudAddress     `key:"tencent_havip"`
+	FRR            FRR              `key:"frr"`
 }
 
 // endpointBlock is one kind of endpoint: adding a kind is adding a file with its
@@ -73,6 +74,7 @@ func endpointBlocks() []endpointBlock {
 		{"zookeeper", byPrimary, zooKeeperKeys, (*loader).judgeZooKeeper, func(e Endpoint) (string, string) { return "password_file", e.ZooKeeper.PasswordFile }},
 		{"webhook", byPrimary, webhookKeys, (*loader).judgeWebhook, func(e Endpoint) (string, string) { return "secret_file", e.Webhook.SecretFile }},
 		{"dns", byPrimary, dnsNameKeys, (*loader).judgeDNSName, func(e Endpoint) (string, string) { return "secret_file", e.DNS.SecretFile }},
+		{"frr", byPrimary, frrKeys, (*loader).judgeFRR, nil},
 		{"template", byEach, templateKeys, (*loader).judgeTemplateFile, nil},
 		{"haproxy", byEither, haproxyKeys, (*loader).judgeHAProxy, nil},
 		{"nginx", byEach, nginxKeys, (*loader).judgeNginx, nil},

@@ -91,10 +91,26 @@ func (l *loader) judgeAddresses() {
 			}
 		}
 		l.judgeInterface(at("addresses", i, "interface"), a.Interface)
+		if a.Interface == onLoopback && !l.cfg.announces() {
+			l.warn(at("addresses", i, "interface"), "nobody outside this host sees an address on lo unless routers are told of it", "add an endpoint with a block frr, or announce it yourself and only while it is there")
+		}
 	}
 	for i, t := range l.cfg.Detection.Track {
 		l.judgeInterface(at("detection.track", i, "interface"), t.Interface)
+		if t.Interface == onLoopback {
+			l.report(at("detection.track", i, "interface"), "lo never loses its carrier", "name the interface of the clients' network")
+		}
 	}
+}
+
+// announces reports whether something tells routers of the addresses on loopback.
+func (c *Config) announces() bool {
+	for i := range c.Endpoints {
+		if c.KindOf(i) == "frr" {
+			return true
+		}
+	}
+	return false
 }
 
 // judgeInterface: names of interfaces have at most 15 bytes (IFNAMSIZ).
@@ -103,8 +119,6 @@ func (l *loader) judgeInterface(path, name string) {
 	case name == "":
 	case len(name) > 15 || strings.ContainsAny(name, "/ \t:"):
 		l.report(path, fmt.Sprintf("%q is no name of an interface", name), "use one that `ip link` shows")
-	case name == "lo":
-		l.report(path, "nobody outside this host sees an address on lo", "name the interface of the clients' network")
 	}
 }
 

@@ -215,7 +215,17 @@ func TestFindings(t *testing.T) {
 		"a virtual address twice": {"", "addresses: [{address: 10.77.0.50, interface: eth0}, {address: 10.77.0.50, interface: eth1}]",
 			[]string{`baton.yaml:11: addresses[1].address: 10.77.0.50 stands on line 11 already; name every address once`}},
 		"a virtual address on loopback": {"", "addresses: [{address: 10.77.0.50, interface: lo}]",
-			[]string{`baton.yaml:11: addresses[0].interface: nobody outside this host sees an address on lo; name the interface of the clients' network`}},
+			[]string{"baton.yaml:11: warning: addresses[0].interface: nobody outside this host sees an address on lo unless routers are told of it; add an endpoint with a block frr, or announce it yourself and only while it is there"}},
+		"an address on loopback that FRR announces": {"", "addresses: [{address: 10.99.0.50, interface: lo}]\nendpoints: [{name: bgp, frr: {neighbors: [10.77.0.1], route_map: SERVICE}}]", nil},
+		"FRR with nothing to announce": {"", "endpoints: [{name: bgp, frr: {neighbors: [router1], vtysh: [vtysh -N shop], route_map: 'A B'}}]",
+			[]string{
+				"baton.yaml:11: endpoints[0].frr: announces the addresses on lo, and there is none; add one to addresses:, such as {address: 10.99.0.50, interface: lo}",
+				`baton.yaml:11: endpoints[0].frr.vtysh: "vtysh -N shop" is one word with spaces in it, and no shell takes it apart; write [vtysh, -N, shop]`,
+				`baton.yaml:11: endpoints[0].frr.route_map: "A B" is no name of a route-map; write it as FRR's configuration has it`,
+				"baton.yaml:11: endpoints[0].frr.neighbors[0]: \"router1\" is no address of a router; write it as `show bgp summary` has it, such as 10.77.0.1",
+			}},
+		"loopback is tracked": {"", "detection: {track: [{interface: lo}]}",
+			[]string{`baton.yaml:11: detection.track[0].interface: lo never loses its carrier; name the interface of the clients' network`}},
 		"a virtual address that is none": {"", "addresses: [{address: 127.0.0.2, interface: eth0}]",
 			[]string{`baton.yaml:11: addresses[0].address: 127.0.0.2 cannot lead clients to a host; use a free address of the clients' network`}},
 

@@ -8,7 +8,9 @@
 // led here means that this host has it, being led elsewhere means that this
 // host gives it up, and nobody can move it to a host that does not take part.
 // A local endpoint is also a danger when its host is cut off, so it ends with
-// the lease without any code running; a central one stays as it was set. And some
+// the lease without any code running; a central one stays as it was set. What tells
+// others of a local one, such as a router (Local), is told otherwise when the
+// lease is over. And some
 // hosts have something for themselves that can lead anywhere, such as the file of a
 // proxy: their agents lead it to the record's primary, be they primary or not.
 //
@@ -78,6 +80,16 @@ type Tender interface {
 	// Tend is called after every look that found clients led to target. It leads them
 	// nowhere else, and is bound by what binds Set.
 	Tend(ctx context.Context, target Target) error
+}
+
+// A Local is an Endpoint that every host has, and that can lead to that host only, such
+// as what it announces to its router. While nothing is wanted of it, another host leads
+// clients, or none does.
+type Local interface {
+	// StandBy has this host lead nobody, and be ready to. It is idempotent and called
+	// again and again, for as long as the host stands by; its error says what would keep
+	// clients from being led here, or leads them here although they should not be.
+	StandBy(ctx context.Context) error
 }
 
 // MismatchError says that an endpoint does not lead where it should.

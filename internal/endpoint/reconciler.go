@@ -46,6 +46,8 @@ type State struct {
 // String is for people: where it leads, where it should, and why it does not.
 func (s State) String() string {
 	switch {
+	case s.Want.Node == "" && s.Problem != nil:
+		return because(s.Name+" is not ready to lead here", s.Problem)
 	case s.Want.Node == "":
 		return s.Name + " is left as it is"
 	case s.Settled && s.Problem == nil:
@@ -87,7 +89,7 @@ type Reconciler struct {
 }
 
 // Lead has the endpoint lead to target from now on. With the zero Target nothing
-// more is done to it: it stays as it was set. What is under way for an earlier
+// more is done to it: it stays as it was set; a Local stands by. What is under way for an earlier
 // order is cancelled.
 func (r *Reconciler) Lead(target Target) {
 	r.mu.Lock()
@@ -126,8 +128,10 @@ func (r *Reconciler) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		work, cancel, want, news := r.order(ctx)
 		r.Report(State{Name: r.Name, Kind: r.Kind, Want: want})
-		if want.Node != "" {
+		if local, ok := r.Endpoint.(Local); want.Node != "" {
 			r.keep(work, want)
+		} else if ok {
+			r.standBy(work, local)
 		}
 		cancel()
 		select {
@@ -187,6 +191,27 @@ func (r *Reconciler) keep(ctx context.Context, want Target) {
 		case <-time.After(max(pause, throttled(setting))):
 		}
 		pause = min(2*pause, r.Timing.Check)
+	}
+}
+
+// standBy keeps an endpoint of this host from leading here until ctx ends, and ready.
+func (r *Reconciler) standBy(ctx context.Context, local Local) {
+	state := State{Name: r.Name, Kind: r.Kind}
+	for pause := r.Timing.Retry; ; pause = min(2*pause, r.Timing.Check) {
+		before := state
+		state.Problem = r.call(ctx, "stand by", local.StandBy)
+		if ctx.Err() != nil {
+			return
+		}
+		if (state.Problem == nil) != (before.Problem == nil) {
+			pause = r.Timing.Retry
+		}
+		r.tell(before, state)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
 	}
 }
 

@@ -363,3 +363,42 @@ func TestWhatLeadsWhereItShouldIsTended(t *testing.T) {
 		}
 	})
 }
+
+// announcement is a board that can only lead to its own host.
+type announcement struct {
+	board
+	standBys   int
+	standByErr error
+}
+
+func (a *announcement) StandBy(ctx context.Context) error {
+	return a.call(ctx, &a.standByErr, func() { a.leads, a.standBys = endpoint.Target{}, a.standBys+1 })
+}
+
+func TestWhatIsLocalStandsByWhileNothingIsWantedOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &announcement{}
+		r := reconcile(t, a)
+		synctest.Wait()
+		if a.standBys != 1 || a.sets != 0 {
+			t.Errorf("at first: %d calls of StandBy, %d of Set", a.standBys, a.sets)
+		}
+		r.Lead(one())
+		time.Sleep(time.Minute)
+		if a.standBys != 1 || !a.leads.LeadsTo(one()) {
+			t.Errorf("while it leads here: %d calls of StandBy, it leads to %s", a.standBys, a.leads)
+		}
+		a.change(func() { a.standByErr = errors.New("the router is silent") })
+		r.Lead(endpoint.Target{})
+		synctest.Wait()
+		if want := "board is not ready to lead here, because stand by: the router is silent"; r.last().String() != want {
+			t.Errorf("it says %q, want %q", r.last(), want)
+		}
+		a.change(func() { a.standByErr = nil })
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if got := r.last(); got.Problem != nil || a.leads.Node != "" {
+			t.Errorf("after it was mended: %s, it leads to %s", got, a.leads)
+		}
+	})
+}

@@ -129,7 +129,7 @@ type Lead struct {
 	On       NodeName `json:"on,omitempty"`
 	Endpoint string   `json:"endpoint"`
 	Kind     string   `json:"kind"`
-	Wanted   NodeName `json:"wanted"`
+	Wanted   NodeName `json:"wanted"`       // empty: it stands by, and is not ready for it
 	To       NodeName `json:"to,omitempty"` // as it was seen last; empty: nowhere, or not seen yet
 	Settled  bool     `json:"settled"`      // it was seen to lead where it should
 	// Told says that it has accepted what is wanted, and cannot be asked where it leads.
@@ -147,6 +147,9 @@ func (l Lead) String() string {
 	}
 	if l.Told {
 		return fmt.Sprintf("%s was told %s, and cannot be asked", name, l.Wanted)
+	}
+	if l.Wanted == "" {
+		return fmt.Sprintf("%s is not ready to lead there, because %s", name, l.Because)
 	}
 	text := fmt.Sprintf("%s leads to %s", name, orNowhere(l.To))
 	if l.Unseen {

@@ -39,6 +39,10 @@ func (s *Set) announceLocked(h *holding) error {
 		h.next = now.Add(s.cfg.Refresh)
 		return nil
 	}
+	if h.link.lo { // routers are told by whoever speaks with them
+		h.heard, h.next = true, now.Add(s.cfg.Refresh)
+		return nil
+	}
 	frames := announcements(h.IP, h.link.mac)
 	if h.sent >= len(burst()) {
 		frames = append(s.searchOthers(h), frames...)

@@ -42,14 +42,17 @@ func (k *kernel) misfit(a Address, all []present) *ConfigError {
 	switch {
 	case err != nil:
 		return &ConfigError{"interface", a.Interface + " is not there", "use one of " + strings.Join(k.names(), ", ")}
-	case !l.arp:
-		return &ConfigError{"interface", a.Interface + " has no neighbours that could ask for an address", "use an Ethernet interface; an address on loopback is announced by routing"}
+	case !l.arp && !l.lo:
+		return &ConfigError{"interface", a.Interface + " has no neighbours that could ask for an address", "use an Ethernet interface, or lo and announce the address by routing"}
 	}
 	for _, p := range all {
 		if p.prefix.Addr() == a.IP && !k.mark.owns(p) {
 			return &ConfigError{"address", fmt.Sprintf("the host has %s on %s, and not from this cluster", p.prefix, k.name(p.index)),
 				"remove it there: it would stay when the address moves"}
 		}
+	}
+	if l.lo {
+		return k.misfitLo(a, all)
 	}
 	networks := networksOf(l.index, a.IP, all)
 	if a.IP.Is6() && len(networks) == 0 {

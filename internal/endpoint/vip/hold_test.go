@@ -286,7 +286,8 @@ func TestTheHostIsCheckedAgainstTheConfiguration(t *testing.T) {
 	}{
 		"right":                          {l.db1.config(), ""},
 		"an interface that is not there": {one("10.78.0.50", "eth7"), "addresses[0].interface: eth7 is not there: use one of eth0"},
-		"loopback":                       {one("10.78.0.50", "lo"), "addresses[0].interface: lo has no neighbours that could ask for an address: use an Ethernet interface; an address on loopback is announced by routing"},
+		"loopback":                       {one("10.99.0.50", "lo"), ""},
+		"loopback, of a network":         {one("10.78.0.50", "lo"), "addresses[0].address: 10.78.0.50 is in 10.78.0.0/24, the network of eth0, where neighbours ask for it and nobody tells them that it moves: use an address outside of every network of the hosts, or interface: eth0"},
 		"another network":                {one("10.99.0.50", "eth0"), "addresses[0].address: 10.99.0.50 is in no network of eth0: use an address in [10.78.0.0/24], or name the interface that has its network"},
 		"another network, IPv6":          {one("fd99::50", "eth0"), "addresses[0].address: fd99::50 is in no network of eth0: use an address in [fd78::/64], or name the interface that has its network"},
 		"the broadcast address":          {one("10.78.0.255", "eth0"), "addresses[0].address: 10.78.0.255 is the network's own address or its broadcast address in 10.78.0.0/24: use another one in it"},

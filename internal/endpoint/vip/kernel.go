@@ -38,6 +38,7 @@ type link struct {
 	up      bool // by the administrator
 	carrier bool
 	arp     bool // has neighbours that ask
+	lo      bool // is the loopback interface
 }
 
 // present is an address as the kernel holds it.
@@ -93,6 +94,7 @@ func linkOf(l netlink.Link) link {
 		up:      a.RawFlags&unix.IFF_UP != 0,
 		carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
 		arp:     a.RawFlags&(unix.IFF_NOARP|unix.IFF_LOOPBACK) == 0 && len(a.HardwareAddr) == 6,
+		lo:      a.RawFlags&unix.IFF_LOOPBACK != 0,
 	}
 }
 
@@ -190,9 +192,7 @@ func parseAddress(m []byte) (present, bool) {
 func (k *kernel) put(a Address, index int, seconds uint32) error {
 	head, ip := ifAddr(a, index)
 	flags := make([]byte, 4)
-	// Without IFA_F_NOPREFIXROUTE the kernel adds a route for a /128, with our
-	// mark as its metric; the local route is there in any case.
-	binary.NativeEndian.PutUint32(flags, unix.IFA_F_NODAD|unix.IFA_F_NOPREFIXROUTE)
+	binary.NativeEndian.PutUint32(flags, flagsOn(index))
 	life := make([]byte, unix.SizeofIfaCacheinfo)
 	binary.NativeEndian.PutUint32(life[4:], seconds) // ifa_prefered before it stays 0
 	metric := make([]byte, 4)
@@ -208,8 +208,10 @@ func (k *kernel) put(a Address, index int, seconds uint32) error {
 	if a.IP.Is4() {
 		req.AddData(nl.NewRtAttr(unix.IFA_LABEL, nl.ZeroTerminated(k.mark.label(a.Interface))))
 	}
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-	return err
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		return err
+	}
+	return k.removeRoute(a.IP, index)
 }
 
 // remove deletes an address; one that is gone already is no error.
@@ -220,9 +222,9 @@ func (k *kernel) remove(ip netip.Addr, index int) error {
 	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, raw))
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ENODEV) {
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(err, k.removeRoute(ip, index))
 }
 
 func ifAddr(a Address, index int) (*nl.IfAddrmsg, []byte) {
@@ -259,13 +261,14 @@ func (k *kernel) awaitLocal(ctx context.Context, ip netip.Addr, limit time.Durat
 	return nil
 }
 
-// usable returns an interface on which neighbours can be spoken to now.
+// usable returns an interface that can have an address now: one on which neighbours
+// can be spoken to, or the loopback interface.
 func (k *kernel) usable(name string) (link, error) {
 	l, err := k.link(name)
 	switch {
 	case err != nil:
 		return link{}, err
-	case !l.arp:
+	case !l.arp && !l.lo:
 		return link{}, fmt.Errorf("interface %s has no neighbours that could ask for an address", name)
 	case !l.up:
 		return link{}, fmt.Errorf("interface %s is down", name)

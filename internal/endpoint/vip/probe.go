@@ -61,6 +61,9 @@ func (s *Set) probe(ctx context.Context, a Address) (Finding, error) {
 	if err != nil {
 		return Finding{}, err
 	}
+	if l.lo {
+		return Finding{At: clock.Now()}, ctx.Err() // there are no neighbours
+	}
 	wait, cancel := context.WithTimeout(ctx, s.cfg.ProbeWait)
 	defer cancel()
 	owner, err := s.ask(wait, l, a.IP, question(a.IP, l.mac, netip.Addr{}), s.cfg.ProbeWait/3)
@@ -83,6 +86,9 @@ func (s *Set) Ask(ctx context.Context, ifname string, ip netip.Addr) (net.Hardwa
 	l, err := s.kernel.usable(ifname)
 	if err != nil {
 		return nil, fmt.Errorf("ask for %s: %w", ip, err)
+	}
+	if l.lo {
+		return nil, fmt.Errorf("ask for %s on %s: %w", ip, ifname, ErrNobody) // there are no neighbours
 	}
 	var asker netip.Addr
 	if ip.Is6() {

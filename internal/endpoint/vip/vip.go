@@ -12,6 +12,10 @@
 // chosen as the source of the host's own connections, and a valid lifetime in
 // whole seconds, rounded up: a backstop, the firewall gate is the exact one.
 //
+// An address may also be on loopback. There are no neighbours then whom to ask or to
+// tell: routers lead to it, and whoever speaks with them (package frr) goes by what
+// the kernel has. It ends with the lease like the others.
+//
 // Unlike a central endpoint (package endpoint), a virtual address can only be
 // taken or given up here; Endpoint shows a Set in that light.
 package vip
@@ -124,7 +128,9 @@ func (s *Set) MACs() ([]string, error) {
 		if err != nil {
 			return macs, err
 		}
-		macs = append(macs, l.mac.String())
+		if !l.lo { // that has one, the same on every host
+			macs = append(macs, l.mac.String())
+		}
 	}
 	return macs, nil
 }

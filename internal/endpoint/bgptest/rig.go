@@ -1,0 +1,190 @@
+// Package bgptest answers how a router that people really run takes what a host
+// announces to it: it puts a host and its router into network namespaces and starts FRR
+// and BIRD there, as children of the test.
+//
+// It is imported by tests only. The rule: a daemon that is not installed skips a test
+// loudly, and where BATON_REQUIRE names it, fails it.
+package bgptest
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// Patience is longer than anything takes that is waited for: a session that was
+// refused is tried again after a second or two.
+const Patience = 30 * time.Second
+
+// The addresses of the rig: the host's, and those of its router, which has several so
+// that it can be several neighbours.
+const (
+	HostAddress    = "10.79.1.2"
+	HostAddress6   = "fd79:1::2"
+	RouterAddress  = "10.79.1.1"
+	RouterAddress6 = "fd79:1::1"
+)
+
+// Host is a network namespace.
+type Host struct {
+	NS netns.NsHandle
+
+	name   string
+	handle *netlink.Handle
+}
+
+// Rig is a host with a router.
+type Rig struct{ DB, Router *Host }
+
+var rigs atomic.Int64
+
+// New builds a rig, or skips the test where that is not possible. Besides its own, the
+// router has the addresses 10.79.1.N for every N of others.
+func New(t testing.TB, others ...int) *Rig {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: these tests make network namespaces and need root")
+	}
+	need(t, "ip")
+	prefix := fmt.Sprintf("bbg-%d-%d-", os.Getpid(), rigs.Add(1))
+	r := &Rig{DB: newHost(t, prefix+"db"), Router: newHost(t, prefix+"rt")}
+	r.Router.IP(t, "link add eth0 type veth peer name eth0 netns "+r.DB.name, "link set eth0 up",
+		"addr add "+RouterAddress+"/24 dev eth0", "addr add "+RouterAddress6+"/64 dev eth0 nodad")
+	for _, n := range others {
+		r.Router.IP(t, fmt.Sprintf("addr add 10.79.1.%d/24 dev eth0", n))
+	}
+	r.DB.IP(t, "link set eth0 up", "addr add "+HostAddress+"/24 dev eth0", "addr add "+HostAddress6+"/64 dev eth0 nodad")
+	return r
+}
+
+func newHost(t testing.TB, name string) *Host {
+	t.Helper()
+	run(t, "ip", "netns", "add", name)
+	t.Cleanup(func() { run(t, "ip", "netns", "del", name) })
+	fd, err := netns.GetFromName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handle, err := netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { handle.Close(); fd.Close() })
+	h := &Host{NS: fd, name: name, handle: handle}
+	h.IP(t, "link set lo up")
+	return h
+}
+
+// IP runs commands of iproute2 on the host.
+func (h *Host) IP(t testing.TB, commands ...string) {
+	t.Helper()
+	for _, c := range commands {
+		run(t, "ip", append([]string{"-n", h.name}, strings.Fields(c)...)...)
+	}
+}
+
+// Command is a command line that runs there.
+func (h *Host) Command(args ...string) []string {
+	return append([]string{"ip", "netns", "exec", h.name}, args...)
+}
+
+// Has reports whether the host has an address.
+func (h *Host) Has(a netip.Addr) (bool, error) {
+	all, err := h.handle.AddrList(nil, netlink.FAMILY_ALL)
+	return slices.ContainsFunc(all, func(l netlink.Addr) bool { return l.IP.Equal(a.AsSlice()) }), err
+}
+
+// Routes reports whether the host's kernel has a route to exactly that address.
+func (h *Host) Routes(t testing.TB, a netip.Addr) bool {
+	t.Helper()
+	family := netlink.FAMILY_V6
+	if a.Is4() {
+		family = netlink.FAMILY_V4
+	}
+	all, err := h.handle.RouteList(nil, family)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(all, func(r netlink.Route) bool {
+		if r.Dst == nil || !r.Dst.IP.Equal(a.AsSlice()) {
+			return false
+		}
+		ones, bits := r.Dst.Mask.Size()
+		return ones == bits
+	})
+}
+
+// AwaitRoute waits until the host's kernel has a route to that address, or has none.
+func (h *Host) AwaitRoute(t testing.TB, a netip.Addr, there bool) {
+	t.Helper()
+	Await(t, time.Millisecond, func() error {
+		if h.Routes(t, a) == there {
+			return nil
+		}
+		return fmt.Errorf("a route to %s is there: %t, want %t", a, !there, there)
+	})
+}
+
+// Await waits until f is content, and looks again after each pause.
+func Await(t testing.TB, pause time.Duration, f func() error) {
+	t.Helper()
+	again, limit := time.NewTicker(pause), time.NewTimer(Patience)
+	defer again.Stop()
+	defer limit.Stop()
+	for err := f(); err != nil; err = f() {
+		select {
+		case <-again.C:
+		case <-limit.C:
+			t.Fatal(err)
+		}
+	}
+}
+
+// need returns the path of a program, or skips the test.
+func need(t testing.TB, program string) string {
+	t.Helper()
+	if strings.Contains(program, "/") {
+		return program
+	}
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin", "/usr/lib/frr") {
+		path := filepath.Join(dir, program)
+		if s, err := os.Stat(path); err == nil && s.Mode().IsRegular() && s.Mode()&0o111 != 0 {
+			return path
+		}
+	}
+	if slices.Contains(strings.Fields(os.Getenv("BATON_REQUIRE")), program) {
+		t.Fatalf("NOTHING WAS TESTED, and BATON_REQUIRE asks for it: no %s here", program)
+	}
+	t.Skipf("SKIPPED, NOTHING WAS TESTED: no %s here", program)
+	return ""
+}
+
+func run(t testing.TB, command string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(command, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v\n%s", command, strings.Join(args, " "), err, out)
+	}
+}
+
+// Deafen keeps everything from the host's link from being heard, or lets it in again.
+// The link itself stays up, as behind a switch.
+func (h *Host) Deafen(t testing.TB, deaf bool) {
+	t.Helper()
+	rules := "delete table inet deaf"
+	if deaf {
+		rules = "add table inet deaf; add chain inet deaf in { type filter hook input priority 0; }; add rule inet deaf in iifname eth0 drop"
+	}
+	line := h.Command(need(t, "nft"), rules)
+	run(t, line[0], line[1:]...)
+}

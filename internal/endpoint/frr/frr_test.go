@@ -1,0 +1,261 @@
+package frr_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/baton-db/baton/internal/endpoint"
+	"github.com/baton-db/baton/internal/endpoint/bgptest"
+	"github.com/baton-db/baton/internal/endpoint/endpointtest"
+	"github.com/baton-db/baton/internal/endpoint/frr"
+)
+
+var (
+	service4 = netip.MustParseAddr("10.99.0.50")
+	service6 = netip.MustParseAddr("fd99::50")
+	router   = netip.MustParseAddr(bgptest.RouterAddress)
+)
+
+// hostFRR is the configuration of the database host. The routers .3 to .5 do not take
+// its session: another AS, another password, nobody.
+const hostFRR = `frr defaults traditional
+route-map SERVICE permit 10
+ set metric 77
+ set community 65001:50
+exit
+route-map NOBODY deny 10
+exit
+router bgp 65001
+ bgp router-id 10.79.1.2
+ no bgp ebgp-requires-policy
+ neighbor R peer-group
+ neighbor R remote-as 65000
+ neighbor R timers 1 60
+ neighbor R timers connect 1
+ neighbor R password sesame
+ neighbor 10.79.1.1 peer-group R
+ neighbor 10.79.1.3 peer-group R
+ neighbor 10.79.1.4 peer-group R
+ neighbor 10.79.1.5 peer-group R
+ neighbor 10.79.1.6 peer-group R
+ neighbor 10.79.1.6 shutdown
+ address-family ipv6 unicast
+  neighbor R activate
+ exit-address-family
+exit
+`
+
+func routerBIRD(hold int) string {
+	return bgptest.BIRDRouter(hold,
+		`protocol bgp good from host { local 10.79.1.1 as 65000; neighbor 10.79.1.2 as 65001; password "sesame"; }`,
+		`protocol bgp otheras from host { local 10.79.1.3 as 65000; neighbor 10.79.1.2 as 64999; password "sesame"; }`,
+		`protocol bgp otherpassword from host { local 10.79.1.4 as 65000; neighbor 10.79.1.2 as 65001; password "abracadabra"; }`)
+}
+
+// world is a host with FRR, and its router.
+type world struct {
+	*bgptest.Rig
+	frr bgptest.FRR
+}
+
+func newWorld(t testing.TB) world {
+	t.Helper()
+	w := world{Rig: bgptest.New(t, 3, 4, 5, 6)}
+	w.Router.StartBIRD(t, routerBIRD(60))
+	w.frr = w.DB.StartFRR(t, hostFRR, "")
+	return w
+}
+
+// endpoint is one of the host's; change spoils it.
+func (w world) endpoint(change ...func(*frr.Options)) *frr.Endpoint {
+	o := frr.Options{Vtysh: w.frr.Vtysh, Addresses: []netip.Addr{service4, service6}, Here: w.DB.Has, Neighbors: []netip.Addr{router}, Self: "db1", Limit: bgptest.Patience}
+	for _, f := range change {
+		f(&o)
+	}
+	return frr.Open("bgp", o)
+}
+
+// has gives the host the addresses, as package vip does, or takes them.
+func (w world) has(t testing.TB, addresses bool) {
+	t.Helper()
+	for _, a := range []netip.Addr{service4, service6} {
+		if here, err := w.DB.Has(a); err != nil {
+			t.Fatal(err)
+		} else if here == addresses {
+			continue
+		}
+		verb := "del"
+		if addresses {
+			verb = "add"
+		}
+		w.DB.IP(t, fmt.Sprintf("addr %s %s/%d dev lo", verb, a, a.BitLen()))
+	}
+}
+
+func db1() endpoint.Target { return endpoint.Target{Epoch: 1, Node: "db1"} }
+
+// setInVain returns what Set says once its time is over. If that was too short to look,
+// it gets more.
+func setInVain(t *testing.T, e *frr.Endpoint) error {
+	for limit := 200 * time.Millisecond; ; limit *= 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		err := e.Set(ctx, db1())
+		cancel()
+		if limit > bgptest.Patience || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+}
+
+// ready waits until the session is up and everything is as after a long wait.
+func (w world) ready(t testing.TB, e *frr.Endpoint) {
+	t.Helper()
+	bgptest.Await(t, 50*time.Millisecond, func() error { return e.StandBy(t.Context()) })
+}
+
+// TestAnnouncementsThroughFRR: one world for all, as a session takes seconds to come up.
+func TestAnnouncementsThroughFRR(t *testing.T) {
+	w := newWorld(t)
+	w.ready(t, w.endpoint())
+	for name, test := range map[string]func(*testing.T, world){
+		"it behaves as an endpoint":                              behaves,
+		"the announcement goes by the address":                   goesByTheAddress,
+		"neighbours that have no session are named":              namesNeighbours,
+		"where FRR does not look for the address it is refused":  needsTheCheck,
+		"what FRR announces on its own is found":                 findsWhatIsNotHere,
+		"a route-map is applied, and one that denies is noticed": appliesRouteMap,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.has(t, false)
+			w.Router.AwaitRoute(t, service4, false)
+			w.ready(t, w.endpoint())
+			test(t, w)
+		})
+	}
+}
+
+func behaves(t *testing.T, w world) {
+	w.has(t, true)
+	endpointtest.Run(t, func(t *testing.T) endpointtest.Subject {
+		return endpointtest.Subject{
+			Endpoint: w.endpoint(),
+			Again:    func() endpoint.Endpoint { return w.endpoint() },
+			Here:     endpoint.Target{Node: "db1"},
+			There:    endpoint.Target{Node: "db2"},
+			Meddle: func(context.Context) error {
+				w.frr.Tell(t, "configure terminal", "router bgp 65001", "address-family ipv6 unicast", "no network fd99::50/128")
+				w.Router.AwaitRoute(t, service6, false)
+				return nil
+			},
+			Silence: func() {
+				w.frr.BGPD.Freeze(t)
+				t.Cleanup(func() { w.frr.BGPD.Thaw(t) })
+			},
+		}
+	})
+}
+
+func goesByTheAddress(t *testing.T, w world) {
+	e := w.endpoint()
+	if w.Router.Routes(t, service4) || w.Router.Routes(t, service6) {
+		t.Fatal("a host that stands by is announced")
+	}
+	if err := setInVain(t, e); err == nil || !strings.Contains(err.Error(), "10.99.0.50 is not on this host") {
+		t.Errorf("without its address: %v", err)
+	}
+	w.has(t, true)
+	if err := e.Set(t.Context(), db1()); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []netip.Addr{service4, service6} {
+		w.Router.AwaitRoute(t, a, true)
+	}
+	if err := e.Tend(t.Context(), db1()); err != nil {
+		t.Errorf("all is well: %v", err)
+	}
+	// Nobody tells FRR anything: as when the kernel ends an address's time.
+	w.has(t, false)
+	for _, a := range []netip.Addr{service4, service6} {
+		w.Router.AwaitRoute(t, a, false)
+	}
+	if got, err := e.Observe(t.Context()); err != nil || got.Node != "" {
+		t.Errorf("without its address it leads to %s, %v", got, err)
+	}
+}
+
+func namesNeighbours(t *testing.T, w world) {
+	for n, want := range map[string]string{
+		"10.79.1.3": "neighbour 10.79.1.3 (AS 65000, we are AS 65001 there) has no session",
+		"10.79.1.4": "neighbour 10.79.1.4 (AS 65000, we are AS 65001 there) has no session",
+		"10.79.1.5": "neighbour 10.79.1.5 (AS 65000, we are AS 65001 there) has no session",
+		"10.79.1.6": "neighbour 10.79.1.6 (AS 65000, we are AS 65001 there) is shut down in FRR's configuration",
+		"10.79.1.9": "FRR has no neighbour 10.79.1.9",
+	} {
+		e := w.endpoint(func(o *frr.Options) { o.Neighbors = []netip.Addr{router, netip.MustParseAddr(n)} })
+		if err := e.StandBy(t.Context()); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %s …", n, err, want)
+		}
+	}
+	// Of two that have to be told, one is enough to lead, and the other is reported.
+	w.has(t, true)
+	e := w.endpoint(func(o *frr.Options) { o.Neighbors = append(o.Neighbors, netip.MustParseAddr("10.79.1.5")) })
+	if err := e.Set(t.Context(), db1()); err != nil {
+		t.Errorf("with one of two routers: %v", err)
+	}
+	if err := e.Tend(t.Context(), db1()); err == nil {
+		t.Error("a router that is not there is not reported")
+	}
+	alone := w.endpoint(func(o *frr.Options) { o.Neighbors = []netip.Addr{netip.MustParseAddr("10.79.1.5")} })
+	if err := setInVain(t, alone); err == nil || !strings.Contains(err.Error(), "no router has been told of 10.99.0.50: neighbour 10.79.1.5") {
+		t.Errorf("the only router is not there: %v", err)
+	}
+	gone := w.endpoint(func(o *frr.Options) { o.Vtysh = []string{"vtysh", "--vty_socket", t.TempDir()} })
+	if err := gone.StandBy(t.Context()); err == nil || !strings.Contains(err.Error(), "does FRR run, with its bgpd?") {
+		t.Errorf("without FRR: %v", err)
+	}
+}
+
+func needsTheCheck(t *testing.T, w world) {
+	w.frr.Tell(t, "configure terminal", "router bgp 65001", "no bgp network import-check")
+	t.Cleanup(func() { w.frr.Tell(t, "configure terminal", "router bgp 65001", "bgp network import-check") })
+	e := w.endpoint()
+	for what, err := range map[string]error{"Set": e.Set(t.Context(), db1()), "StandBy": e.StandBy(t.Context())} {
+		if err == nil || !strings.Contains(err.Error(), "no bgp network import-check") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	w.Router.AwaitRoute(t, service4, false)
+	w.Router.AwaitRoute(t, service6, false)
+}
+
+func findsWhatIsNotHere(t *testing.T, w world) {
+	w.DB.IP(t, "route add blackhole 10.99.0.50/32") // what a careful administrator may have
+	t.Cleanup(func() { w.DB.IP(t, "route del blackhole 10.99.0.50/32") })
+	w.Router.AwaitRoute(t, service4, true)
+	if err := w.endpoint().StandBy(t.Context()); err == nil || !strings.Contains(err.Error(), "FRR announces 10.99.0.50 although this host does not have it") {
+		t.Errorf("it is not noticed: %v", err)
+	}
+	w.Router.AwaitRoute(t, service4, false)
+}
+
+func appliesRouteMap(t *testing.T, w world) {
+	w.has(t, true)
+	with := func(name string) *frr.Endpoint { return w.endpoint(func(o *frr.Options) { o.RouteMap = name }) }
+	if err := with("SERVICE").Set(t.Context(), db1()); err != nil {
+		t.Fatal(err)
+	}
+	if shown := w.frr.Tell(t, "show bgp ipv4 unicast 10.99.0.50/32"); !strings.Contains(shown, "metric 77") || !strings.Contains(shown, "65001:50") {
+		t.Errorf("FRR announces %s", shown)
+	}
+	if err := setInVain(t, with("NOBODY")); err == nil || !strings.Contains(err.Error(), "route-map NOBODY denies it") {
+		t.Errorf("a route-map that denies: %v", err)
+	}
+	if err := w.endpoint().Set(t.Context(), db1()); err != nil {
+		t.Errorf("without it again: %v", err)
+	}
+}

@@ -1,0 +1,241 @@
+package frr
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// running is what of FRR's configuration matters here.
+type running struct {
+	as       string // as it is written there
+	checks   bool   // whether it announces only what its routing table has
+	networks map[netip.Prefix]string
+}
+
+// view is what FRR says at one time.
+type view struct {
+	running   running
+	announced map[netip.Addr]announcement
+	neighbors map[netip.Addr]neighbor
+}
+
+// still says that something is announced; nil if nothing is.
+func (v view) still() error {
+	for a, p := range v.announced {
+		if p.announces {
+			return fmt.Errorf("FRR still announces %s", a)
+		}
+	}
+	return nil
+}
+
+// look asks FRR for all of it at once: vtysh takes longer to start than to answer.
+func (e *Endpoint) look(ctx context.Context) (view, error) {
+	commands := []string{"show running-config bgpd"}
+	for _, a := range e.o.Addresses {
+		what := "ipv6"
+		if a.Is4() {
+			what = "ipv4"
+		}
+		commands = append(commands, fmt.Sprintf("show bgp %s unicast %s/%d json", what, a, a.BitLen()))
+	}
+	text, err := e.ask(ctx, true, append(commands, "show bgp neighbors json")...)
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return view{}, fmt.Errorf("look at FRR's BGP: vtysh cannot ask it (does FRR run, with its bgpd?): %w", err)
+	case err != nil:
+		return view{}, fmt.Errorf("look at FRR's BGP: %w", err)
+	}
+	v := view{announced: map[netip.Addr]announcement{}}
+	config, after, _ := strings.Cut(text, "\n{")
+	var ok bool
+	if v.running, ok = parseRunning(config); !ok {
+		return view{}, errors.New("FRR has no `router bgp` in its default VRF (and does its bgpd run?)")
+	}
+	answers := json.NewDecoder(strings.NewReader("{" + after))
+	for _, a := range e.o.Addresses {
+		if v.announced[a], err = readAnnouncement(answers); err != nil {
+			return view{}, fmt.Errorf("read what FRR says of %s: %w", a, err)
+		}
+	}
+	if v.neighbors, err = readNeighbors(answers); err != nil {
+		return view{}, fmt.Errorf("read what FRR says of its neighbours: %w", err)
+	}
+	return v, nil
+}
+
+// parseRunning finds the BGP instance of the default VRF.
+func parseRunning(text string) (r running, ok bool) {
+	r = running{checks: true, networks: map[netip.Prefix]string{}}
+	inside := false
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\r\n")
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0 || words[0] == "!":
+		case line[0] != ' ': // a block begins or ends
+			inside = len(words) >= 3 && words[0] == "router" && words[1] == "bgp" && !slices.Contains(words, "vrf") && !slices.Contains(words, "view")
+			if inside {
+				r.as, ok = words[2], true
+			}
+		case !inside:
+		case strings.Join(words, " ") == "no bgp network import-check":
+			r.checks = false
+		case words[0] == "network" && len(words) >= 2:
+			if p, err := netip.ParsePrefix(words[1]); err == nil {
+				r.networks[p] = ""
+				if i := slices.Index(words, "route-map"); i > 0 && i+1 < len(words) {
+					r.networks[p] = words[i+1]
+				}
+			}
+		}
+	}
+	return r, ok
+}
+
+// announcement is what FRR says of a prefix that it originates.
+type announcement struct {
+	announces bool         // it is valid, and the best way there
+	told      []netip.Addr // neighbours to which it has gone
+}
+
+// to returns those of the wanted neighbours that have been told, or all of them if
+// none are named.
+func (a announcement) to(wanted []netip.Addr) []netip.Addr {
+	if len(wanted) == 0 {
+		return a.told
+	}
+	return slices.DeleteFunc(slices.Clone(wanted), func(n netip.Addr) bool { return !slices.Contains(a.told, n) })
+}
+
+// readAnnouncement reads how FRR announces a prefix; an empty answer if it does not know it.
+func readAnnouncement(answers *json.Decoder) (found announcement, err error) {
+	var shown struct {
+		AdvertisedTo map[string]json.RawMessage `json:"advertisedTo"`
+		Paths        []struct {
+			Valid    bool `json:"valid"`
+			Sourced  bool `json:"sourced"`
+			Local    bool `json:"local"`
+			BestPath struct {
+				Overall bool `json:"overall"`
+			} `json:"bestpath"`
+		} `json:"paths"`
+	}
+	if err := answers.Decode(&shown); err != nil {
+		return announcement{}, err
+	}
+	for _, p := range shown.Paths {
+		found.announces = found.announces || p.Valid && p.Sourced && p.Local && p.BestPath.Overall
+	}
+	for n := range shown.AdvertisedTo {
+		if addr, err := netip.ParseAddr(n); err == nil && found.announces {
+			found.told = append(found.told, addr)
+		}
+	}
+	return found, nil
+}
+
+// neighbor is one of FRR's, as it shows it.
+type neighbor struct {
+	RemoteAS uint32 `json:"remoteAs"`
+	LocalAS  uint32 `json:"localAs"`
+	State    string `json:"bgpState"`
+	ShutDown bool   `json:"adminShutDown"`
+	Reset    string `json:"lastResetDueTo"`
+	Notified string `json:"lastNotificationReason"`
+	BFD      *bfd   `json:"peerBfdInfo"`
+}
+
+type bfd struct {
+	Status string `json:"status"`
+}
+
+// readNeighbors reads those that FRR has.
+func readNeighbors(answers *json.Decoder) (map[netip.Addr]neighbor, error) {
+	var shown map[string]json.RawMessage
+	if err := answers.Decode(&shown); err != nil {
+		return nil, err
+	}
+	found := map[netip.Addr]neighbor{}
+	for name, raw := range shown {
+		addr, err := netip.ParseAddr(name)
+		if err != nil {
+			continue // something else, or one that is named by its interface
+		}
+		var n neighbor
+		if err := json.Unmarshal(raw, &n); err != nil {
+			return nil, fmt.Errorf("neighbour %s: %w", name, err)
+		}
+		found[addr] = n
+	}
+	return found, nil
+}
+
+// unwell says what is wrong with the neighbours that have to be told, or nil. If none
+// are named, one that is well is enough.
+func (e *Endpoint) unwell(peers map[netip.Addr]neighbor) error {
+	if len(e.o.Neighbors) > 0 {
+		var errs []error
+		for _, n := range e.o.Neighbors {
+			p, ok := peers[n]
+			if !ok {
+				errs = append(errs, fmt.Errorf("FRR has no neighbour %s", n))
+				continue
+			}
+			errs = append(errs, p.wrong(n))
+		}
+		return joined(errs)
+	}
+	if len(peers) == 0 {
+		return errors.New("FRR has no neighbours")
+	}
+	var errs []error
+	for _, n := range slices.SortedFunc(maps.Keys(peers), netip.Addr.Compare) {
+		err := peers[n].wrong(n)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return joined(errs)
+}
+
+// wrong says what is wrong with the session, or nil.
+func (n neighbor) wrong(at netip.Addr) error {
+	who := fmt.Sprintf("neighbour %s (AS %d, we are AS %d there)", at, n.RemoteAS, n.LocalAS)
+	switch {
+	case n.ShutDown:
+		return fmt.Errorf("%s is shut down in FRR's configuration", who)
+	case n.State == "Established" && n.BFD != nil && n.BFD.Status == "Down":
+		return fmt.Errorf("%s: BFD is down: is it on at both ends, and does bfdd run?", who)
+	case n.State == "Established":
+		return nil
+	}
+	why := n.Reset
+	if n.Notified != "" {
+		why += ", " + n.Notified
+	}
+	return fmt.Errorf("%s has no session: %s, the last that FRR knows is %q: does the router expect this host, with these AS numbers and the same password?", who, n.State, why)
+}
+
+// joined is several errors on one line, as they are shown in a table.
+func joined(errs []error) error {
+	var texts []string
+	for _, err := range errs {
+		if err != nil {
+			texts = append(texts, err.Error())
+		}
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(texts, "; "))
+}
