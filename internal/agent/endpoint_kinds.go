@@ -34,6 +34,7 @@ func endpointKinds() endpoint.Registry[opening] {
 		"aliyun_havip":     openAliyunHAVIP,
 		"tencent_havip":    openTencentHAVIP,
 		"frr":              openFRR,
+		"route":            openRoutes,
 	}
 }
 

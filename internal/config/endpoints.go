@@ -38,6 +38,7 @@ type Endpoint struct {
 	AliyunHAVIP    CloudAddress     `key:"aliyun_havip"`
 	TencentHAVIP   CloudAddress     `key:"tencent_havip"`
 	FRR            FRR              `key:"frr"`
+	Route          Routes           `key:"route"`
 }
 
 // endpointBlock is one kind of endpoint: adding a kind is adding a file with its
@@ -75,6 +76,7 @@ func endpointBlocks() []endpointBlock {
 		{"webhook", byPrimary, webhookKeys, (*loader).judgeWebhook, func(e Endpoint) (string, string) { return "secret_file", e.Webhook.SecretFile }},
 		{"dns", byPrimary, dnsNameKeys, (*loader).judgeDNSName, func(e Endpoint) (string, string) { return "secret_file", e.DNS.SecretFile }},
 		{"frr", byPrimary, frrKeys, (*loader).judgeFRR, nil},
+		{"route", byEach, routeKeys, (*loader).judgeRoutes, nil},
 		{"template", byEach, templateKeys, (*loader).judgeTemplateFile, nil},
 		{"haproxy", byEither, haproxyKeys, (*loader).judgeHAProxy, nil},
 		{"nginx", byEach, nginxKeys, (*loader).judgeNginx, nil},

@@ -92,7 +92,7 @@ func (l *loader) judgeAddresses() {
 		}
 		l.judgeInterface(at("addresses", i, "interface"), a.Interface)
 		if a.Interface == onLoopback && !l.cfg.announces() {
-			l.warn(at("addresses", i, "interface"), "nobody outside this host sees an address on lo unless routers are told of it", "add an endpoint with a block frr, or announce it yourself and only while it is there")
+			l.warn(at("addresses", i, "interface"), "nobody outside this host sees an address on lo unless routers are told of it", "add an endpoint with a block frr or route, or announce it yourself and only while it is there")
 		}
 	}
 	for i, t := range l.cfg.Detection.Track {
@@ -106,7 +106,7 @@ func (l *loader) judgeAddresses() {
 // announces reports whether something tells routers of the addresses on loopback.
 func (c *Config) announces() bool {
 	for i := range c.Endpoints {
-		if c.KindOf(i) == "frr" {
+		if kind := c.KindOf(i); kind == "frr" || kind == "route" {
 			return true
 		}
 	}

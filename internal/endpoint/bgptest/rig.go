@@ -94,6 +94,17 @@ func (h *Host) IP(t testing.TB, commands ...string) {
 	}
 }
 
+// Output runs a command there and returns what it prints.
+func (h *Host) Output(t testing.TB, args ...string) string {
+	t.Helper()
+	line := h.Command(args...)
+	out, err := exec.Command(line[0], line[1:]...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
 // Command is a command line that runs there.
 func (h *Host) Command(args ...string) []string {
 	return append([]string{"ip", "netns", "exec", h.name}, args...)
