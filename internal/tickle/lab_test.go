@@ -117,6 +117,8 @@ func answerAll(listener net.Listener) {
 		if err != nil {
 			return
 		}
+		// Nothing of it stays in the kernel once this process is gone.
+		_ = c.(*net.TCPConn).SetLinger(0)
 		go func() {
 			defer c.Close()
 			// Not the connection itself: each would be given a pipe to splice with.
