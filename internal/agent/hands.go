@@ -129,7 +129,7 @@ func (h *hands) fence(ctx context.Context, epoch cluster.Epoch) (deed, error) {
 		return nil, fmt.Errorf("close the gate: %w", err)
 	}
 	// Resets reach the clients only while the address is still there.
-	_ = h.timed(timeline.StepSockets, func() error {
+	resetting := h.timed(timeline.StepSockets, func() error {
 		n, err := h.sockets.DestroyClients(ctx)
 		h.log.Info("client sockets destroyed", "count", n, "epoch", epoch)
 		return err
@@ -155,6 +155,9 @@ func (h *hands) fence(ctx context.Context, epoch cluster.Epoch) (deed, error) {
 		l.sawGate(state)
 		l.SawAddresses(bound, muted)
 		l.HasFenced(epoch)
+		if resetting == nil {
+			l.ClientsReset = max(l.ClientsReset, epoch)
+		}
 		l.kick()
 	}, withdrawal
 }

@@ -25,18 +25,7 @@ func (h *hands) onAddresses(ctx context.Context, s reconcile.Step) (deed, error)
 			return nil, fmt.Errorf("mute the addresses: %w", err)
 		}
 	case reconcile.Release:
-		// The resets must leave before the address goes.
-		n, err := h.sockets.DestroyClients(ctx)
-		if err != nil {
-			h.log.Warn("reset the remaining clients", "err", err)
-		}
-		h.log.Info("addresses released", "clients_reset", n)
-		if err := h.vip.Drop(ctx); err != nil {
-			return nil, fmt.Errorf("drop the addresses: %w", err)
-		}
-		if err := h.vip.Unmute(ctx); err != nil {
-			return nil, fmt.Errorf("unmute the addresses: %w", err)
-		}
+		return h.release(ctx)
 	case reconcile.VerifyPaths:
 		return h.verify(ctx, s)
 	}
@@ -45,6 +34,30 @@ func (h *hands) onAddresses(ctx context.Context, s reconcile.Step) (deed, error)
 		l.SawAddresses(bound, muted)
 		if s.Kind == reconcile.Mute {
 			l.Muted = s.Epoch
+		}
+	}, nil
+}
+
+// release lets the addresses go once another node has them.
+func (h *hands) release(ctx context.Context) (deed, error) {
+	record, _ := h.situation()
+	// The resets must leave before the address goes.
+	n, resetting := h.sockets.DestroyClients(ctx)
+	if resetting != nil {
+		h.log.Warn("reset the remaining clients", "err", resetting)
+	}
+	h.log.Info("addresses released", "clients_reset", n)
+	if err := h.vip.Drop(ctx); err != nil {
+		return nil, fmt.Errorf("drop the addresses: %w", err)
+	}
+	if err := h.vip.Unmute(ctx); err != nil {
+		return nil, fmt.Errorf("unmute the addresses: %w", err)
+	}
+	bound, muted := h.lookAtAddresses(ctx)
+	return func(l *loop) {
+		l.SawAddresses(bound, muted)
+		if resetting == nil {
+			l.ClientsReset = max(l.ClientsReset, record.Epoch)
 		}
 	}, nil
 }

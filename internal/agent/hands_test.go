@@ -301,3 +301,38 @@ func TestAFenceIsNotHeldUpByACut(t *testing.T) {
 	}
 	l.all.Wait()
 }
+
+// TestWhoLetsTheAddressesGoResetsItsClientsFirst: afterwards no reset would leave. That
+// they have theirs is said only if it is so, for the next primary relies on it.
+func TestWhoLetsTheAddressesGoResetsItsClientsFirst(t *testing.T) {
+	for name, tt := range map[string]struct {
+		step    reconcile.Kind
+		refused string
+		asked   string
+		reset   cluster.Epoch
+	}{
+		"a release":                           {reconcile.Release, "", "reset the clients, drop", 7},
+		"a release without the kernel's help": {reconcile.Release, "reset the clients", "reset the clients, drop", 0},
+		"a release that fails":                {reconcile.Release, "drop", "reset the clients, drop", 0},
+		"a fence":                             {reconcile.Fence, "", "close the gate, reset the clients, mute", 5},
+		"a fence without the kernel's help":   {reconcile.Fence, "reset the clients", "close the gate, reset the clients, mute", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &stage{fails: map[string]bool{tt.refused: true}, bound: []string{"10.0.0.9"}}
+			h := s.hands()
+			h.situation = func() (cluster.Record, map[cluster.NodeName]cluster.Fact) { return cluster.Record{Epoch: 7}, nil }
+			l := reviewed()
+			l.kick = func() {}
+			done, err := h.perform(t.Context(), reconcile.Step{Kind: tt.step, Epoch: 5})
+			if (err != nil) != (tt.refused == "drop") {
+				t.Errorf("it ended with %v", err)
+			}
+			if done != nil {
+				done(l)
+			}
+			if asked := strings.Join(s.asked, ", "); asked != tt.asked || l.ClientsReset != tt.reset {
+				t.Errorf("asked for %s, and the clients of epoch %d are reset; want %s, and %d", asked, l.ClientsReset, tt.asked, tt.reset)
+			}
+		})
+	}
+}

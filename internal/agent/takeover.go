@@ -77,8 +77,8 @@ func speaks(in reconcile.Input) bool {
 		in.Host.Addresses > 0 && in.Host.Bound >= in.Host.Addresses && !in.Host.Muted
 }
 
-// owed: a host that has fenced itself has reset its clients, and one that hands over
-// does it when it lets the addresses go, unless it dies before.
+// owed: a host resets its clients when it fences itself, and one that hands over does
+// it when it lets the addresses go, unless it dies before or its kernel cannot.
 func owed(in reconcile.Input, of cluster.NodeName, since cluster.Instant) owing {
 	r := in.Record
 	f, known := in.Peers[of]
@@ -86,13 +86,13 @@ func owed(in reconcile.Input, of cluster.NodeName, since cluster.Instant) owing 
 	case of == "" || of == in.Self:
 		return owesNothing
 	case r.Planned && of == r.Previous:
-		if known && f.Epoch >= r.Epoch && len(f.Addresses) == 0 {
+		if known && f.ClientsReset >= r.Epoch {
 			return owesNothing
 		}
 		if in.Now.Sub(since) < 2*in.Settings.Lease {
 			return owesLater
 		}
-	case known && f.Fenced > 0 && f.Fenced+1 >= r.Epoch:
+	case known && f.ClientsReset > 0 && f.ClientsReset+1 >= r.Epoch:
 		return owesNothing
 	}
 	return owesNow

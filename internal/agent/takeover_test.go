@@ -28,7 +28,7 @@ func tookOver(now cluster.Instant) reconcile.Input {
 		Record: cluster.Record{Epoch: 6, Phase: cluster.PhasePromoting, Primary: "db2", Previous: "db1"},
 		Lease:  lease.Held{Epoch: 6, Until: now.Add(time.Second)},
 		Host:   reconcile.Host{Gate: reconcile.GateOpenLeased, Addresses: 2, Bound: 2},
-		Peers:  map[cluster.NodeName]cluster.Fact{"db1": {Epoch: 5, Fenced: 3, Addresses: []string{"10.77.0.50"}}},
+		Peers:  map[cluster.NodeName]cluster.Fact{"db1": {Epoch: 5, ClientsReset: 3}},
 	}
 }
 
@@ -46,15 +46,16 @@ func TestWhoHasToTellTheClients(t *testing.T) {
 	}{
 		"the host before has died":                            {"db1", nil, 0, owesNow},
 		"nothing is known of it":                              {"db1", []change{func(in *reconcile.Input) { in.Peers = nil }}, 0, owesNow},
-		"it was fenced by its agent":                          {"db1", []change{fact(cluster.Fact{Fenced: 5})}, 0, owesNothing},
-		"it was fenced in this epoch":                         {"db1", []change{fact(cluster.Fact{Fenced: 6})}, 0, owesNothing},
-		"it was fenced in a reign long ago":                   {"db1", []change{fact(cluster.Fact{Fenced: 4})}, 0, owesNow},
-		"it never had to fence itself":                        {"db1", []change{func(in *reconcile.Input) { in.Record.Epoch = 1 }, fact(cluster.Fact{})}, 0, owesNow},
+		"it has reset them":                                   {"db1", []change{fact(cluster.Fact{ClientsReset: 5})}, 0, owesNothing},
+		"it has reset them in this epoch":                     {"db1", []change{fact(cluster.Fact{ClientsReset: 6})}, 0, owesNothing},
+		"it has, in a reign long ago":                         {"db1", []change{fact(cluster.Fact{ClientsReset: 4})}, 0, owesNow},
+		"it is fenced, and could not reset them":              {"db1", []change{fact(cluster.Fact{Fenced: 5})}, 0, owesNow},
+		"it never had to reset any":                           {"db1", []change{func(in *reconcile.Input) { in.Record.Epoch = 1 }, fact(cluster.Fact{})}, 0, owesNow},
 		"a ledger of nobody":                                  {"", nil, 0, owesNothing},
 		"its own":                                             {"db2", nil, 0, owesNothing},
-		"a planned switch, and it still has the addresses":    {"db1", []change{planned, fact(cluster.Fact{Epoch: 6, Addresses: []string{"10.77.0.50"}})}, time.Second, owesLater},
-		"a planned switch, and it has let them go":            {"db1", []change{planned, fact(cluster.Fact{Epoch: 6})}, time.Second, owesNothing},
-		"a planned switch, and what it said is old":           {"db1", []change{planned, fact(cluster.Fact{Epoch: 5})}, time.Second, owesLater},
+		"a planned switch, and it still has the addresses":    {"db1", []change{planned, fact(cluster.Fact{Epoch: 6, ClientsReset: 5})}, time.Second, owesLater},
+		"a planned switch, and it has let them go":            {"db1", []change{planned, fact(cluster.Fact{Epoch: 6, ClientsReset: 6})}, time.Second, owesNothing},
+		"a planned switch, and nothing is known of it":        {"db1", []change{planned, func(in *reconcile.Input) { in.Peers = nil }}, time.Second, owesLater},
 		"a planned switch in which it died":                   {"db1", []change{planned, fact(cluster.Fact{Epoch: 5})}, 4 * time.Second, owesNow},
 		"a planned switch after one that a third died before": {"db3", []change{planned}, 0, owesNow},
 	} {

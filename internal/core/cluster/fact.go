@@ -39,6 +39,9 @@ type Fact struct {
 	// Fenced is the highest epoch whose fencing this host has completed: no
 	// client can write here under it or an earlier one.
 	Fenced Epoch `json:"fenced,omitempty"`
+	// ClientsReset is the highest epoch of which this host has reset all clients that
+	// it had. It is for who takes over: no decision rests on it.
+	ClientsReset Epoch `json:"clients_reset,omitempty"`
 	// Drained is the final position of a primary that handed off at this epoch.
 	Drained *Position `json:"drained,omitempty"`
 	// Muted says that this host does not answer ARP for the cluster's

@@ -38,7 +38,7 @@ func (r Record) sound() error {
 
 // sound refuses a fact of epochs that there cannot be.
 func (f Fact) sound() error {
-	newest := max(f.Epoch, f.Seen, f.Fenced, f.Muted, f.Serving, f.Marked, f.Endpoints, f.Server.Marker)
+	newest := max(f.Epoch, f.Seen, f.Fenced, f.ClientsReset, f.Muted, f.Serving, f.Marked, f.Endpoints, f.Server.Marker)
 	if f.Promise != nil {
 		newest = max(newest, f.Promise.Epoch, f.Promise.Marker)
 	}

@@ -46,17 +46,19 @@ type Node struct {
 	Leaving      bool // this agent is being stopped: it gives up whatever it has
 
 	// What this host has done, as the steps reported it.
-	Promise   *cluster.Promise
-	Fenced    cluster.Epoch
-	Pledge    lease.Pledge // to a primary that the store does not answer
-	Drained   *cluster.Position
-	Muted     cluster.Epoch
-	Marked    cluster.Epoch
-	Endpoints cluster.Epoch
-	CutAt     gtid.Set
-	CutFor    []cluster.NodeName // whose cut CutAt was read after
-	Unsure    uint64             // the reading from which on a step that failed has surely had its effect or none
-	Acted     cluster.Revision   // newest record that no step of an earlier one is on its way against
+	Promise *cluster.Promise
+	Fenced  cluster.Epoch
+	// ClientsReset is the newest epoch whose clients here have all been reset.
+	ClientsReset cluster.Epoch
+	Pledge       lease.Pledge // to a primary that the store does not answer
+	Drained      *cluster.Position
+	Muted        cluster.Epoch
+	Marked       cluster.Epoch
+	Endpoints    cluster.Epoch
+	CutAt        gtid.Set
+	CutFor       []cluster.NodeName // whose cut CutAt was read after
+	Unsure       uint64             // the reading from which on a step that failed has surely had its effect or none
+	Acted        cluster.Revision   // newest record that no step of an earlier one is on its way against
 	// Rejoined is what came of the newest rejoin here, and Rejoining how far one
 	// under way has come.
 	Rejoined  *cluster.RejoinResult
