@@ -82,6 +82,9 @@ func speaks(in reconcile.Input) bool {
 func owed(in reconcile.Input, of cluster.NodeName, since cluster.Instant) owing {
 	r := in.Record
 	f, known := in.Peers[of]
+	if known && f.Network.State != "" && f.Network.State != cluster.Up {
+		known = false // whatever it did, its clients have not heard of it
+	}
 	switch {
 	case of == "" || of == in.Self:
 		return owesNothing

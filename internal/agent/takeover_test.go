@@ -49,6 +49,8 @@ func TestWhoHasToTellTheClients(t *testing.T) {
 		"it has reset them":                                   {"db1", []change{fact(cluster.Fact{ClientsReset: 5})}, 0, owesNothing},
 		"it has reset them in this epoch":                     {"db1", []change{fact(cluster.Fact{ClientsReset: 6})}, 0, owesNothing},
 		"it has, in a reign long ago":                         {"db1", []change{fact(cluster.Fact{ClientsReset: 4})}, 0, owesNow},
+		"it has, but the clients' network does not reach it":  {"db1", []change{fact(cluster.Fact{ClientsReset: 5, Network: cluster.LayerView{State: cluster.Down}})}, 0, owesNow},
+		"it has, and the clients' network is well":            {"db1", []change{fact(cluster.Fact{ClientsReset: 5, Network: cluster.LayerView{State: cluster.Up}})}, 0, owesNothing},
 		"it is fenced, and could not reset them":              {"db1", []change{fact(cluster.Fact{Fenced: 5})}, 0, owesNow},
 		"it never had to reset any":                           {"db1", []change{func(in *reconcile.Input) { in.Record.Epoch = 1 }, fact(cluster.Fact{})}, 0, owesNow},
 		"a ledger of nobody":                                  {"", nil, 0, owesNothing},

@@ -13,18 +13,24 @@ import (
 	"github.com/baton-db/baton/internal/timeline"
 )
 
-// TestIdleClientsOfADeadHostLearnOfIt: the primary's host loses its power, and nobody
-// is left who could tell its clients. The other nodes know them, and the one that takes
-// over has each get a reset.
+// TestIdleClientsOfADeadHostLearnOfIt: the primary's host loses its power, or its way
+// to the clients, and cannot tell them that their connections are over. The other nodes
+// know them, and the one that takes over has each get a reset.
 func TestIdleClientsOfADeadHostLearnOfIt(t *testing.T) {
 	rare(t)
-	for i := range runs(t) {
-		t.Run(fmt.Sprint(i+1), idleClientsLearn)
+	for _, name := range []string{"power", "clients-cut"} {
+		f, err := lab.FaultByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range runs(t) {
+			t.Run(fmt.Sprintf("%s/%d", name, i+1), func(t *testing.T) { idleClientsLearn(t, f) })
+		}
 	}
 }
 
-func idleClientsLearn(t *testing.T) {
-	l, ctx := up(t, lab.Options{Flavor: config.MariaDB}), inTime(t)
+func idleClientsLearn(t *testing.T, f lab.Fault) {
+	l, ctx := up(t, lab.Options{Flavor: config.MariaDB, ClientNet: f.ClientNet}), inTime(t)
 	if err := l.WaitSteady(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -38,11 +44,7 @@ func idleClientsLearn(t *testing.T) {
 		t.Fatal(err)
 	}
 	knowTheClients(t, l, old, idle)
-	power, err := lab.FaultByName("power")
-	if err == nil {
-		err = l.Inject(ctx, power, old)
-	}
-	if err != nil {
+	if err := l.Inject(ctx, f, old); err != nil {
 		t.Fatal(err)
 	}
 	primary := anotherServes(t, l, old)
