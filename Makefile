@@ -32,7 +32,7 @@ FAULTS ?= crash power link freeze agent-kill agent-freeze partition partition-no
 SEEDS  ?= 1000
 FROM   ?= 0
 
-.PHONY: all build build-all arm64 setup demo lint unit race e2e test test-all sim sim-mutants bench bench-keepalived clean
+.PHONY: all build build-all arm64 setup demo lint unit race e2e compiled tested test test-all sim sim-mutants bench bench-keepalived clean
 
 all: build
 
@@ -69,9 +69,18 @@ race:
 e2e: build
 	BATON_BINARY=$(CURDIR)/$(BIN) $(GO) test -count 1 -timeout 14m $(E2E)
 
+# What only compiles goes on at the lowest priority beside the tests, which mostly wait
+# for servers.
+compiled:
+	nice -n 19 $(MAKE) --no-print-directory -j1 arm64 lint
+
+tested:
+	$(MAKE) --no-print-directory -j1 unit race e2e
+
 test:
 	scripts/setup.sh test
-	$(MAKE) --no-print-directory build arm64 lint unit race e2e
+	$(MAKE) --no-print-directory build
+	$(MAKE) --no-print-directory -j2 --output-sync=line compiled tested
 	@echo 'make test passed. Left to make test-all: every package $(REPEAT) times with the race detector,'
 	@echo 'every fault $(REPEAT) times and all of them on MySQL.'
 	@scripts/mysql-tested.sh
