@@ -12,11 +12,7 @@ import (
 
 func openFRR(o opening) (endpoint.Endpoint, error) {
 	f := o.FRR
-	vtysh := f.Vtysh
-	if len(vtysh) == 0 {
-		vtysh = []string{"vtysh"}
-	}
-	return frr.Open(o.Name, frr.Options{Vtysh: vtysh, Addresses: o.config.RoutedAddresses(), Here: isHere, RouteMap: f.RouteMap,
+	return frr.Open(o.Name, frr.Options{Vtysh: f.Command(), Addresses: o.config.RoutedAddresses(), Here: isHere, RouteMap: f.RouteMap,
 		Neighbors: f.Routers(), Self: o.config.Node, Limit: o.Timeout}), nil
 }
 

@@ -166,7 +166,7 @@ func attempts(n int) string {
 
 // leadOf is a state as other nodes and people see it.
 func leadOf(s endpoint.State) cluster.Lead {
-	lead := cluster.Lead{Endpoint: s.Name, Kind: string(s.Kind), Wanted: s.Want.Node, To: s.Got.Node, Settled: s.Settled, Told: s.Told, Unseen: !s.Looked && !s.Told, Repaired: s.Repaired}
+	lead := cluster.Lead{Endpoint: s.Name, Kind: string(s.Kind), Wanted: s.Want.Node, To: s.Got.Node, Settled: s.Settled, Told: s.Told, Unseen: s.Want.Node != "" && !s.Looked && !s.Told, Repaired: s.Repaired}
 	if s.Problem != nil {
 		lead.Because = s.Problem.Error()
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -96,5 +97,22 @@ func TestWhoLeadsWhat(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestWhatStandsByAndIsNotReadyIsShown(t *testing.T) {
+	l := reviewed()
+	l.roads = &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}}
+	l.sawEndpoint(endpoint.State{Name: "bgp", Kind: "frr", Problem: errors.New("the router refuses us")})
+	want := []cluster.Lead{{On: "db1", Endpoint: "bgp", Kind: "frr", Because: "the router refuses us"}}
+	if diff := cmp.Diff(want, l.Leads); diff != "" {
+		t.Errorf("shown:\n%s", diff)
+	}
+	if got := l.Leads[0].String(); got != "bgp on db1 is not ready to lead there, because the router refuses us" {
+		t.Errorf("it says %q", got)
+	}
+	l.sawEndpoint(endpoint.State{Name: "bgp", Kind: "frr"})
+	if len(l.Leads) > 0 {
+		t.Errorf("once it is ready: %v", l.Leads)
 	}
 }

@@ -202,6 +202,8 @@ func endpointTable(b *strings.Builder, st api.Status) {
 			to += " ?"
 		}
 		switch {
+		case l.Wanted == "":
+			to = "stands by, not ready"
 		case l.Unseen:
 			to = "not known"
 		case l.Told:

@@ -52,6 +52,25 @@ func (f FRR) Routers() []netip.Addr {
 	return all
 }
 
+// Command is the one that speaks with FRR.
+func (f FRR) Command() []string {
+	if len(f.Vtysh) == 0 {
+		return []string{"vtysh"}
+	}
+	return f.Vtysh
+}
+
+// checkFRR judges whether this host can speak with its FRR.
+func (c *Config) checkFRR() Findings {
+	var found Findings
+	for i, e := range c.Endpoints {
+		if c.KindOf(i) == "frr" && c.LeadsEndpoint(i) {
+			found = append(found, c.checkCommand(at("endpoints", i, "frr.vtysh"), e.FRR.Command())...)
+		}
+	}
+	return found
+}
+
 func (l *loader) judgeFRR(block string, endpoint Endpoint) {
 	f := endpoint.FRR
 	if len(l.cfg.RoutedAddresses()) == 0 {

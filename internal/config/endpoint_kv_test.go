@@ -117,3 +117,11 @@ baton.yaml:14: endpoints[2].template.source: read DIR/none.tmpl: no such file or
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
+
+func TestAHostWithoutFRRCannotAnnounce(t *testing.T) {
+	const text = good + "addresses: [{address: 10.99.0.50, interface: lo}]\nendpoints: [{name: bgp, frr: {vtysh: [no-such-vtysh]}}]\n"
+	const want = "baton.yaml:12: endpoints[0].frr.vtysh: there is no command no-such-vtysh; install it, or give its path"
+	if got := mustParse(t, text).checkFRR().String(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

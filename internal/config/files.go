@@ -27,6 +27,7 @@ func (c *Config) CheckFiles(now time.Time) Findings {
 	found = append(found, c.checkPublicTLS(now)...)
 	found = append(found, c.checkCommands()...)
 	found = append(found, c.checkTemplates()...)
+	found = append(found, c.checkFRR()...)
 	found = append(found, c.checkHooks()...)
 	found = append(found, c.checkNginx()...)
 	for _, d := range []struct{ key, dir string }{{"data_dir", c.DataDir}, {"run_dir", c.RunDir}} {

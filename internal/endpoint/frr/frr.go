@@ -13,7 +13,6 @@ package frr
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -161,16 +160,18 @@ func (e *Endpoint) StandBy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := e.state(ctx, v, true); err != nil {
-		return err
-	}
 	stray, err := e.stray(ctx, v)
 	if err != nil {
 		return err
 	}
 	if stray != nil {
-		_, err := e.state(ctx, v, false)
-		return errors.Join(stray, err)
+		if _, err := e.state(ctx, v, false); err != nil {
+			return fmt.Errorf("%w; and then: %w", stray, err)
+		}
+		return stray
+	}
+	if _, err := e.state(ctx, v, true); err != nil {
+		return err
 	}
 	return e.unwell(v.neighbors)
 }
@@ -178,8 +179,8 @@ func (e *Endpoint) StandBy(ctx context.Context) error {
 // seen is how long FRR may take to see that an address is gone, or there.
 const seen = 500 * time.Millisecond
 
-// stray says what is announced although this host does not have it, and goes on being
-// announced.
+// stray says what is announced although this host does not have it, or would be: FRR's
+// table has a route of somebody's to exactly that address, and keeps it.
 func (e *Endpoint) stray(ctx context.Context, v view) (stray, err error) {
 	limit := time.NewTimer(seen)
 	defer limit.Stop()
@@ -190,8 +191,12 @@ func (e *Endpoint) stray(ctx context.Context, v view) (stray, err error) {
 			if err != nil {
 				return nil, err
 			}
-			if v.announced[a].announces && !here {
-				stray = fmt.Errorf("FRR announces %s although this host does not have it (is there a route to it, or is its `bgp network import-check` off?): its network statement is removed", a)
+			switch {
+			case here:
+			case v.routed[a] != "":
+				stray = fmt.Errorf("FRR has a route to %s (%s) although the address is not on this host, and would announce it: remove that route; until then it has no network statement here", a, v.routed[a])
+			case v.announced[a].announces:
+				stray = fmt.Errorf("FRR announces %s although the address is not on this host: its network statement is removed", a)
 			}
 		}
 		if stray == nil {

@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/endpoint"
 	"github.com/baton-db/baton/internal/endpoint/bgptest"
 	"github.com/baton-db/baton/internal/endpoint/endpointtest"
 	"github.com/baton-db/baton/internal/endpoint/frr"
+	"github.com/baton-db/baton/internal/endpoint/vip"
 )
 
 var (
@@ -52,7 +55,8 @@ exit
 
 func routerBIRD(hold int) string {
 	return bgptest.BIRDRouter(hold,
-		`protocol bgp good from host { local 10.79.1.1 as 65000; neighbor 10.79.1.2 as 65001; password "sesame"; }`,
+		`protocol bgp good from host { local 10.79.1.1 as 65000; neighbor 10.79.1.2 as 65001; password "sesame"; ipv4 { import all; export where net = 10.99.0.60/32; }; }`,
+		`protocol static elsewhere { ipv4; route 10.99.0.60/32 blackhole; }`,
 		`protocol bgp otheras from host { local 10.79.1.3 as 65000; neighbor 10.79.1.2 as 64999; password "sesame"; }`,
 		`protocol bgp otherpassword from host { local 10.79.1.4 as 65000; neighbor 10.79.1.2 as 65001; password "abracadabra"; }`)
 }
@@ -125,9 +129,11 @@ func TestAnnouncementsThroughFRR(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, world){
 		"it behaves as an endpoint":                              behaves,
 		"the announcement goes by the address":                   goesByTheAddress,
+		"it ends with the lease, without any code":               endsWithTheLease,
 		"neighbours that have no session are named":              namesNeighbours,
 		"where FRR does not look for the address it is refused":  needsTheCheck,
 		"what FRR announces on its own is found":                 findsWhatIsNotHere,
+		"what it hears of another host it does not announce":     keepsToItself,
 		"a route-map is applied, and one that denies is noticed": appliesRouteMap,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -188,6 +194,44 @@ func goesByTheAddress(t *testing.T, w world) {
 	}
 }
 
+// endsWithTheLease: the addresses are bound as the agent binds them, and then nobody
+// does anything any more, as when it is killed or frozen.
+func endsWithTheLease(t *testing.T, w world) {
+	cfg := vip.Config{Cluster: "shop", Namespace: int(w.DB.NS)}
+	for _, a := range []netip.Addr{service4, service6} {
+		cfg.Addresses = append(cfg.Addresses, vip.Address{IP: a, Interface: "lo"})
+	}
+	s, err := vip.New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	// Longer only where the machine is so busy that the routers learn of it too late.
+	for lease := 200 * time.Millisecond; ; lease *= 2 {
+		if _, err := s.Bind(t.Context(), vip.Claim{Until: clock.Now().Add(lease)}); err != nil && !errors.Is(err, vip.ErrExpired) {
+			t.Fatal(err)
+		}
+		told := false
+		bgptest.Await(t, time.Millisecond, func() error {
+			told = told || w.Router.Routes(t, service4) && w.Router.Routes(t, service6)
+			here, err := w.DB.Has(service4)
+			if here {
+				return fmt.Errorf("%s is still there", service4)
+			}
+			return err
+		})
+		if told {
+			break
+		}
+		if lease > bgptest.Patience {
+			t.Fatal("the router was never told")
+		}
+	}
+	for _, a := range []netip.Addr{service4, service6} {
+		w.Router.AwaitRoute(t, a, false)
+	}
+}
+
 func namesNeighbours(t *testing.T, w world) {
 	for n, want := range map[string]string{
 		"10.79.1.3": "neighbour 10.79.1.3 (AS 65000, we are AS 65001 there) has no session",
@@ -237,10 +281,31 @@ func findsWhatIsNotHere(t *testing.T, w world) {
 	w.DB.IP(t, "route add blackhole 10.99.0.50/32") // what a careful administrator may have
 	t.Cleanup(func() { w.DB.IP(t, "route del blackhole 10.99.0.50/32") })
 	w.Router.AwaitRoute(t, service4, true)
-	if err := w.endpoint().StandBy(t.Context()); err == nil || !strings.Contains(err.Error(), "FRR announces 10.99.0.50 although this host does not have it") {
+	if err := w.endpoint().StandBy(t.Context()); err == nil || !strings.Contains(err.Error(), "FRR has a route to 10.99.0.50 (kernel) although the address is not on this host") {
 		t.Errorf("it is not noticed: %v", err)
 	}
 	w.Router.AwaitRoute(t, service4, false)
+	if err := w.endpoint().StandBy(t.Context()); err == nil {
+		t.Error("it is forgotten")
+	}
+	if config := w.frr.Tell(t, "show running-config bgpd"); strings.Contains(config, "network 10.99.0.50/32") {
+		t.Errorf("it would be announced again: %s", config)
+	}
+}
+
+// keepsToItself: another host of another AS is primary, and its router tells us.
+func keepsToItself(t *testing.T, w world) {
+	heard := netip.MustParseAddr("10.99.0.60")
+	w.DB.AwaitRoute(t, heard, true)
+	e := w.endpoint(func(o *frr.Options) { o.Addresses = []netip.Addr{heard} })
+	for range 2 {
+		if err := e.StandBy(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := e.Observe(t.Context()); err != nil || got.Node != "" {
+		t.Errorf("it leads to %s, %v", got, err)
+	}
 }
 
 func appliesRouteMap(t *testing.T, w world) {

@@ -23,6 +23,7 @@ type running struct {
 type view struct {
 	running   running
 	announced map[netip.Addr]announcement
+	routed    map[netip.Addr]string // by which protocol, BGP apart: what FRR has heard it does not announce by itself
 	neighbors map[netip.Addr]neighbor
 }
 
@@ -40,11 +41,11 @@ func (v view) still() error {
 func (e *Endpoint) look(ctx context.Context) (view, error) {
 	commands := []string{"show running-config bgpd"}
 	for _, a := range e.o.Addresses {
-		what := "ipv6"
+		what, table := "ipv6", "ipv6"
 		if a.Is4() {
-			what = "ipv4"
+			what, table = "ipv4", "ip"
 		}
-		commands = append(commands, fmt.Sprintf("show bgp %s unicast %s/%d json", what, a, a.BitLen()))
+		commands = append(commands, fmt.Sprintf("show bgp %s unicast %s/%d json", what, a, a.BitLen()), fmt.Sprintf("show %s route %s/%d json", table, a, a.BitLen()))
 	}
 	text, err := e.ask(ctx, true, append(commands, "show bgp neighbors json")...)
 	var exit *exec.ExitError
@@ -54,7 +55,7 @@ func (e *Endpoint) look(ctx context.Context) (view, error) {
 	case err != nil:
 		return view{}, fmt.Errorf("look at FRR's BGP: %w", err)
 	}
-	v := view{announced: map[netip.Addr]announcement{}}
+	v := view{announced: map[netip.Addr]announcement{}, routed: map[netip.Addr]string{}}
 	config, after, _ := strings.Cut(text, "\n{")
 	var ok bool
 	if v.running, ok = parseRunning(config); !ok {
@@ -64,6 +65,9 @@ func (e *Endpoint) look(ctx context.Context) (view, error) {
 	for _, a := range e.o.Addresses {
 		if v.announced[a], err = readAnnouncement(answers); err != nil {
 			return view{}, fmt.Errorf("read what FRR says of %s: %w", a, err)
+		}
+		if v.routed[a], err = readRoute(answers); err != nil {
+			return view{}, fmt.Errorf("read FRR's route to %s: %w", a, err)
 		}
 	}
 	if v.neighbors, err = readNeighbors(answers); err != nil {
@@ -141,6 +145,25 @@ func readAnnouncement(answers *json.Decoder) (found announcement, err error) {
 		}
 	}
 	return found, nil
+}
+
+// readRoute reads by which protocol FRR's routing table has exactly that prefix; empty if
+// it does not, or has heard of it by BGP only.
+func readRoute(answers *json.Decoder) (protocol string, err error) {
+	var shown map[string][]struct {
+		Protocol string `json:"protocol"`
+	}
+	if err := answers.Decode(&shown); err != nil {
+		return "", err
+	}
+	for _, routes := range shown {
+		for _, r := range routes {
+			if r.Protocol != "bgp" {
+				return r.Protocol, nil
+			}
+		}
+	}
+	return "", nil
 }
 
 // neighbor is one of FRR's, as it shows it.
