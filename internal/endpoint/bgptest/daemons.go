@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,11 +48,24 @@ func (h *Host) Start(t testing.TB, program string, args ...string) Daemon {
 	}
 	cmd.Stdout, cmd.Stderr = said, said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	d := Daemon{ended: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		defer close(d.ended)
+		// Pdeathsig is about the thread: one that ends, as those do that were in another
+		// network namespace, would take the daemon with it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
-	d := Daemon{cmd.Process, make(chan struct{})}
-	go func() { defer close(d.ended); _ = cmd.Wait() }()
+	d.process = cmd.Process
 	t.Cleanup(func() {
 		_ = d.process.Kill()
 		<-d.ended
