@@ -42,7 +42,7 @@ func (h *handler) document(w http.ResponseWriter, r *http.Request) {
 	default:
 		s, ok := h.source.Snapshot()
 		if !ok {
-			h.write(w, r, http.StatusServiceUnavailable, no("this agent has not looked around yet"))
+			h.write(w, r, http.StatusServiceUnavailable, no(notYet))
 			return
 		}
 		h.asJSON(w, r, api.StatusOf(s))

@@ -122,7 +122,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) primary() verdict {
 	look := h.source.Look()
 	if look == nil {
-		return no("this agent has not looked around yet")
+		return no(notYet)
 	}
 	s, now := h.source.Serving(), h.now()
 	switch {
@@ -137,24 +137,28 @@ func (h *handler) primary() verdict {
 }
 
 func (h *handler) health() verdict {
-	look := h.source.Look()
+	look, why := h.lately()
 	switch {
-	case look == nil:
-		return no("this agent has not looked around yet")
-	case h.stale(look) != "":
-		return no(h.stale(look))
+	case why != "":
+		return no(why)
 	case look.Unwell != "":
 		return no(look.Unwell)
 	}
 	return verdict{true, "well"}
 }
 
-// stale says that the loop does not run; empty if it does.
-func (h *handler) stale(look *Look) string {
-	if age := h.now().Sub(look.At); age > look.Stale {
-		return fmt.Sprintf("this agent has not looked at its host for %s", age.Round(time.Millisecond))
+// notYet is what an agent says that has only begun.
+const notYet = "this agent has not looked around yet"
+
+// lately is what the loop saw last, or why that says nothing any more.
+func (h *handler) lately() (look *Look, why string) {
+	if look = h.source.Look(); look == nil {
+		return nil, notYet
 	}
-	return ""
+	if age := h.now().Sub(look.At); age > look.Stale {
+		return nil, fmt.Sprintf("this agent has not looked at its host for %s", age.Round(time.Millisecond))
+	}
+	return look, ""
 }
 
 // replica judges with the limit on the lag that was asked for, if any.
@@ -191,12 +195,10 @@ func lagOf(query string) (time.Duration, error) {
 }
 
 func (h *handler) readable(limit time.Duration) verdict {
-	look := h.source.Look()
+	look, why := h.lately()
 	switch {
-	case look == nil:
-		return no("this agent has not looked around yet")
-	case h.stale(look) != "":
-		return no(h.stale(look))
+	case why != "":
+		return no(why)
 	case look.NotReplica != "":
 		return no(look.NotReplica)
 	case limit == noLimit:

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -21,6 +20,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/baton-db/baton/internal/endpoint/endpointtest"
 )
 
 // Patience is longer than anything takes that is waited for: a session that was
@@ -168,17 +169,7 @@ func need(t testing.TB, program string) string {
 	if strings.Contains(program, "/") {
 		return program
 	}
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin", "/usr/lib/frr") {
-		path := filepath.Join(dir, program)
-		if s, err := os.Stat(path); err == nil && s.Mode().IsRegular() && s.Mode()&0o111 != 0 {
-			return path
-		}
-	}
-	if slices.Contains(strings.Fields(os.Getenv("BATON_REQUIRE")), program) {
-		t.Fatalf("NOTHING WAS TESTED, and BATON_REQUIRE asks for it: no %s here", program)
-	}
-	t.Skipf("SKIPPED, NOTHING WAS TESTED: no %s here", program)
-	return ""
+	return endpointtest.Program(t, program, "/usr/lib/frr")
 }
 
 func run(t testing.TB, command string, args ...string) {

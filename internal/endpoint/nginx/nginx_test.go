@@ -30,10 +30,11 @@ const patience = time.Minute
 
 // proxy is a real nginx in a directory of its own, with a front on a unix socket.
 type proxy struct {
-	t    testing.TB
-	dir  string
-	cmd  *exec.Cmd
-	dead chan struct{}
+	t       testing.TB
+	program string
+	dir     string
+	cmd     *exec.Cmd
+	dead    chan struct{}
 }
 
 const streamConf = `
@@ -55,9 +56,7 @@ http {
 // newProxy writes the configuration of one that does not run yet.
 func newProxy(t testing.TB, blocks string) *proxy {
 	t.Helper()
-	if _, err := exec.LookPath("nginx"); err != nil {
-		t.Skip("NOT TESTED: no nginx on this machine (scripts/setup.sh test installs it)")
-	}
+	program := endpointtest.Program(t, "nginx")
 	const stream = "/usr/lib/nginx/modules/ngx_stream_module.so"
 	if _, err := os.Stat(stream); err != nil {
 		t.Skip("NOT TESTED: no stream module for nginx on this machine (Debian: libnginx-mod-stream)")
@@ -67,7 +66,7 @@ func newProxy(t testing.TB, blocks string) *proxy {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	p := &proxy{t: t, dir: dir}
+	p := &proxy{t: t, program: program, dir: dir}
 	user := ""
 	if os.Getuid() == 0 {
 		user = "user root;"
@@ -93,7 +92,7 @@ func (p *proxy) configure(text string) {
 func (p *proxy) file() string { return filepath.Join(p.dir, "include.d", "shop.conf") }
 
 func (p *proxy) command(args ...string) []string {
-	return append([]string{"nginx", "-c", filepath.Join(p.dir, "nginx.conf"), "-e", filepath.Join(p.dir, "error.log")}, args...)
+	return append([]string{p.program, "-c", filepath.Join(p.dir, "nginx.conf"), "-e", filepath.Join(p.dir, "error.log")}, args...)
 }
 
 // start runs it, and returns once it takes connections.

@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,22 +55,6 @@ func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
-}
-
-// need returns the path of a program, or skips the test.
-func need(t testing.TB, program string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-		path := filepath.Join(dir, program)
-		if s, err := os.Stat(path); err == nil && s.Mode().IsRegular() && s.Mode()&0o111 != 0 {
-			return path
-		}
-	}
-	if slices.Contains(strings.Fields(os.Getenv("BATON_REQUIRE")), program) {
-		t.Fatalf("NOTHING WAS TESTED, and BATON_REQUIRE asks for it: no %s here", program)
-	}
-	t.Skipf("SKIPPED, NOTHING WAS TESTED: no %s here", program)
-	return ""
 }
 
 // unconfined is a copy of a program: Debian confines some name servers to their

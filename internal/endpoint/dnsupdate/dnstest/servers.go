@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/baton-db/baton/internal/endpoint/endpointtest"
 )
 
 // Zone is what a server is to serve, and who may update it.
@@ -43,7 +45,7 @@ controls { };
 // BIND starts a name server with a zone.
 func BIND(t testing.TB, z Zone) *Server {
 	t.Helper()
-	program := need(t, "named")
+	program := endpointtest.Program(t, "named")
 	s := newServer(t)
 	write(t, filepath.Join(s.Dir, "zone"), z.file())
 	write(t, filepath.Join(s.Dir, "fixed"), Zone{Name: z.Fixed}.file())
@@ -62,7 +64,7 @@ func BIND(t testing.TB, z Zone) *Server {
 // Secondary starts a BIND on an address, which has a zone from other servers.
 func Secondary(t testing.TB, at netip.AddrPort, zone string, primaries ...netip.AddrPort) *Server {
 	t.Helper()
-	program := need(t, "named")
+	program := endpointtest.Program(t, "named")
 	s := &Server{Addr: at, Dir: t.TempDir()}
 	var from strings.Builder
 	for _, p := range primaries {
@@ -84,7 +86,7 @@ func (s *Server) named(t testing.TB, program, conf string, ready func() error) {
 // Knot starts a name server with a zone.
 func Knot(t testing.TB, z Zone) *Server {
 	t.Helper()
-	program := need(t, "knotd")
+	program := endpointtest.Program(t, "knotd")
 	s := newServer(t)
 	write(t, filepath.Join(s.Dir, "zone"), z.file())
 	write(t, filepath.Join(s.Dir, "fixed"), Zone{Name: z.Fixed}.file())
@@ -123,7 +125,7 @@ const pdnsSchema = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql"
 // PowerDNS starts a name server with a zone in an SQLite database.
 func PowerDNS(t testing.TB, z Zone) *Server {
 	t.Helper()
-	program, sqlite, util := need(t, "pdns_server"), need(t, "sqlite3"), need(t, "pdnsutil")
+	program, sqlite, util := endpointtest.Program(t, "pdns_server"), endpointtest.Program(t, "sqlite3"), endpointtest.Program(t, "pdnsutil")
 	schema, err := os.ReadFile(pdnsSchema)
 	if err != nil {
 		t.Fatalf("pdns-server is here without pdns-backend-sqlite3: %v", err)
@@ -172,7 +174,7 @@ security-poll-suffix=
 // its server: clause.
 func Unbound(t testing.TB, zone string, server netip.AddrPort, settings ...string) *Server {
 	t.Helper()
-	program := need(t, "unbound")
+	program := endpointtest.Program(t, "unbound")
 	s := newServer(t)
 	file := filepath.Join(s.Dir, "unbound.conf")
 	write(t, file, fmt.Sprintf(`server:

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/baton-db/baton/internal/endpoint/endpointtest"
 )
 
 // HAProxy is one that runs.
@@ -31,10 +33,7 @@ type HAProxy struct {
 // permits. It returns once that answers.
 func Start(t testing.TB, level, sections string) *HAProxy {
 	t.Helper()
-	program, err := exec.LookPath("haproxy")
-	if err != nil {
-		t.Skip("NOT TESTED: no haproxy on this machine (scripts/setup.sh test installs it)")
-	}
+	program := endpointtest.Program(t, "haproxy")
 	dir, err := os.MkdirTemp("", "haproxy-") // short: paths of sockets are
 	if err != nil {
 		t.Fatal(err)
