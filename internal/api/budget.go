@@ -173,8 +173,11 @@ func handover(t Took, past []timeline.Switch) Way {
 		})
 }
 
+// backlog names the part that depends on what a replica has to apply at this moment.
+const backlog = "what is left to apply"
+
 func applies(t Took) Stretch {
-	p := Stretch{Name: "what is left to apply", Takes: t.Apply}
+	p := Stretch{Name: backlog, Takes: t.Apply}
 	switch {
 	case t.ToApply == 0:
 		p.From = "nothing now"
@@ -234,7 +237,7 @@ func advice(s Snapshot, b Budget) []Advice {
 	}
 	for _, w := range b.Ways[:min(1, len(b.Ways))] {
 		for _, p := range w.Parts {
-			if p.Takes != nil && p.Name == applies(Took{}).Name && p.Takes.D() > muchToApply {
+			if p.Takes != nil && p.Name == backlog && p.Takes.D() > muchToApply {
 				say(p.Takes.D(), "the next primary has much to apply first (%s): more appliers on the replicas (slave_parallel_threads, replica_parallel_workers), or smaller transactions", p.From)
 			}
 		}

@@ -22,9 +22,8 @@ took when that really happened. Then it says how long each endpoint takes on top
 are led at the same time, and what would save most.
 
 A part that neither a setting nor the history tells of is not guessed; one planned
-switch tells most of them. Clients that keep an idle connection to a host that is gone
-learn of it late, whatever happens here: docs/endpoints.md says what they need.
-Nothing is changed.`,
+switch tells most of them. When clients with an idle connection learn of a switch is
+no part of it: see docs/connections.md. Nothing is changed.`,
 		Example: "  baton doctor\n  baton doctor -o json | jq '.ways[] | {name, total_ms}'",
 		Args:    noArgs,
 		RunE:    show(e, (*api.Client).Budget, e.printBudget),
