@@ -37,8 +37,8 @@ var (
 // is refused until somebody has decided where it belongs.
 var layers = []layer{
 	{[]string{"core", "deps"}, nil},
-	{[]string{"clock", "client", "httpcall", "render", "command"}, []string{"core"}},
-	{edges, []string{"core", "clock", "httpcall", "render", "command"}},
+	{[]string{"clock", "client", "httpcall", "render", "command", "bfd"}, []string{"core"}},
+	{edges, []string{"core", "clock", "httpcall", "render", "command", "bfd"}},
 	{[]string{"config", "health"}, []string{"core", "clock", "render"}},
 	{[]string{"notify"}, []string{"core", "clock", "httpcall", "render"}},
 	{people, append([]string{"core", "clock", "store", "config", "timeline", "health"}, people...)},

@@ -145,15 +145,37 @@ func (f FRR) Tell(t testing.TB, commands ...string) string {
 	return out
 }
 
+// BIRD is a running one.
+type BIRD struct {
+	Daemon
+	control string
+}
+
+// Ask runs a command of BIRD's, once it answers.
+func (b BIRD) Ask(t testing.TB, command string) (said string) {
+	t.Helper()
+	birdc := need(t, "birdc")
+	Await(t, 10*time.Millisecond, func() error {
+		out, err := exec.Command(birdc, append([]string{"-s", b.control}, strings.Fields(command)...)...).CombinedOutput()
+		if said = string(out); err != nil {
+			return fmt.Errorf("birdc %s: %w: %s", command, err, said)
+		}
+		return nil
+	})
+	return said
+}
+
 // StartBIRD runs BIRD on a host.
-func (h *Host) StartBIRD(t testing.TB, config string) Daemon {
+func (h *Host) StartBIRD(t testing.TB, config string) BIRD {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "bird.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return h.Start(t, "bird", "-f", "-c", file, "-s", filepath.Join(dir, "bird.ctl"), "-P", filepath.Join(dir, "bird.pid"))
+	b := BIRD{control: filepath.Join(dir, "bird.ctl")}
+	b.Daemon = h.Start(t, "bird", "-f", "-c", file, "-s", b.control, "-P", filepath.Join(dir, "bird.pid"))
+	return b
 }
 
 // BIRDRouter is a configuration for the router, with that hold time in seconds: it puts

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -37,7 +38,7 @@ const (
 	RouterAddress6 = "fd79:1::1"
 )
 
-// Host is a network namespace.
+// Host is a network namespace: a named one, or this process's own.
 type Host struct {
 	NS netns.NsHandle
 
@@ -54,19 +55,39 @@ var rigs atomic.Int64
 // router has the addresses 10.79.1.N for every N of others.
 func New(t testing.TB, others ...int) *Rig {
 	t.Helper()
+	needRoot(t)
+	return join(t, newHost(t, prefix()+"db"), others)
+}
+
+func needRoot(t testing.TB) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: these tests make network namespaces and need root")
 	}
 	need(t, "ip")
-	prefix := fmt.Sprintf("bbg-%d-%d-", os.Getpid(), rigs.Add(1))
-	r := &Rig{DB: newHost(t, prefix+"db"), Router: newHost(t, prefix+"rt")}
-	r.Router.IP(t, "link add eth0 type veth peer name eth0 netns "+r.DB.name, "link set eth0 up",
+}
+
+func prefix() string { return fmt.Sprintf("bbg-%d-%d-", os.Getpid(), rigs.Add(1)) }
+
+// join gives a host its router.
+func join(t testing.TB, db *Host, others []int) *Rig {
+	t.Helper()
+	r := &Rig{DB: db, Router: newHost(t, prefix()+"rt")}
+	r.Router.IP(t, "link add eth0 type veth peer name eth0 netns "+db.place(), "link set eth0 up",
 		"addr add "+RouterAddress+"/24 dev eth0", "addr add "+RouterAddress6+"/64 dev eth0 nodad")
 	for _, n := range others {
 		r.Router.IP(t, fmt.Sprintf("addr add 10.79.1.%d/24 dev eth0", n))
 	}
 	r.DB.IP(t, "link set eth0 up", "addr add "+HostAddress+"/24 dev eth0", "addr add "+HostAddress6+"/64 dev eth0 nodad")
 	return r
+}
+
+// place is how iproute2 finds the host's namespace.
+func (h *Host) place() string {
+	if h.name == "" {
+		return strconv.Itoa(os.Getpid())
+	}
+	return h.name
 }
 
 func newHost(t testing.TB, name string) *Host {
@@ -91,7 +112,11 @@ func newHost(t testing.TB, name string) *Host {
 func (h *Host) IP(t testing.TB, commands ...string) {
 	t.Helper()
 	for _, c := range commands {
-		run(t, "ip", append([]string{"-n", h.name}, strings.Fields(c)...)...)
+		args := strings.Fields(c)
+		if h.name != "" {
+			args = append([]string{"-n", h.name}, args...)
+		}
+		run(t, "ip", args...)
 	}
 }
 
@@ -108,6 +133,9 @@ func (h *Host) Output(t testing.TB, args ...string) string {
 
 // Command is a command line that runs there.
 func (h *Host) Command(args ...string) []string {
+	if h.name == "" {
+		return args
+	}
 	return append([]string{"ip", "netns", "exec", h.name}, args...)
 }
 
