@@ -16,6 +16,7 @@ func endpointKinds() endpoint.Registry[opening] {
 		"etcd":      openEtcdKey,
 		"haproxy":   openHAProxy,
 		"nginx":     openNginx,
+		"proxysql":  openProxySQL,
 		"consul":    openConsul,
 		"template":  openTemplate,
 		"webhook":   openWebhook,

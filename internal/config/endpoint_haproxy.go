@@ -64,21 +64,36 @@ func (l *loader) judgeHAProxy(block string, endpoint Endpoint) {
 		l.report(block+".servers", "the backend's one server is named already", "give server for one whose address is changed, or servers for one of each node")
 		return
 	}
+	l.judgeByNode(block+".servers", e.Servers, "server", "db1=mysql1", func(path, server string) { name(path, server, "server") })
+}
+
+// judgeByNode: words such as db1=mysql1 name something of data nodes, each once.
+func (l *loader) judgeByNode(block string, words []string, what, like string, judge func(path, name string)) {
 	names, nodes := map[string]int{}, map[string]int{}
-	for i, s := range e.Servers {
-		path := at(block+".servers", i, "")
-		node, server, ok := strings.Cut(s, "=")
-		if !ok || server == "" {
-			l.report(path, fmt.Sprintf("%q does not say which node has which server", s), "write it as db1=mysql1")
+	for i, s := range words {
+		path := at(block, i, "")
+		node, name, ok := strings.Cut(s, "=")
+		if !ok || name == "" {
+			l.report(path, fmt.Sprintf("%q does not say which node has which %s", s, what), "write it as "+like)
 			continue
 		}
-		name(path, server, "server")
-		l.once(names, path, server, "give every node a server of its own")
+		judge(path, name)
+		l.once(names, path, name, fmt.Sprintf("give every node a %s of its own", what))
 		l.once(nodes, path, node, "name every node once")
 		if n, ok := l.cfg.NodeNamed(cluster.NodeName(node)); !ok || n.Role != cluster.Data {
 			l.report(path, fmt.Sprintf("%q is no data node", node), "use "+orList(l.dataNodes()))
 		}
 	}
+}
+
+// byNode takes such words apart.
+func byNode(words []string) map[cluster.NodeName]string {
+	names := map[cluster.NodeName]string{}
+	for _, s := range words {
+		node, name, _ := strings.Cut(s, "=")
+		names[cluster.NodeName(node)] = name
+	}
+	return names
 }
 
 // dataNodes are the names of the nodes that have a server.
@@ -95,10 +110,5 @@ func (l *loader) dataNodes() []string {
 
 // ServerNames are the names of the servers by node, where they are not the nodes'.
 func (h HAProxy) ServerNames() map[cluster.NodeName]string {
-	names := map[cluster.NodeName]string{}
-	for _, s := range h.Servers {
-		node, server, _ := strings.Cut(s, "=")
-		names[cluster.NodeName(node)] = server
-	}
-	return names
+	return byNode(h.Servers)
 }

@@ -32,6 +32,23 @@ func TestWhatIsWrongWithALoadBalancer(t *testing.T) {
 			here + "nginx.port: 70000 is too much; write 0 to 65535",
 			here + `nginx.check: "nginx -t" is one word with spaces in it, and no shell takes it apart; write [nginx, -t]`,
 			here + `nginx.reload: "systemctl reload nginx" is one word with spaces in it, and no shell takes it apart; write [systemctl, reload, nginx]`}},
+		"a whole ProxySQL":       {"proxysql: {admins: ['10.77.0.60:6032', '[fd77::61]:6032'], user: baton, password_file: p, writer_hostgroup: 10, reader_hostgroup: 20, primary_reads: false, servers: [db1=mysql1.example.org, db2=192.0.2.2], save_to_disk: false}", nil},
+		"one of each host":       {"nodes: [w1], proxysql: {admins: ['127.0.0.1:6032'], user: baton, password_file: p}", nil},
+		"a ProxySQL without any": {"proxysql: {save_to_disk: true}", []string{here + "proxysql.admins: is missing; write where the admin interface is, such as ['10.77.0.60:6032']", here + "proxysql.user: ProxySQL lets nobody in without a user and a password; give both user and password_file"}},
+		"a ProxySQL's odd parts": {"proxysql: {admins: [lb1, '10.0.0.1:0', '10.0.0.1:1', '10.0.0.1:1'], user: b, password_file: p, writer_hostgroup: -1, reader_hostgroup: 4294967296, servers: [db1, db2='a b', w1=x, db1=y, db2=y]}", []string{
+			here + `proxysql.admins[0]: "lb1" is no address with a port; write it like 10.77.0.60:6032`,
+			here + `proxysql.admins[1]: "10.0.0.1:0" is no address with a port; write it like 10.77.0.60:6032`,
+			here + "proxysql.admins[3]: 10.0.0.1:1 stands on line 12 already; name every ProxySQL once",
+			here + "proxysql.writer_hostgroup: -1 is too little; write 0 to 2147483647",
+			here + "proxysql.reader_hostgroup: 4294967296 is too much; write 0 to 2147483647",
+			here + `proxysql.servers[0]: "db1" does not say which node has which hostname; write it as db1=mysql1.example.org`,
+			here + `proxysql.servers[1]: "'a b'" is no hostname; write it as mysql_servers has it`,
+			here + `proxysql.servers[2]: "w1" is no data node; use db1 or db2`,
+			here + "proxysql.servers[4]: y stands on line 12 already; give every node a hostname of its own",
+			here + "proxysql.servers[4]: db2 stands on line 12 already; name every node once",
+		}},
+		"readers who are writers": {"proxysql: {admins: ['10.0.0.1:1'], user: b, password_file: p, writer_hostgroup: 7, reader_hostgroup: 7}", []string{
+			here + "proxysql.reader_hostgroup: 7 is the writers' hostgroup; give the hostgroup of the replicas, or leave it out"}},
 		"a HAProxy of both kinds": {"haproxy: {sockets: [/s], backend: b, server: c, servers: [db1=x]}", []string{
 			here + "haproxy.servers: the backend's one server is named already; give server for one whose address is changed, or servers for one of each node"}},
 	} {

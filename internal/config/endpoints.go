@@ -25,6 +25,7 @@ type Endpoint struct {
 	Template  TemplateFile  `key:"template"`
 	HAProxy   HAProxy       `key:"haproxy"`
 	Nginx     Nginx         `key:"nginx"`
+	ProxySQL  ProxySQL      `key:"proxysql"`
 
 	Route53    CloudName `key:"route53"`
 	Cloudflare CloudName `key:"cloudflare"`
@@ -79,6 +80,7 @@ func endpointBlocks() []endpointBlock {
 		{"route", byEach, routeKeys, (*loader).judgeRoutes, nil},
 		{"template", byEach, templateKeys, (*loader).judgeTemplateFile, nil},
 		{"haproxy", byEither, haproxyKeys, (*loader).judgeHAProxy, nil},
+		{"proxysql", byEither, proxysqlKeys, (*loader).judgeProxySQL, func(e Endpoint) (string, string) { return "password_file", e.ProxySQL.PasswordFile }},
 		{"nginx", byEach, nginxKeys, (*loader).judgeNginx, nil},
 	}, cloudBlocks()...)
 }

@@ -33,6 +33,19 @@ type Subject struct {
 	Silence func()
 }
 
+// Elsewhere sees what is not of Baton's making as leading nowhere: so an endpoint
+// looks that somebody has meddled with.
+type Elsewhere struct{ endpoint.Endpoint }
+
+// Observe implements endpoint.Endpoint.
+func (e Elsewhere) Observe(ctx context.Context) (endpoint.Target, error) {
+	t, err := e.Endpoint.Observe(ctx)
+	if errors.Is(err, endpoint.ErrForeign) {
+		return endpoint.Target{}, nil
+	}
+	return t, err
+}
+
 // patience is longer than any step of a working endpoint takes on a busy
 // machine; only a broken one makes a test wait for it.
 const patience = 30 * time.Second

@@ -10,13 +10,11 @@ package haproxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint"
@@ -49,17 +47,6 @@ type Endpoint struct {
 // Open prepares the use of a backend. It connects to nobody.
 func Open(name string, o Options) *Endpoint { return &Endpoint{name: name, o: o} }
 
-// AstrayError says that HAProxy leads where it should not, or nowhere. It is
-// endpoint.ErrForeign: setting it anew may mend it.
-type AstrayError struct{ What string }
-
-func (e *AstrayError) Error() string { return e.What }
-
-// Unwrap returns endpoint.ErrForeign.
-func (e *AstrayError) Unwrap() error { return endpoint.ErrForeign }
-
-func astray(format string, args ...any) error { return &AstrayError{fmt.Sprintf(format, args...)} }
-
 // Observe implements endpoint.Endpoint. HAProxies that lead to different nodes, and a
 // server that HAProxy's own checks have found down, are seen to be astray.
 func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
@@ -74,58 +61,13 @@ func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 	if err != nil {
 		return endpoint.Target{}, err
 	}
-	for i, t := range targets {
-		if !t.LeadsTo(targets[0]) {
-			return endpoint.Target{}, astray("%s leads to %s, and %s to %s", e.o.Sockets[0], targets[0], e.o.Sockets[i], t)
-		}
-	}
-	return targets[0], nil
+	return endpoint.Agree(e.o.Sockets, targets)
 }
 
-// each does something with every HAProxy at the same time. What one lacks keeps no
-// other from it.
+// each does something with every HAProxy at the same time.
 func (e *Endpoint) each(do func(i int, socket string) error) error {
-	errs := make([]error, len(e.o.Sockets))
-	var all sync.WaitGroup
-	for i, socket := range e.o.Sockets {
-		all.Go(func() {
-			if err := do(i, socket); err != nil {
-				errs[i] = fmt.Errorf("HAProxy at %s: %w", socket, err)
-			}
-		})
-	}
-	all.Wait()
-	return joined(errs)
+	return endpoint.Each("HAProxy", e.o.Sockets, do)
 }
-
-// joined is errors.Join on one line. What is not known of one of them outweighs that
-// another leads astray: that alone would not be all.
-func joined(errs []error) error {
-	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
-	if len(errs) < 2 {
-		return errors.Join(errs...)
-	}
-	var unknown []error
-	var text []string
-	for _, err := range errs {
-		text = append(text, err.Error())
-		if !errors.Is(err, endpoint.ErrForeign) {
-			unknown = append(unknown, err)
-		}
-	}
-	if len(unknown) == 0 {
-		unknown = errs
-	}
-	return &several{strings.Join(text, "; "), unknown}
-}
-
-type several struct {
-	text string
-	errs []error
-}
-
-func (s *several) Error() string   { return s.text }
-func (s *several) Unwrap() []error { return s.errs }
 
 // leads says to which node the backend leads whose servers these are.
 func (e *Endpoint) leads(servers map[string]server) (endpoint.Target, error) {
@@ -139,7 +81,7 @@ func (e *Endpoint) leads(servers map[string]server) (endpoint.Target, error) {
 				return e.target(n), e.up(s)
 			}
 		}
-		return endpoint.Target{}, astray("%s/%s is at %s, where no node's server is", e.o.Backend, s.name, s.at)
+		return endpoint.Target{}, endpoint.Astray("%s/%s is at %s, where no node's server is", e.o.Backend, s.name, s.at)
 	}
 	var ready []cluster.NodeName
 	for _, n := range slices.Sorted(maps.Keys(e.o.Nodes)) {
@@ -157,7 +99,7 @@ func (e *Endpoint) leads(servers map[string]server) (endpoint.Target, error) {
 	case 1:
 		return e.target(ready[0]), e.up(servers[e.serverOf(ready[0])])
 	}
-	return endpoint.Target{}, astray("backend %s leads to %v at the same time", e.o.Backend, ready)
+	return endpoint.Target{}, endpoint.Astray("backend %s leads to %v at the same time", e.o.Backend, ready)
 }
 
 func (e *Endpoint) target(n cluster.NodeName) endpoint.Target {
@@ -168,7 +110,7 @@ func (e *Endpoint) target(n cluster.NodeName) endpoint.Target {
 // up says that HAProxy sends nobody to a server although it may.
 func (e *Endpoint) up(s server) error {
 	if s.down {
-		return astray("%s/%s is ready, but HAProxy's own checks find it down", e.o.Backend, s.name)
+		return endpoint.Astray("%s/%s is ready, but HAProxy's own checks find it down", e.o.Backend, s.name)
 	}
 	return nil
 }

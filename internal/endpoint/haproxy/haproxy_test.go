@@ -59,24 +59,12 @@ func TestABackendBehavesAsAnEndpoint(t *testing.T) {
 			endpointtest.Run(t, func(t *testing.T) endpointtest.Subject {
 				h := haproxytest.Start(t, "admin", sections)
 				open := func() endpoint.Endpoint { return haproxy.Open("lb", tt.options(h.Socket)) }
-				return endpointtest.Subject{Endpoint: foreignIsElsewhere{open()}, Again: open, Here: to("db1", 0), There: to("db2", 0),
+				return endpointtest.Subject{Endpoint: endpointtest.Elsewhere{Endpoint: open()}, Again: open, Here: to("db1", 0), There: to("db2", 0),
 					Meddle:  func(context.Context) error { h.Ask(t, tt.meddles); return nil },
 					Silence: func() { h.Freeze(t) }}
 			})
 		})
 	}
-}
-
-// foreignIsElsewhere sees a foreign endpoint as one that leads nowhere, which is how
-// the suite meddles.
-type foreignIsElsewhere struct{ endpoint.Endpoint }
-
-func (f foreignIsElsewhere) Observe(ctx context.Context) (endpoint.Target, error) {
-	t, err := f.Endpoint.Observe(ctx)
-	if errors.Is(err, endpoint.ErrForeign) {
-		return endpoint.Target{}, nil
-	}
-	return t, err
 }
 
 func TestWhatIsWrongIsSaid(t *testing.T) {

@@ -202,22 +202,11 @@ func toNowhere(n cluster.NodeName, epoch cluster.Epoch) endpoint.Target {
 func TestAnUpstreamBehavesAsAnEndpoint(t *testing.T) {
 	endpointtest.Run(t, func(t *testing.T) endpointtest.Subject {
 		p := newProxy(t, streamConf).start()
-		return endpointtest.Subject{Endpoint: elsewhere{p.open()}, Silence: p.freeze, Again: func() endpoint.Endpoint { return p.open() }, Here: toNowhere("db1", 0), There: toNowhere("db2", 0),
+		return endpointtest.Subject{Endpoint: endpointtest.Elsewhere{Endpoint: p.open()}, Silence: p.freeze, Again: func() endpoint.Endpoint { return p.open() }, Here: toNowhere("db1", 0), There: toNowhere("db2", 0),
 			Meddle: func(context.Context) error {
 				return os.WriteFile(p.file(), []byte("upstream shop { server 127.0.0.1:2; }\n"), 0o644)
 			}}
 	})
-}
-
-// elsewhere sees what is not of Baton's making as leading nowhere.
-type elsewhere struct{ endpoint.Endpoint }
-
-func (f elsewhere) Observe(ctx context.Context) (endpoint.Target, error) {
-	t, err := f.Endpoint.Observe(ctx)
-	if errors.Is(err, endpoint.ErrForeign) {
-		return endpoint.Target{}, nil
-	}
-	return t, err
 }
 
 // says is a server that answers with its name, to HTTP and to whoever says a word.
