@@ -2,7 +2,8 @@
 // and takes them, announces them and gives them up.
 //
 // It never decides who may hold them, never changes a sysctl, and never touches
-// an address or a firewall table that does not carry this cluster's mark. The
+// an address or a firewall table that does not carry this cluster's mark, but for a
+// stray one that the caller shows it (Asker.Remove). The
 // rule that must not be broken: nothing is bound, extended or announced beyond
 // the instant that the caller named, and the kernel takes the address away soon
 // after it even if no code of ours runs any more.
