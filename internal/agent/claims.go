@@ -39,10 +39,10 @@ func (c claim) String() string {
 }
 
 // ownerOf finds whose a link-layer address is, by what the nodes say of theirs.
-func ownerOf(mac net.HardwareAddr, peers map[cluster.NodeName]cluster.Fact) cluster.NodeName {
+func ownerOf(mac string, peers map[cluster.NodeName]cluster.Fact) cluster.NodeName {
 	for n, f := range peers {
 		for _, m := range f.MACs {
-			if m == mac.String() {
+			if m == mac {
 				return n
 			}
 		}
@@ -70,18 +70,21 @@ func (h *hostParts) watchAddresses(ctx context.Context, a *Agent) {
 			return
 		case e := <-h.set.Events():
 			a.Log.Warn("virtual address", "event", e.Kind, "address", e.Address.String(), "mac", e.MAC)
+			if e.Kind == vip.AddressLost {
+				h.lostAddress(ctx, a, e)
+			}
 			if e.Kind != vip.DuplicateSeen {
 				continue
 			}
 			if c, ours := h.claimed(ctx, a, e); ours {
 				last[c.reason()] = clock.Now()
-				a.post(func(l *loop) { l.Conditions.Put(c.reason(), c.String()) })
+				a.post(func(l *loop) { l.blame(c.reason(), "claim", c.String()) })
 			}
 		case <-look.C:
 			for reason, at := range last {
 				if clock.Now().Sub(at) >= claimLasts {
 					delete(last, reason)
-					a.post(func(l *loop) { l.Conditions.Put(reason, "") })
+					a.post(func(l *loop) { l.blame(reason, "claim", "") })
 				}
 			}
 		}
@@ -92,7 +95,7 @@ func (h *hostParts) watchAddresses(ctx context.Context, a *Agent) {
 func (h *hostParts) claimed(ctx context.Context, a *Agent, e vip.Event) (claim, bool) {
 	record, peers := h.hands.situation()
 	held, _ := h.hands.keeper.state()
-	c := claim{of: e.Address.String(), mac: e.MAC, node: ownerOf(e.MAC, peers)}
+	c := claim{of: e.Address.String(), mac: e.MAC, node: ownerOf(e.MAC.String(), peers)}
 	if rightful(a.Config.Node, record, held, clock.Now()) {
 		if err := h.set.Reannounce(); err != nil {
 			a.Log.Warn("announce the addresses again", "err", err)

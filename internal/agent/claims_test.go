@@ -47,7 +47,7 @@ func TestAClaimNamesTheNodeOrSaysThatItIsNone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := claim{of: "10.0.0.9", mac: hw, node: ownerOf(hw, peers)}
+		c := claim{of: "10.0.0.9", mac: hw, node: ownerOf(hw.String(), peers)}
 		if c.node != want.node || c.reason() != want.reason || c.String() != want.text {
 			t.Errorf("%s: %s, %q", c.reason(), c.node, c)
 		}

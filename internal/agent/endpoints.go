@@ -128,7 +128,7 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 			delete(l.roads.spans, s.Name)
 		}
 		if s.Want.Node != "" {
-			l.roads.spans[s.Name] = l.timeline.Begin(timeline.Step("endpoint "+s.Name), string(s.Kind))
+			l.roads.spans[s.Name] = l.timeline.Begin(timeline.Endpoint(s.Name), string(s.Kind))
 		}
 	case (s.Settled || s.Told) && span != nil:
 		done := attempts(before.Attempts + 1)

@@ -51,6 +51,10 @@ type hostParts struct {
 	heater   *preheater // nil on a witness
 	clients  *clients   // nil where no ledger is kept
 	takeover *takeover  // nil on a node that only observes, too
+
+	outside   *vip.Asker // nil without virtual addresses
+	outsiders *outsiders // nil on a witness, on a node that only observes, and without a direct link
+
 	deadLogs *deadLogs
 	logs     *logKeeper
 	realtime realtime.Granted
@@ -79,6 +83,7 @@ func openHost(ctx context.Context, a *Agent) (h *hostParts, err error) {
 			return nil, err
 		}
 	}
+	h.openOutside(a)
 	if h.witness {
 		return h, nil
 	}
@@ -172,7 +177,7 @@ func (h *hostParts) openAddresses(a *Agent) error {
 	}
 	h.set = set
 	h.vip = &vipOf{Set: set, log: a.Log, blame: func(why cluster.Reason, detail string) {
-		a.post(func(l *loop) { l.Conditions.Put(why, detail) })
+		a.post(func(l *loop) { l.blame(why, "bind", detail) })
 	}}
 	return nil
 }
@@ -303,6 +308,7 @@ func (h *hostParts) join(a *Agent, l *loop) {
 	l.Realtime = a.Config.Realtime && h.realtime.Scheduling == nil
 	l.roads = h.roads
 	if h.witness {
+		h.joinOutside(a, l)
 		return
 	}
 	h.hands.gate, h.hands.vip, h.hands.keeper = h.gate, h.vip, l.keeper
@@ -330,6 +336,7 @@ func (h *hostParts) join(a *Agent, l *loop) {
 		}
 		l.MACs = macs
 	}
+	h.joinOutside(a, l)
 }
 
 // extend hands the lease to the kernel: the gate's timeout and the addresses'.
@@ -348,6 +355,7 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	if h.roads != nil {
 		h.roads.run(ctx, a.spawn)
 	}
+	h.spawnOutside(ctx, a)
 	if h.witness {
 		return
 	}
@@ -440,6 +448,9 @@ func (h *hostParts) close(ctx context.Context) error {
 	var errs []error
 	if h.set != nil {
 		errs = append(errs, h.set.Drop(ctx), h.set.Close())
+	}
+	if h.outside != nil {
+		errs = append(errs, h.outside.Close())
 	}
 	if f := h.firewall(); f != nil && h.harmless(ctx) {
 		errs = append(errs, f.Remove(ctx))

@@ -39,8 +39,12 @@ type loop struct {
 	heater   *preheater
 	clients  *clients  // nil where no ledger is kept
 	takeover *takeover // nil where nobody is told anything
-	deadLogs *deadLogs
-	left     func() // called once this node has no role any more while leaving
+
+	outsiders *outsiders // nil where nobody is asked to look
+	blamed    map[cluster.Reason]map[string]string
+	passed    int // how often something has passed that is shown for a while
+	deadLogs  *deadLogs
+	left      func() // called once this node has no role any more while leaving
 
 	hooks      *hooks            // nil if there are none
 	notices    *notices          // nil if nobody is told
@@ -135,6 +139,9 @@ func (l *loop) step(ctx context.Context) time.Duration {
 	}
 	if l.takeover != nil {
 		l.takeover.tend(look.Input)
+	}
+	if l.outsiders != nil {
+		l.outsiders.tend(look.Input)
 	}
 	l.leadEndpoints(look.Input, look.World)
 	l.SettledSteps(l.lanes.Settled(look.Plan.Steps))

@@ -52,6 +52,7 @@ func (a *Agent) answerPeers(link *peer.Link) {
 	link.Handle(rowsPath, peer.JSON(func(ctx context.Context, _ cluster.NodeName, q asked) (rowStates, error) {
 		return a.host.rowsNow(ctx, q)
 	}))
+	a.host.answerLooks(a, link)
 	if a.host.cloner != nil {
 		a.host.cloner.answer(link)
 		a.host.logs.answer(link)

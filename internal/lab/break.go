@@ -161,13 +161,20 @@ func (l *Lab) giveAddresses(ctx context.Context, host string) error {
 	return nil
 }
 
+// takeAddresses takes away what giveAddresses gave, unless the agent has by now.
 func (l *Lab) takeAddresses(ctx context.Context, host string) error {
 	for _, a := range l.Addresses() {
-		if has, err := l.net.Holds(ctx, host, a); err != nil || !has {
+		has, err := l.net.Holds(ctx, host, a)
+		if err != nil {
 			return err
 		}
+		if !has {
+			continue
+		}
 		if err := l.net.Unbind(ctx, host, a); err != nil {
-			return err
+			if has, look := l.net.Holds(ctx, host, a); has || look != nil {
+				return errors.Join(err, look)
+			}
 		}
 	}
 	return nil

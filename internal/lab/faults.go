@@ -81,7 +81,7 @@ func plainFaults() []Fault {
 			inject: (*Lab).writeGarbage, heal: (*Lab).takeGarbage},
 		{Name: "replica-restart", Moves: true, Help: "the server is killed, and a replica's server is restarted while it promises",
 			inject: (*Lab).killAndRestartReplica, heal: (*Lab).StartServer},
-		{Name: "duplicate", Help: "somebody gives the virtual addresses to a replica's host too, by hand",
+		{Name: "duplicate", Help: "somebody gives the virtual addresses to a replica's host too, by hand; its agent takes them away",
 			inject: (*Lab).giveAddresses, heal: (*Lab).takeAddresses},
 		{Name: "switchover", Moves: true, Help: "no fault: a planned switch to another node",
 			inject: (*Lab).switchover, heal: (*Lab).undoSwitchover},

@@ -79,6 +79,29 @@ func TestPlainWaterfallFitsAndIsPlain(t *testing.T) {
 	}
 }
 
+func TestAWaterfallTellsWhereClientsWereSeenToBeLed(t *testing.T) {
+	w := crash(skewed())
+	w.step("db2", SeenFrom("db3"), 200, 203, OK, "10.77.0.10 answers with 02:00:0a:4d:00:0c, 0.1 ms; fd77::10 answers with 02:00:0a:4d:00:0c, 0.3 ms")
+	w.step("db2", SeenFrom("w1"), 210, 220, Failed, "nobody answers for 10.77.0.10\x1b")
+	w.step("db2", Endpoint("app"), 220, 240, OK, "")
+	w.step("db2", Endpoint("proxy"), 230, 250, OK, "2 attempts, it finds db2 UP")
+	var b bytes.Buffer
+	if err := (Text{}).Waterfall(&b, merged(t, w.parts())); err != nil {
+		t.Fatal(err)
+	}
+	want := `
+where clients were led
+  seen-from db3: 10.77.0.10 answers with 02:00:0a:4d:00:0c, 0.1 ms; fd77::10
+                 answers with 02:00:0a:4d:00:0c, 0.3 ms
+  seen-from w1: failed: nobody answers for 10.77.0.10
+  endpoint proxy: 2 attempts, it finds db2 UP
+
+`
+	if !strings.Contains(b.String(), want) {
+		t.Errorf("it lacks:%s\n%s", want, b.String())
+	}
+}
+
 func TestList(t *testing.T) {
 	parts := append(crash(skewed()).parts(), partition(skewed()).parts()...)
 	var b bytes.Buffer

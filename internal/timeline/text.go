@@ -84,6 +84,7 @@ func (t Text) Waterfall(w io.Writer, s Switch) error {
 	t.milestones(&b, s)
 	t.bars(&b, s)
 	t.chain(&b, s)
+	t.led(&b, s)
 	t.choice(&b, s)
 	t.accuracy(&b, s)
 	_, err := io.WriteString(w, b.String())

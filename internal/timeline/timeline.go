@@ -46,6 +46,7 @@ const (
 	StepLease        Step = "lease"         // the lease is taken
 	StepOpenGate     Step = "open-gate"     // clients may pass
 	StepAddress      Step = "address"       // the virtual addresses bound and announced
+	StepLostAddress  Step = "address-lost"  // somebody took one from the primary
 	StepTickle       Step = "tickle"        // the clients of a dead host are told that their connections are over
 	StepMarker       Step = "marker"        // the reign's first transaction is acknowledged
 	StepVerify       Step = "verify"        // the endpoints were seen to lead here

@@ -120,6 +120,9 @@ const (
 	AckSetEmpty       Reason = "ack-set-empty"        // nobody is left to acknowledge
 	AddressDuplicate  Reason = "address-duplicate"    // another host answers for the virtual address
 	AddressForeign    Reason = "address-foreign"      // a host that is not of the cluster has it
+	AddressUnseen     Reason = "address-unseen"       // another node does not find the virtual address at the primary
+	AddressStray      Reason = "address-stray"        // this host had the virtual address although another is primary
+	AddressLost       Reason = "address-lost"         // somebody took the virtual address from the primary
 	GateFlushed       Reason = "gate-flushed"         // something removed Baton's firewall table
 	GateMissing       Reason = "gate-unavailable"     // no nftables here: weaker guarantee
 	RenewalLate       Reason = "renewal-late"         //

@@ -38,7 +38,7 @@ func (a *Asker) Strays(ips []netip.Addr) ([]Stray, error) {
 		s := Stray{Presence: Presence{p.prefix, k.name(p.index)}, Marked: k.mark.owns(p), index: p.index, flags: p.flags}
 		for _, q := range all {
 			// The kernel takes the others of a network along with the first one
-			// (unless promote_secondaries is set).
+			// (unless promote_secondaries is set, which may change).
 			if s.first() && q.index == p.index && q.flags&unix.IFA_F_SECONDARY != 0 && q.prefix.Masked() == p.prefix.Masked() {
 				s.With = append(s.With, Presence{q.prefix, s.Interface})
 			}
