@@ -52,7 +52,9 @@ func lead(t testing.TB, e *proxysql.Endpoint, target endpoint.Target) {
 func TestAHostgroupBehavesAsAnEndpoint(t *testing.T) {
 	endpointtest.Run(t, func(t *testing.T) endpointtest.Subject {
 		s := start(t)
-		open := func() endpoint.Endpoint { return endpointtest.Elsewhere{Endpoint: proxysql.Open("proxysql", options(s))} }
+		open := func() endpoint.Endpoint {
+			return endpointtest.Elsewhere{Endpoint: proxysql.Open("proxysql", options(s))}
+		}
 		return endpointtest.Subject{Endpoint: open(), Again: open, Here: to("db1", 0), There: to("db2", 0), Silence: s.Freeze,
 			Meddle: func(context.Context) error {
 				s.Do("UPDATE mysql_servers SET status='OFFLINE_SOFT' WHERE hostgroup_id=10", "LOAD MYSQL SERVERS TO RUNTIME")
