@@ -32,6 +32,7 @@ type roads struct {
 	spans  map[string]*timeline.Running
 	at     map[cluster.NodeName]netip.AddrPort // the data nodes' servers
 	set    []api.RoadSetting
+	took   callTimes
 }
 
 // road is one of them.
@@ -58,6 +59,7 @@ func openRoads(a *Agent) (*roads, error) {
 		}
 		r.all = append(r.all, road{ours: c.EachHasItsOwn(i), Reconciler: &endpoint.Reconciler{Name: e.Name, Kind: kind, Endpoint: opened, Log: a.Log,
 			Timing: endpoint.Timing{Call: e.Timeout, Check: e.Check, Retry: endpointRetry},
+			Took:   func(call endpoint.Call, took time.Duration, err error) { r.took.add(e.Name, kind, call, took, err) },
 			Report: func(s endpoint.State) { a.post(func(l *loop) { l.sawEndpoint(s) }) }}})
 	}
 	return r, nil

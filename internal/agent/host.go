@@ -57,6 +57,7 @@ type hostParts struct {
 
 	deadLogs *deadLogs
 	logs     *logKeeper
+	probes   *clientProbes // nil on a witness
 	realtime realtime.Granted
 
 	disk         atomic.Pointer[detect.Disk] // of the server's data, as it was seen last
@@ -229,6 +230,7 @@ func (h *hostParts) openServer(a *Agent) error {
 	h.openCloner(a, own)
 	h.openPreheater(a)
 	h.clients = openClients(a, c)
+	h.probes = newClientProbes(a, h)
 	h.auditor = &auditor{cluster: c.Cluster, node: c.Node, dir: c.LostDir(), flavor: own.Flavor, program: own.Binlog, database: server, log: a.Log,
 		rowsAt: func(ctx context.Context, n cluster.NodeName, q asked) (answer rowStates, err error) {
 			if n == c.Node {
@@ -379,6 +381,7 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	}
 	a.spawn(func() { h.watchDisk(ctx, a) })
 	a.spawn(func() { h.watchStrains(ctx, a) })
+	a.spawn(func() { h.probes.run(ctx) })
 	if h.set != nil {
 		a.spawn(func() {
 			if err := h.set.Run(ctx); err != nil && ctx.Err() == nil {

@@ -22,7 +22,7 @@ func (a *Agent) listenAPI() (net.Listener, error) { return api.Listen(a.Config.S
 
 // serveAPI answers on the socket until ctx ends.
 func (a *Agent) serveAPI(ctx context.Context, l net.Listener) {
-	s := api.NewServer(api.Options{Public: public.Handler(&a.window, clock.Now, a.Log), Source: a.live, Requests: a, History: a, Members: a, Restarts: a, Rejoins: a, Lost: a, Conns: a, Now: a.Wall, Log: a.Log})
+	s := api.NewServer(api.Options{Public: public.Handler(&a.window, clock.Now, a.Log), Source: a.live, Requests: a, History: a, Members: a, Restarts: a, Rejoins: a, Lost: a, Conns: a, Around: a, Now: a.Wall, Log: a.Log})
 	if err := s.Serve(ctx, l); err != nil && ctx.Err() == nil {
 		a.Log.Error("serve the API", "err", err)
 	}

@@ -27,7 +27,7 @@ func (l *loop) snapshot(w decide.World, own cluster.Fact, now cluster.Instant) a
 	s.Store = l.storeLooks
 	s.Store.Silent = w.StoreSilent
 	if l.roads != nil {
-		s.Roads = l.roads.set
+		s.Roads, s.Calls = l.roads.set, l.roads.took.all()
 	}
 	for n, seen := range l.Board.Facts {
 		s.Facts[n] = api.Aged[cluster.Fact]{Value: seen.Value, Age: now.Sub(seen.At)}

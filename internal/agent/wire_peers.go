@@ -53,6 +53,7 @@ func (a *Agent) answerPeers(link *peer.Link) {
 		return a.host.rowsNow(ctx, q)
 	}))
 	a.host.answerLooks(a, link)
+	a.answerSurroundings(link)
 	if a.host.cloner != nil {
 		a.host.cloner.answer(link)
 		a.host.logs.answer(link)

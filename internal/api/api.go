@@ -37,6 +37,7 @@ import (
 	"github.com/baton-db/baton/internal/core/candidate"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/decide"
+	"github.com/baton-db/baton/internal/core/reach"
 	"github.com/baton-db/baton/internal/timeline"
 )
 
@@ -108,6 +109,9 @@ type Snapshot struct {
 
 	// Roads are the endpoints that are configured besides virtual addresses.
 	Roads []RoadSetting
+	// Calls is how long the calls of those that this node leads took since its agent
+	// started.
+	Calls []reach.Calls
 
 	// World is what the newest decision rested on, at WorldAt by this node's own
 	// clock; nil if nothing can be thought through. Pace is how many transactions

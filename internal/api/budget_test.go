@@ -48,7 +48,7 @@ func find(t *testing.T, b api.Budget, name string) api.Way {
 // TestABudgetAddsUpWhatIsKnown: of settings, of failovers, and of planned switches for
 // what is alike in both.
 func TestABudgetAddsUpWhatIsKnown(t *testing.T) {
-	ms, at := reached(timeline.Drained, 10, timeline.Applied, 5, timeline.Chosen, 10, timeline.Promoted, 30, timeline.GateOpen, 4, timeline.Addressed, 6)
+	ms, at := reached(timeline.Accepted, 3, timeline.Drained, 10, timeline.Applied, 5, timeline.Chosen, 10, timeline.Promoted, 30, timeline.GateOpen, 4, timeline.Addressed, 6)
 	planned := timeline.Switch{Kind: timeline.Switchover, Epoch: 8, Ended: true, To: "db2", Milestones: ms, Serving: &at, Took: at,
 		Spans: []timeline.Span{{Node: "db2", Step: "endpoint dns", Took: millis(700), Outcome: timeline.OK}}}
 	past := []timeline.Switch{
@@ -58,12 +58,12 @@ func TestABudgetAddsUpWhatIsKnown(t *testing.T) {
 	}
 	s := apitest.Shop()
 	s.Roads = []api.RoadSetting{{Name: "dns", Kind: "dns", Cached: time.Minute}}
-	b := api.BudgetOf(s, past)
+	b := api.BudgetOf(s, past, api.Surroundings{})
 	for name, want := range map[string]timeline.Millis{
 		"the host is gone, or cut off":            millis(778) + millis(30+30+40), // the promotion is known from the planned switch
 		"the server dies, and its agent does not": millis(20 + 30 + 30 + 40),
 		"the server hangs":                        millis(1000 + 50 + 30 + 30 + 40),
-		api.Planned:                               millis(10 + 15 + 30 + 10),
+		api.Planned:                               millis(3 + 10 + 15 + 30 + 10),
 	} {
 		w := find(t, b, name)
 		if w.Total == nil || w.Total.D().Round(time.Millisecond) != want.D() {
@@ -92,7 +92,7 @@ func TestABudgetAddsUpWhatIsKnown(t *testing.T) {
 func TestABudgetGuessesNothing(t *testing.T) {
 	s := apitest.Shop()
 	s.Settings.Lease, s.Settings.Hang = 2*time.Second, 3*time.Second
-	b := api.BudgetOf(s, nil)
+	b := api.BudgetOf(s, nil, api.Surroundings{})
 	for _, w := range b.Ways {
 		if w.Total != nil {
 			t.Errorf("%s takes %s: how is that known?", w.Name, w.Total.D())

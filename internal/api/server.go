@@ -28,6 +28,7 @@ type Options struct {
 	Restarts Restarts
 	Lost     LostTransactions
 	Conns    Connections
+	Around   Around           // nil: a budget says nothing of the hosts
 	Rejoins  Rejoins          // nil: a plan says nothing of the hosts
 	Public   http.Handler     // what package public answers; nil: nothing
 	Now      func() time.Time // wall clock, for the time of a request
@@ -44,6 +45,7 @@ type Server struct {
 	lost     LostTransactions
 	conns    Connections
 	rejoins  Rejoins
+	around   Around
 	public   http.Handler
 	now      func() time.Time
 	log      *slog.Logger
@@ -51,7 +53,7 @@ type Server struct {
 
 // NewServer returns a server that does not listen yet.
 func NewServer(o Options) *Server {
-	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, restarts: o.Restarts, lost: o.Lost, conns: o.Conns, rejoins: o.Rejoins, public: o.Public, now: o.Now, log: o.Log}
+	return &Server{source: o.Source, requests: o.Requests, history: o.History, members: o.Members, restarts: o.Restarts, lost: o.Lost, conns: o.Conns, rejoins: o.Rejoins, around: o.Around, public: o.Public, now: o.Now, log: o.Log}
 }
 
 // maxBody is how much of a request's body is read.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/gtid"
+	"github.com/baton-db/baton/internal/core/reach"
 )
 
 // Schema is the database on every server that Baton keeps its own rows in: the
@@ -68,6 +69,8 @@ type Looker interface {
 	Observe(ctx context.Context) (Observation, error)
 	// Load reads how much the server is used. It does not wait for locks.
 	Load(ctx context.Context) (Load, error)
+	// Limits reads what the server does about connections.
+	Limits(ctx context.Context) (reach.Server, error)
 	// ReplicasHere lists who replicates from this server.
 	ReplicasHere(ctx context.Context) (Replicas, error)
 	// Accounts compares the privileges of Baton's own accounts with what it

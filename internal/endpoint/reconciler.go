@@ -81,11 +81,33 @@ type Reconciler struct {
 	Log      *slog.Logger
 	// Report is called with every change of the state, in order, from Run's goroutine.
 	Report func(State)
+	// Took, if not nil, is told how long each call of Set and of Observe took, from
+	// Run's goroutine. One that was called off because something else is wanted is not.
+	Took func(call Call, took time.Duration, err error)
 
 	mu     sync.Mutex
 	want   Target
 	cancel context.CancelFunc // ends what is done for an order that is no longer wanted
 	news   chan struct{}
+}
+
+// A Call is what an endpoint is asked for.
+type Call string
+
+// The calls whose time is taken.
+const (
+	Setting   Call = "set"
+	Observing Call = "observe"
+)
+
+// timed makes a call and tells how long it took.
+func (r *Reconciler) timed(ctx context.Context, call Call, what string, do func(context.Context) error) error {
+	began := time.Now()
+	err := r.call(ctx, what, do)
+	if r.Took != nil && ctx.Err() == nil {
+		r.Took(call, time.Since(began), err)
+	}
+	return err
 }
 
 // Lead has the endpoint lead to target from now on. With the zero Target nothing
@@ -149,7 +171,7 @@ func (r *Reconciler) keep(ctx context.Context, want Target) {
 		before := state
 		if !look {
 			state.Attempts++
-			state.Problem = r.call(ctx, "lead it there", func(ctx context.Context) error { return r.Endpoint.Set(ctx, want) })
+			state.Problem = r.timed(ctx, Setting, "lead it there", func(ctx context.Context) error { return r.Endpoint.Set(ctx, want) })
 		}
 		setting := state.Problem
 		r.observe(ctx, &state)
@@ -228,7 +250,7 @@ func throttled(err error) time.Duration {
 // known of it: nothing is changed because a look failed.
 func (r *Reconciler) observe(ctx context.Context, state *State) {
 	var got Target
-	state.Problem = r.call(ctx, "see where it leads", func(ctx context.Context) (err error) {
+	state.Problem = r.timed(ctx, Observing, "see where it leads", func(ctx context.Context) (err error) {
 		got, err = r.Endpoint.Observe(ctx)
 		return err
 	})

@@ -45,16 +45,23 @@ func Election(s Switch) (Millis, bool) {
 }
 
 // Reaching is how long switches of a kind, which went through, took to get to each of
-// some milestones from the one before it, all together.
+// some milestones from the one before it, all together. Of those before it only such
+// count as clients wait for: replicas follow, and reigns are marked, beside that.
 func Reaching(kind Kind, milestones ...string) func(Switch) (Millis, bool) {
 	return func(s Switch) (took Millis, known bool) {
 		if s.Kind != kind || !s.Ended || s.Serving == nil {
 			return 0, false
 		}
+		before := s.Began
 		for _, m := range s.Milestones {
-			if slices.Contains(milestones, m.Name) {
-				took, known = took+m.After, true
+			switch m.Name {
+			case Verified, Marked, NewReign, Following:
+				continue
 			}
+			if slices.Contains(milestones, m.Name) {
+				took, known = took+m.At-before, true
+			}
+			before = m.At
 		}
 		return took, known
 	}

@@ -64,7 +64,7 @@ func Start(t interface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := api.NewServer(api.Options{Public: public.Handler(window{c}, func() cluster.Instant { return 0 }, slog.New(slog.DiscardHandler)), Source: c.Live, Requests: c, History: c, Members: c, Restarts: c, Lost: c, Conns: c, Now: Wall, Log: slog.New(slog.DiscardHandler)})
+	server := api.NewServer(api.Options{Public: public.Handler(window{c}, func() cluster.Instant { return 0 }, slog.New(slog.DiscardHandler)), Source: c.Live, Requests: c, History: c, Members: c, Restarts: c, Lost: c, Conns: c, Around: c, Now: Wall, Log: slog.New(slog.DiscardHandler)})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(ctx, l) }()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/reach"
 	"github.com/baton-db/baton/internal/health"
 )
 
@@ -58,6 +59,9 @@ func catalogue() []metric {
 		{"baton_condition", gauge, "1 for each condition that a node is in (docs/failures.md).", []string{"node", "reason", "severity"}},
 		{"baton_endpoint_settled", gauge, "1 if that endpoint was seen to lead to the primary; host is whose own it is, if it is one of several.", []string{"endpoint", "kind", "host"}},
 		{"baton_endpoint_repaired", gauge, "How often it was led astray by somebody else in this reign.", []string{"endpoint", "kind", "host"}},
+		{"baton_endpoint_call_seconds", gauge, "How long this agent's calls of an endpoint took since it started: call is set or observe; quantile is 0.5 (within 10 %) or 1, the longest.", []string{"endpoint", "kind", "call", "quantile"}},
+		{"baton_endpoint_calls_total", counter, "Those calls; result is ok or failed.", []string{"endpoint", "kind", "call", "result"}},
+		{"baton_endpoint_calls_seconds_total", counter, "What they took together.", []string{"endpoint", "kind", "call"}},
 	}
 }
 
@@ -161,11 +165,26 @@ func ofCluster(say say, s api.Snapshot) {
 		say("baton_store_members", float64(s.Store.Members))
 		say("baton_store_members_healthy", float64(s.Store.Healthy))
 	}
+	for _, c := range s.Calls {
+		ofCalls(say, c, "set", c.Set)
+		ofCalls(say, c, "observe", c.Observe)
+	}
 	if last := s.LastSwitch; last != nil {
 		say("baton_last_switch_duration_seconds", last.Took.D().Seconds(), string(last.Kind))
 		if at, err := time.Parse(time.RFC3339, last.At); err == nil {
 			say("baton_last_switch_timestamp_seconds", float64(at.Unix()), string(last.Kind))
 		}
+	}
+}
+
+func ofCalls(say say, c reach.Calls, call string, d reach.Distribution) {
+	seconds := func(micros int64) float64 { return float64(micros) / 1e6 }
+	say("baton_endpoint_calls_total", float64(d.Count-d.Failed), c.Endpoint, c.Kind, call, "ok")
+	say("baton_endpoint_calls_total", float64(d.Failed), c.Endpoint, c.Kind, call, "failed")
+	say("baton_endpoint_calls_seconds_total", seconds(d.Sum), c.Endpoint, c.Kind, call)
+	if d.Count > 0 {
+		say("baton_endpoint_call_seconds", seconds(d.Median), c.Endpoint, c.Kind, call, "0.5")
+		say("baton_endpoint_call_seconds", seconds(d.Worst), c.Endpoint, c.Kind, call, "1")
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/baton-db/baton/internal/api/apitest"
 	"github.com/baton-db/baton/internal/api/public"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/reach"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -350,6 +351,7 @@ func TestACrowdDoesNotKeepOthersOut(t *testing.T) {
 func TestTheMetrics(t *testing.T) {
 	n, shop := primary(), apitest.Shop()
 	shop.LastSwitch = &api.LastSwitch{Kind: "failover", At: "2026-03-01T03:00:00Z", Took: 1500 * 1000 * 1000}
+	shop.Calls = []reach.Calls{{Endpoint: "dns", Kind: "dns", Set: reach.Distribution{Count: 4, Failed: 1, Median: 21_000, Worst: 640_000, Sum: 700_000}}}
 	n.snapshot = &shop
 	got := map[string]string{}
 	for line := range strings.Lines(ask(n.handler(), "GET", "/metrics").Body.String()) {
@@ -361,6 +363,9 @@ func TestTheMetrics(t *testing.T) {
 		"baton_primary": "1", "baton_lease_remaining_seconds": "1", "baton_lease_late_renewals_total": "3", "baton_loop_age_seconds": "1",
 		`baton_cluster_phase{phase="steady"}`: "1", `baton_cluster_phase{phase="fencing"}`: "0", `baton_cluster_primary{primary="db1"}`: "1",
 		`baton_node_server_up{node="db1"}`: "1", `baton_last_switch_duration_seconds{kind="failover"}`: "1.5",
+		`baton_endpoint_call_seconds{call="set",endpoint="dns",kind="dns",quantile="0.5"}`: "0.021", `baton_endpoint_call_seconds{call="set",endpoint="dns",kind="dns",quantile="1"}`: "0.64",
+		`baton_endpoint_calls_total{call="set",endpoint="dns",kind="dns",result="ok"}`: "3", `baton_endpoint_calls_total{call="set",endpoint="dns",kind="dns",result="failed"}`: "1",
+		`baton_endpoint_calls_seconds_total{call="set",endpoint="dns",kind="dns"}`: "0.7", `baton_endpoint_call_seconds{call="observe",endpoint="dns",kind="dns",quantile="1"}`: "",
 		`baton_last_switch_timestamp_seconds{kind="failover"}`: "1.772334e+09",
 	}
 	for name, value := range want {

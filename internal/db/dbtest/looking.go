@@ -51,6 +51,28 @@ func looking(t *testing.T, d Driver) {
 		t.Errorf("replicas of db1: %+v, %v", here, err)
 	}
 
+	t.Run("what it does about connections", func(t *testing.T) {
+		db1.Exec(t, "SET GLOBAL wait_timeout = 77", "SET GLOBAL net_read_timeout = 78")
+		got, err := db1.db.Limits(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := func(name string, v *int64) {
+			if want := db1.Value(t, "SELECT @@global."+name); v == nil || fmt.Sprint(*v) != want {
+				t.Errorf("%s is %v, want %s", name, v, want)
+			}
+		}
+		known("wait_timeout", got.Wait)
+		known("interactive_timeout", got.Interactive)
+		known("net_read_timeout", got.NetRead)
+		known("net_write_timeout", got.NetWrite)
+		known("connect_timeout", got.Connect)
+		known("back_log", got.BackLog)
+		if mariadb := id.Flavor == "mariadb"; (got.Keepalive != nil) != mariadb {
+			t.Errorf("only MariaDB has a keepalive of its own; got %v", got.Keepalive)
+		}
+	})
+
 	t.Run("a source that is no node is foreign", func(t *testing.T) {
 		db1.do(func(ctx context.Context, s db.Session) error {
 			return s.Follow(ctx, db.Source{Node: "x", Host: "127.0.0.1", Port: 1, Account: replication})
