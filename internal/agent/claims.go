@@ -20,18 +20,24 @@ const claimLasts = 12 * time.Second
 type claim struct {
 	of   string // the address
 	mac  net.HardwareAddr
-	node cluster.NodeName // whose it is; empty: no node's
+	node cluster.NodeName // whose it is; empty: no node's, or, with virtual, nobody knows which
+	// virtual says that it is made under the link-layer address that moves with the
+	// address: all nodes have the same.
+	virtual bool
 }
 
 // reason is the condition that a claim makes.
 func (c claim) reason() cluster.Reason {
-	if c.node == "" {
+	if c.node == "" && !c.virtual {
 		return cluster.AddressForeign
 	}
 	return cluster.AddressDuplicate
 }
 
 func (c claim) String() string {
+	if c.virtual {
+		return fmt.Sprintf("%s is claimed by another host too, under the link-layer address that moves with it (%s)", c.of, c.mac)
+	}
 	if c.node == "" {
 		return fmt.Sprintf("%s is claimed by %s too, which is no node of this cluster", c.of, c.mac)
 	}
@@ -95,7 +101,7 @@ func (h *hostParts) watchAddresses(ctx context.Context, a *Agent) {
 func (h *hostParts) claimed(ctx context.Context, a *Agent, e vip.Event) (claim, bool) {
 	record, peers := h.hands.situation()
 	held, _ := h.hands.keeper.state()
-	c := claim{of: e.Address.String(), mac: e.MAC, node: ownerOf(e.MAC.String(), peers)}
+	c := claim{of: e.Address.String(), mac: e.MAC, node: ownerOf(e.MAC.String(), peers), virtual: e.Address.MAC.String() == e.MAC.String()}
 	if rightful(a.Config.Node, record, held, clock.Now()) {
 		if err := h.set.Reannounce(); err != nil {
 			a.Log.Warn("announce the addresses again", "err", err)

@@ -53,3 +53,11 @@ func TestAClaimNamesTheNodeOrSaysThatItIsNone(t *testing.T) {
 		}
 	}
 }
+
+func TestAClaimUnderTheLinkLayerAddressOfAllNodesNamesNone(t *testing.T) {
+	hw := net.HardwareAddr{2, 0, 0, 0, 0, 9}
+	c := claim{of: "10.0.0.9", mac: hw, virtual: true}
+	if c.reason() != cluster.AddressDuplicate || c.String() != "10.0.0.9 is claimed by another host too, under the link-layer address that moves with it (02:00:00:00:00:09)" {
+		t.Errorf("%s: %s", c.reason(), c)
+	}
+}

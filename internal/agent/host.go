@@ -169,10 +169,19 @@ func (h *hostParts) firewall() *fence.Gate {
 }
 
 func (h *hostParts) openAddresses(a *Agent) error {
-	if len(a.Config.Addresses) == 0 {
+	cfg, err := addressesOf(a.Config)
+	if err != nil {
+		return err
+	}
+	if swept, err := vip.Sweep(cfg); err != nil {
+		a.Log.Warn("remove what an earlier configuration left of virtual addresses", "err", err)
+	} else if len(swept) > 0 {
+		a.Log.Info("removed what an earlier configuration left of virtual addresses", "removed", swept)
+	}
+	if len(cfg.Addresses) == 0 {
 		return nil
 	}
-	set, err := vip.New(addressesOf(a.Config), a.Log)
+	set, err := vip.New(cfg, a.Log)
 	if err != nil {
 		return err
 	}

@@ -109,12 +109,16 @@ func sourcesOf(c *config.Config) map[cluster.NodeName]netip.AddrPort {
 }
 
 // addressesOf is the set of virtual addresses as the configuration has them.
-func addressesOf(c *config.Config) vip.Config {
+func addressesOf(c *config.Config) (vip.Config, error) {
 	cfg := vip.Config{Cluster: c.Cluster}
 	for _, a := range c.Addresses {
-		cfg.Addresses = append(cfg.Addresses, vip.Address{IP: a.Address, Interface: a.Interface})
+		mac, err := vip.ParseMAC(a.MAC, c.Cluster, a.Address)
+		if err != nil {
+			return cfg, fmt.Errorf("the virtual address %s: %w", a.Address, err)
+		}
+		cfg.Addresses = append(cfg.Addresses, vip.Address{IP: a.Address, Interface: a.Interface, MAC: mac})
 	}
-	return cfg
+	return cfg, nil
 }
 
 // vipOf is the set of virtual addresses of package vip, with what an earlier
@@ -148,7 +152,8 @@ func (v *vipOf) Bind(ctx context.Context, until cluster.Instant, members map[str
 		switch a.Reason {
 		case cluster.AddressDuplicate:
 			// Expected while its kernel still holds it: it is muted, or its end
-			// there is near. The announcements go on.
+			// there is near. The announcements go on. Under the address's own
+			// link-layer address all nodes answer alike, and none is named.
 			v.log.Warn("a node whose reign is over still answers for an address", "address", a.Address.String(), "node", a.Node, "mac", a.Owner.String())
 		case cluster.AddressForeign:
 			foreign = a.Address.String() + " is used by " + a.Owner.String() + ", which is no node of this cluster"

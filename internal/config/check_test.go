@@ -70,7 +70,7 @@ func TestCheck(t *testing.T) {
 		all  fakeServers
 	}
 	vip := func(w world, address, dev string) {
-		w.cfg.Addresses = append(w.cfg.Addresses, Address{netip.MustParseAddr(address), dev})
+		w.cfg.Addresses = append(w.cfg.Addresses, Address{Address: netip.MustParseAddr(address), Interface: dev})
 	}
 	for name, tt := range map[string]struct {
 		change func(w world)
@@ -225,7 +225,7 @@ func listing(t *testing.T, dir string) []string {
 
 func TestAWitnessIsNotAskedForWhatItDoesNotNeed(t *testing.T) {
 	cfg, _, _ := equipped(t, "w1")
-	cfg.Addresses = []Address{{netip.MustParseAddr("10.77.0.50"), "eth0"}}
+	cfg.Addresses = []Address{{Address: netip.MustParseAddr("10.77.0.50"), Interface: "eth0"}}
 	host := HostSeen{Now: noon, ClockSource: "tsc", ClockSynchronised: true, NoGate: "none", Interfaces: []Interface{{Name: "ens5", Up: true, Networks: prefixes("10.77.0.20/24")}}}
 	for _, f := range Check(t.Context(), cfg, fakeHost{seen: host}, fakeServers{"db1": goodServer(1, false), "db2": goodServer(2, false)}) {
 		t.Error(f)

@@ -158,7 +158,11 @@ type Business struct {
 type Address struct {
 	Address   netip.Addr `key:"address"`
 	Interface string     `key:"interface"`
+	MAC       string     `key:"mac"` // empty, AutoMAC, or as it is written
 }
+
+// AutoMAC has Baton derive a link-layer address from the cluster's name and the address.
+const AutoMAC = "auto"
 
 // Durability says when a commit is answered.
 type Durability struct {

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -74,7 +75,7 @@ func (l *loader) judgeServer(block string, s Server) {
 }
 
 func (l *loader) judgeAddresses() {
-	seen := map[string]int{}
+	seen, macs := map[string]int{}, map[string]int{}
 	for i, a := range l.cfg.Addresses {
 		path := at("addresses", i, "address")
 		if a.Address.IsValid() {
@@ -91,6 +92,7 @@ func (l *loader) judgeAddresses() {
 			}
 		}
 		l.judgeInterface(at("addresses", i, "interface"), a.Interface)
+		l.judgeMAC(macs, at("addresses", i, "mac"), a)
 		if a.Interface == onLoopback && !l.cfg.announces() {
 			l.warn(at("addresses", i, "interface"), "nobody outside this host sees an address on lo unless routers are told of it", "add an endpoint with a block frr or route, or announce it yourself and only while it is there")
 		}
@@ -111,6 +113,32 @@ func (c *Config) announces() bool {
 		}
 	}
 	return false
+}
+
+// judgeMAC: one that moves from host to host is nobody's own, by the bits of its first
+// byte (IEEE 802: locally administered, and of one receiver).
+func (l *loader) judgeMAC(seen map[string]int, path string, a Address) {
+	if a.MAC == "" {
+		return
+	}
+	if a.Interface == onLoopback {
+		l.report(path, "there are no link-layer addresses on lo", "remove it: routers lead to this address")
+		return
+	}
+	if a.MAC == AutoMAC {
+		return
+	}
+	mac, err := net.ParseMAC(a.MAC)
+	switch {
+	case err != nil || len(mac) != 6:
+		l.report(path, fmt.Sprintf("%q is no link-layer address", a.MAC), "write auto, or one like 02:00:5e:10:00:01")
+	case mac[0]&0x01 != 0:
+		l.report(path, a.MAC+" is a group's, not a host's", "write auto, or one whose second digit is 2, 6, a or e")
+	case mac[0]&0x02 == 0:
+		l.report(path, a.MAC+" belongs to a maker of network cards, or to VRRP", "write auto, or one whose second digit is 2, 6, a or e")
+	default:
+		l.once(seen, path, mac.String(), "give every address its own, or auto")
+	}
 }
 
 // judgeInterface: names of interfaces have at most 15 bytes (IFNAMSIZ).

@@ -239,6 +239,16 @@ func TestFindings(t *testing.T) {
 		"a virtual address that is none": {"", "addresses: [{address: 127.0.0.2, interface: eth0}]",
 			[]string{`baton.yaml:11: addresses[0].address: 127.0.0.2 cannot lead clients to a host; use a free address of the clients' network`}},
 
+		"virtual addresses with a link-layer address of their own": {"", "addresses: [{address: 10.77.0.50, interface: eth0, mac: auto}, {address: 10.77.0.51, interface: eth0, mac: 02:00:00:00:00:51}]", nil},
+		"link-layer addresses that cannot move": {"", `addresses: [{address: 10.77.0.50, interface: eth0, mac: own}, {address: 10.77.0.51, interface: eth0, mac: "01:00:5e:00:00:01"}, {address: 10.77.0.52, interface: eth0, mac: "00:00:5e:00:01:33"},
+  {address: 10.77.0.53, interface: eth0, mac: 02:00:00:00:00:51}, {address: 10.77.0.54, interface: eth0, mac: 02-00-00-00-00-51}, {address: 10.99.0.50, interface: lo, mac: auto}]`,
+			[]string{`baton.yaml:11: addresses[0].mac: "own" is no link-layer address; write auto, or one like 02:00:5e:10:00:01`,
+				`baton.yaml:11: addresses[1].mac: 01:00:5e:00:00:01 is a group's, not a host's; write auto, or one whose second digit is 2, 6, a or e`,
+				`baton.yaml:11: addresses[2].mac: 00:00:5e:00:01:33 belongs to a maker of network cards, or to VRRP; write auto, or one whose second digit is 2, 6, a or e`,
+				`baton.yaml:12: addresses[4].mac: 02:00:00:00:00:51 stands on line 12 already; give every address its own, or auto`,
+				`baton.yaml:12: addresses[5].mac: there are no link-layer addresses on lo; remove it: routers lead to this address`,
+				`baton.yaml:12: warning: addresses[5].interface: nobody outside this host sees an address on lo unless routers are told of it; add an endpoint with a block frr or route, or announce it yourself and only while it is there`}},
+
 		"an account without a password": {"probe: {password_file: probe.password}", "probe: {user: watcher}",
 			[]string{`baton.yaml:10: server.probe.password_file: watcher connects over the network and needs a password; write it into a file that only root may read, and name that file here`}},
 		"one account for everything": {"probe: {password", "probe: {user: baton, password",

@@ -152,7 +152,11 @@ func misfits(c *config.Config) ([]config.Misfit, error) {
 	}
 	set := vip.Config{Cluster: c.Cluster}
 	for _, a := range c.Addresses {
-		set.Addresses = append(set.Addresses, vip.Address{IP: a.Address, Interface: a.Interface})
+		mac, err := vip.ParseMAC(a.MAC, c.Cluster, a.Address)
+		if err != nil {
+			return nil, fmt.Errorf("look at the virtual address %s: %w", a.Address, err)
+		}
+		set.Addresses = append(set.Addresses, vip.Address{IP: a.Address, Interface: a.Interface, MAC: mac})
 	}
 	var all []config.Misfit
 	for _, err := range flat(vip.CheckHost(set)) {

@@ -43,11 +43,11 @@ func (s *Set) announceLocked(h *holding) error {
 		h.heard, h.next = true, now.Add(s.cfg.Refresh)
 		return nil
 	}
-	frames := announcements(h.IP, h.link.mac)
+	var err error
 	if h.sent >= len(burst()) {
-		frames = append(s.searchOthers(h), frames...)
+		err = s.sender.send(h.on.index, s.searchOthers(h)...)
 	}
-	err := s.sender.send(h.link.index, frames...)
+	err = errors.Join(err, s.sender.send(h.link.index, announcements(h.IP, h.link.mac)...))
 	h.announced(now, s.cfg.Refresh)
 	if err != nil {
 		return fmt.Errorf("announce %s: %w", h.Address, err)
@@ -62,13 +62,13 @@ func (s *Set) announceLocked(h *holding) error {
 // a probe to everybody, therefore we ask in our own name; without one yet, not.
 func (s *Set) searchOthers(h *holding) [][]byte {
 	if h.IP.Is4() {
-		return [][]byte{question(h.IP, h.link.mac, netip.Addr{})}
+		return [][]byte{question(h.IP, h.on.mac, netip.Addr{})}
 	}
-	own, err := s.kernel.linkLocal(h.link.index)
+	own, err := s.kernel.linkLocal(h.on.index)
 	if err != nil {
 		return nil
 	}
-	return [][]byte{question(h.IP, h.link.mac, own)}
+	return [][]byte{question(h.IP, h.on.mac, own)}
 }
 
 // announceDue makes the announcements that are due and returns when the next

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +25,8 @@ type Claim struct {
 	// Members are the nodes whose reign is over. An owner among them does not
 	// keep the address: it is fenced, and only its kernel still answers.
 	Members Members
+	// Of are the addresses to bind; nil: all.
+	Of []netip.Addr
 	// Probed is what an earlier Probe found; nil: probe now. A finding that is
 	// older than Config.ProbeAge, or that an unknown host has the address, is
 	// made anew.
@@ -85,9 +88,13 @@ func (s *Set) Bind(ctx context.Context, claim Claim) (BindReport, error) {
 		}
 		return s.unmuteLocked()
 	})
-	reports := make(BindReport, len(s.cfg.Addresses))
+	addresses := s.cfg.Addresses
+	if claim.Of != nil {
+		addresses = slices.DeleteFunc(slices.Clone(addresses), func(a Address) bool { return !slices.Contains(claim.Of, a.IP) })
+	}
+	reports := make(BindReport, len(addresses))
 	var wg sync.WaitGroup
-	for i, a := range s.cfg.Addresses {
+	for i, a := range addresses {
 		wg.Go(func() {
 			b := binding{s: s, claim: claim, drops: drops, unmute: unmute, report: AddressReport{Address: a}}
 			if err := b.run(ctx); err != nil {
@@ -117,11 +124,11 @@ func (b *binding) run(ctx context.Context) error {
 	r := &b.report
 	r.Outcome = Failed
 	a := r.Address
-	l, err := b.s.kernel.usable(a.Interface)
+	on, at, err := b.s.kernel.places(a)
 	if err != nil {
 		return err
 	}
-	before, err := b.s.kernel.find(a, l.index)
+	before, err := b.s.kernel.find(a, at.index)
 	if err != nil {
 		return err
 	}
@@ -139,7 +146,8 @@ func (b *binding) run(ctx context.Context) error {
 		return err
 	}
 	known := b.s.knows(a) && marked && !muted
-	r.Add = timed(func() { err = b.add(l) })
+	var l link
+	r.Add = timed(func() { l, err = b.add(on) })
 	if err != nil {
 		return err
 	}
@@ -161,7 +169,7 @@ func (b *binding) run(ctx context.Context) error {
 func (b *binding) settleOwner(ctx context.Context) error {
 	r := &b.report
 	f, ok := b.claim.Probed[r.IP]
-	stranger := len(f.Owner) > 0 && b.claim.Members[f.Owner.String()] == ""
+	stranger := len(f.Owner) > 0 && b.claim.Members[f.Owner.String()] == "" && f.Owner.String() != r.MAC.String()
 	if !ok || stranger || clock.Now().Sub(f.At) > b.s.cfg.ProbeAge {
 		var err error
 		if f, err = b.s.probe(ctx, r.Address); err != nil {
@@ -173,7 +181,8 @@ func (b *binding) settleOwner(ctx context.Context) error {
 		return nil
 	}
 	r.Owner, r.Node = f.Owner, b.claim.Members[f.Owner.String()]
-	if r.Node == "" {
+	// Who has the address's own link-layer address is a node, and it is all the same which.
+	if r.Node == "" && !(r.virtual() && f.Owner.String() == r.MAC.String()) {
 		r.Outcome, r.Reason = Foreign, cluster.AddressForeign
 		return fmt.Errorf("%w: %s", ErrForeignOwner, f.Owner)
 	}
@@ -181,29 +190,36 @@ func (b *binding) settleOwner(ctx context.Context) error {
 	return nil
 }
 
-// add puts the address into the kernel, unless the time or a Drop has passed.
-func (b *binding) add(l link) error {
+// add puts the address into the kernel, unless the time or a Drop has passed, and returns
+// the interface that it is on.
+func (b *binding) add(on link) (l link, err error) {
 	s := b.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.drops != b.drops {
-		return ErrDropped
+		return l, ErrDropped
+	}
+	if clock.Now() >= b.claim.Until {
+		return l, ErrExpired
+	}
+	if l, err = s.raiseLocked(b.report.Address, on); err != nil {
+		return l, err
 	}
 	now := clock.Now()
 	if now >= b.claim.Until {
-		return ErrExpired
+		return l, ErrExpired
 	}
 	seconds := lifetime(b.claim.Until.Sub(now))
 	if err := s.kernel.put(b.report.Address, l.index, seconds); err != nil {
-		return err
+		return l, err
 	}
 	h := s.held[b.report.IP]
 	if h == nil {
 		h = &holding{Address: b.report.Address, sent: -1}
 		s.held[b.report.IP] = h
 	}
-	h.link, h.until, h.backstop = l, b.claim.Until, now.Add(time.Duration(seconds)*time.Second)
-	return nil
+	h.on, h.link, h.until, h.backstop = on, l, b.claim.Until, now.Add(time.Duration(seconds)*time.Second)
+	return l, nil
 }
 
 // announce makes the first announcement and leaves the others to Run. It looks

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ func CheckHost(cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	k, err := openKernel(cfg.namespace(), markOf(cfg.Cluster))
+	k, err := openKernel(cfg.namespace(), markOf(cfg.tableName()))
 	if err != nil {
 		return err
 	}
@@ -45,6 +46,11 @@ func (k *kernel) misfit(a Address, all []present) *ConfigError {
 	case !l.arp && !l.lo:
 		return &ConfigError{"interface", a.Interface + " has no neighbours that could ask for an address", "use an Ethernet interface, or lo and announce the address by routing"}
 	}
+	if a.virtual() {
+		if wrong := k.misfitMAC(a, l); wrong != nil {
+			return wrong
+		}
+	}
 	for _, p := range all {
 		if p.prefix.Addr() == a.IP && !k.mark.owns(p) {
 			return &ConfigError{"address", fmt.Sprintf("the host has %s on %s, and not from this cluster", p.prefix, k.name(p.index)),
@@ -70,6 +76,33 @@ func (k *kernel) misfit(a Address, all []present) *ConfigError {
 			if n.Contains(a.IP) && n.Bits() < 31 && (a.IP == n.Addr() || a.IP == lastOf(n)) {
 				return &ConfigError{"address", fmt.Sprintf("%s is the network's own address or its broadcast address in %s", a.IP, n), "use another one in it"}
 			}
+		}
+	}
+	return nil
+}
+
+// misfitMAC says why an interface cannot carry another link-layer address than its own,
+// or nil.
+func (k *kernel) misfitMAC(a Address, on link) *ConfigError {
+	if on.lo {
+		return &ConfigError{"mac", "there are no link-layer addresses on lo", "remove mac"}
+	}
+	l, err := k.handle.LinkByName(a.Interface)
+	if err != nil {
+		return nil // it was there just now
+	}
+	for _, dir := range []string{"wireless", "phy80211"} {
+		if _, err := os.Stat("/sys/class/net/" + a.Interface + "/" + dir); err == nil {
+			return &ConfigError{"mac", a.Interface + " is a wireless interface, and its access point takes no other link-layer address than its own", "remove mac, or name a wired interface"}
+		}
+	}
+	if l.Type() == "ipvlan" || l.Type() == "ipvtap" {
+		return &ConfigError{"mac", a.Interface + " is an " + l.Type() + ", which shares the link-layer address of its interface", "remove mac, or name the interface below it"}
+	}
+	if at := l.Attrs().MasterIndex; at != 0 {
+		if master, err := k.handle.LinkByIndex(at); err == nil && master.Type() != "vrf" {
+			name := master.Attrs().Name
+			return &ConfigError{"mac", fmt.Sprintf("%s is part of %s, a %s, which takes all that arrives on it", a.Interface, name, master.Type()), "write interface: " + name}
 		}
 	}
 	return nil

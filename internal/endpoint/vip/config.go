@@ -15,6 +15,8 @@ import (
 type Address struct {
 	IP        netip.Addr
 	Interface string
+	// MAC is a link-layer address that moves with it (virtual.go); zero: none does.
+	MAC MAC
 }
 
 func (a Address) String() string { return a.IP.String() + " on " + a.Interface }
@@ -28,6 +30,8 @@ func (a Address) prefix() netip.Prefix { return netip.PrefixFrom(a.IP, a.IP.BitL
 type Config struct {
 	Cluster   string // names what is left on the host
 	Addresses []Address
+	// Group tells several sets of one cluster apart: none touches what another has.
+	Group string
 
 	// ProbeWait is how long an answer to a duplicate-address probe is waited
 	// for; 50 ms, which is three times the slowest answer seen under load.
@@ -88,6 +92,12 @@ func (c Config) Validate() error {
 		if slices.ContainsFunc(c.Addresses[:i], func(b Address) bool { return b.IP == a.IP }) {
 			wrong(key+".address", a.IP.String()+" is there twice", "remove one of them")
 		}
+		if a.virtual() && a.MAC[0]&0x03 != 0x02 {
+			wrong(key+".mac", a.MAC.String()+" is no locally administered address of one host", "use one whose second digit is 2, 6, a or e, or auto")
+		}
+		if a.virtual() && slices.ContainsFunc(c.Addresses[:i], func(b Address) bool { return b.MAC == a.MAC && b.Interface == a.Interface }) {
+			wrong(key+".mac", a.MAC.String()+" is there twice", "give each address its own, or auto")
+		}
 	}
 	for key, d := range map[string]time.Duration{"probe wait": c.ProbeWait, "probe age": c.ProbeAge, "ask wait": c.AskWait, "route wait": c.RouteWait, "refresh": c.Refresh, "quiet": c.Quiet} {
 		if d < 0 {
@@ -112,6 +122,15 @@ func unusable(ip netip.Addr) string {
 		return ip.String() + " is link-local: clients would have to name their interface to reach it"
 	}
 	return ""
+}
+
+// tableName is what names this set in firewall tables and in its mark. No cluster's
+// name in a configuration has a dot.
+func (c Config) tableName() string {
+	if c.Group == "" {
+		return c.Cluster
+	}
+	return c.Cluster + "." + c.Group
 }
 
 func (c Config) withDefaults() Config {

@@ -180,8 +180,10 @@ func TestTheConfigurationIsCheckedAllAtOnce(t *testing.T) {
 	cfg := Config{
 		Cluster: "my shop",
 		Addresses: []Address{
-			{ip("10.0.0.1"), ""}, {ip("10.0.0.1"), "eth0"}, {ip("::ffff:10.0.0.2"), "eth0"}, {ip("fe80::1"), "eth0"},
-			{ip("fd00::1%eth0"), "eth0"}, {ip("224.0.0.5"), "eth0"}, {netip.Addr{}, "eth0"},
+			{IP: ip("10.0.0.1")}, {IP: ip("10.0.0.1"), Interface: "eth0"}, {IP: ip("::ffff:10.0.0.2"), Interface: "eth0"}, {IP: ip("fe80::1"), Interface: "eth0"},
+			{IP: ip("fd00::1%eth0"), Interface: "eth0"}, {IP: ip("224.0.0.5"), Interface: "eth0"}, {Interface: "eth0"},
+			{IP: ip("10.0.0.3"), Interface: "eth0", MAC: MAC{0, 0, 0x5e, 0, 1, 51}}, {IP: ip("10.0.0.4"), Interface: "eth0", MAC: MAC{3, 0, 0, 0, 0, 1}},
+			{IP: ip("10.0.0.5"), Interface: "eth0", MAC: MAC{2, 0, 0, 0, 0, 1}}, {IP: ip("10.0.0.6"), Interface: "eth0", MAC: MAC{2, 0, 0, 0, 0, 1}},
 		},
 		Refresh: -1,
 	}
@@ -193,6 +195,9 @@ addresses[3].address: fe80::1 is link-local: clients would have to name their in
 addresses[4].address: fd00::1%eth0 has a zone; the interface is a key of its own: use a free unicast address of the clients' network
 addresses[5].address: 224.0.0.5 is no address of a host on a network: use a free unicast address of the clients' network
 addresses[6].address: there is no IP address: use a free unicast address of the clients' network
+addresses[7].mac: 00:00:5e:00:01:33 is no locally administered address of one host: use one whose second digit is 2, 6, a or e, or auto
+addresses[8].mac: 03:00:00:00:00:01 is no locally administered address of one host: use one whose second digit is 2, 6, a or e, or auto
+addresses[10].mac: 02:00:00:00:00:01 is there twice: give each address its own, or auto
 refresh: -1ns is negative: leave it out for the default`
 	err := cfg.Validate()
 	if err == nil {

@@ -5,7 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
 
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -57,8 +62,8 @@ func (s *Set) takeUpLocked(now, until cluster.Instant) error {
 		if s.held[a.IP] != nil {
 			continue
 		}
-		l, err := s.kernel.usable(a.Interface)
-		if err != nil {
+		on, l, err := s.kernel.places(a)
+		if err != nil || l.index == 0 {
 			continue // it is not here, and Bind says why
 		}
 		p, err := s.kernel.find(a, l.index)
@@ -68,7 +73,10 @@ func (s *Set) takeUpLocked(now, until cluster.Instant) error {
 		if p == nil || !s.kernel.mark.owns(*p) {
 			continue
 		}
-		h := &holding{Address: a, link: l, until: until, backstop: now}
+		if a.virtual() {
+			errs = append(errs, s.groups.join(a.IP, on.index))
+		}
+		h := &holding{Address: a, on: on, link: l, until: until, backstop: now}
 		h.begin(now)
 		s.held[a.IP] = h
 		errs = append(errs, s.announceLocked(h))
@@ -91,6 +99,32 @@ func (s *Set) Drop(ctx context.Context) error {
 		s.log.InfoContext(ctx, "virtual addresses dropped", "removed", removed)
 	}
 	return err
+}
+
+// DropSome is Drop for some of the addresses.
+func (s *Set) DropSome(ctx context.Context, ips ...netip.Addr) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drops++
+	all, err := s.kernel.addresses()
+	errs := []error{err}
+	for _, a := range s.cfg.Addresses {
+		if !slices.Contains(ips, a.IP) {
+			continue
+		}
+		delete(s.held, a.IP)
+		for _, p := range all {
+			if p.prefix.Addr() == a.IP && s.kernel.mark.owns(p) {
+				s.log.InfoContext(ctx, "virtual address dropped", "address", a.IP)
+				errs = append(errs, s.kernel.remove(a.IP, p.index))
+			}
+		}
+		errs = append(errs, s.lowerLocked(a))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("drop %v: %w", ips, err)
+	}
+	return nil
 }
 
 // Presence is an address as the host has it.
@@ -137,6 +171,12 @@ func (s *Set) Observe(_ context.Context) (Observation, error) {
 	if err != nil {
 		return Observation{}, err
 	}
+	quiet := true
+	if slices.ContainsFunc(s.cfg.Addresses, Address.virtual) {
+		if quiet, err = s.isQuiet(); err != nil {
+			return Observation{}, err
+		}
+	}
 	var o Observation
 	for _, a := range s.cfg.Addresses {
 		state := AddressState{Address: a}
@@ -145,10 +185,9 @@ func (s *Set) Observe(_ context.Context) (Observation, error) {
 				continue
 			}
 			name := s.kernel.name(p.index)
-			if name == a.Interface && s.kernel.mark.owns(p) {
-				l, err := s.kernel.link(name)
+			if _, at, err := s.kernel.places(a); s.kernel.mark.owns(p) && (err == nil && p.index == at.index || name == a.Interface && !a.virtual()) {
 				state.Present = true
-				state.Bound = err == nil && l.up && s.kernel.local(a.IP)
+				state.Bound = err == nil && at.up && s.kernel.local(a.IP) && quiet
 				state.Left = time.Duration(p.valid) * time.Second
 			} else {
 				state.Others = append(state.Others, Presence{p.prefix, name})
@@ -162,14 +201,19 @@ func (s *Set) Observe(_ context.Context) (Observation, error) {
 
 // Leftover is something on this host that carries the cluster's mark.
 type Leftover struct {
-	Address Presence // zero for a table
-	Table   string   // empty for an address
+	Address Presence // zero for a table or an interface
+	Table   string   // empty for an address or an interface
+	Device  string   // an interface of ours, which carries such an address
 	index   int
+	link    netlink.Link
 }
 
 func (l Leftover) String() string {
-	if l.Table != "" {
+	switch {
+	case l.Table != "":
 		return "table " + l.Table
+	case l.Device != "":
+		return "interface " + l.Device
 	}
 	return l.Address.String()
 }
@@ -187,9 +231,17 @@ func (s *Set) Leftovers(_ context.Context) ([]Leftover, error) {
 			found = append(found, Leftover{Address: Presence{p.prefix, s.kernel.name(p.index)}, index: p.index})
 		}
 	}
-	tables, err := s.muteTables()
-	for _, t := range tables {
-		found = append(found, Leftover{Table: familyName(t.Family) + " " + t.Name})
+	devices, err := s.devicesLeft()
+	found = append(found, devices...)
+	for _, of := range []func() ([]*nftables.Table, error){
+		func() ([]*nftables.Table, error) { return s.tables(MACTable(s.cfg.tableName()), quietFamilies()) },
+		s.muteTables, // last: what is not removed yet stays muted
+	} {
+		tables, tableErr := of()
+		err = errors.Join(err, tableErr)
+		for _, t := range tables {
+			found = append(found, Leftover{Table: familyName(t.Family) + " " + t.Name})
+		}
 	}
 	return found, err
 }
@@ -206,11 +258,18 @@ func (s *Set) Cleanup(ctx context.Context) ([]Leftover, error) {
 func (s *Set) cleanupLocked(ctx context.Context) ([]Leftover, error) {
 	found, listErr := s.Leftovers(ctx)
 	errs := []error{listErr}
-	var removed []Leftover
-	tables := 0
+	var removed, devices []Leftover
+	muted, quiet := false, false
 	for _, l := range found {
-		if l.Table != "" {
-			tables++ // last: until the addresses are gone they stay muted
+		switch {
+		case l.Device != "":
+			devices = append(devices, l)
+			continue
+		case strings.HasSuffix(l.Table, " "+MACTable(s.cfg.tableName())):
+			quiet = true
+			continue
+		case l.Table != "":
+			muted = true // last: until the addresses are gone they stay muted
 			continue
 		}
 		if err := s.kernel.remove(l.Address.Prefix.Addr(), l.index); err != nil {
@@ -219,11 +278,18 @@ func (s *Set) cleanupLocked(ctx context.Context) ([]Leftover, error) {
 		}
 		removed = append(removed, l)
 	}
-	if tables > 0 {
+	s.groups.close()
+	gone, removing := s.removeDevices(devices)
+	removed, errs = append(removed, gone...), append(errs, removing...)
+	if quiet && len(removing) == 0 {
+		tables, err := s.unquietLocked()
+		removed, errs = append(removed, tables...), append(errs, err)
+	}
+	if muted {
 		if _, err := s.unmuteLocked(); err != nil {
 			errs = append(errs, err)
 		} else {
-			removed = append(removed, found[len(found)-tables:]...)
+			removed = append(removed, slices.DeleteFunc(found, func(l Leftover) bool { return !strings.HasSuffix(l.Table, " "+MuteTable(s.cfg.tableName())) })...)
 		}
 	}
 	return removed, errors.Join(errs...)

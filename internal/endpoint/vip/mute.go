@@ -38,7 +38,7 @@ func (s *Set) Mute(_ context.Context) error {
 		return err
 	}
 	for _, f := range s.muteFamilies() {
-		t := &nftables.Table{Name: MuteTable(s.cfg.Cluster), Family: f}
+		t := &nftables.Table{Name: MuteTable(s.cfg.tableName()), Family: f}
 		c.AddTable(t) // so that there is one to delete, in the same transaction
 		c.DelTable(t)
 		c.AddTable(t)
@@ -116,12 +116,17 @@ func (s *Set) firewall() (*nftables.Conn, error) {
 
 // muteTables returns this cluster's tables that are there.
 func (s *Set) muteTables() ([]*nftables.Table, error) {
+	return s.tables(MuteTable(s.cfg.tableName()), []nftables.TableFamily{nftables.TableFamilyARP, nftables.TableFamilyIPv6})
+}
+
+// tables returns those of a name that are there.
+func (s *Set) tables(name string, families []nftables.TableFamily) ([]*nftables.Table, error) {
 	c, err := s.firewall()
 	if err != nil {
 		return nil, err
 	}
 	var ours []*nftables.Table
-	for _, f := range []nftables.TableFamily{nftables.TableFamilyARP, nftables.TableFamilyIPv6} {
+	for _, f := range families {
 		all, err := c.ListTablesOfFamily(f)
 		if lacksTables(err) {
 			continue // this kernel cannot have such tables, so there are none
@@ -130,7 +135,7 @@ func (s *Set) muteTables() ([]*nftables.Table, error) {
 			return nil, fmt.Errorf("list nftables: %w", err)
 		}
 		for _, t := range all {
-			if t.Name == MuteTable(s.cfg.Cluster) && t.Family == f {
+			if t.Name == name && t.Family == f {
 				ours = append(ours, t)
 			}
 		}
@@ -143,8 +148,11 @@ func lacksTables(err error) bool {
 }
 
 func familyName(f nftables.TableFamily) string {
-	if f == nftables.TableFamilyARP {
+	switch f {
+	case nftables.TableFamilyARP:
 		return "arp"
+	case nftables.TableFamilyINet:
+		return "inet"
 	}
 	return "ip6"
 }

@@ -40,6 +40,7 @@ func (s *Set) Probe(ctx context.Context) (Findings, error) {
 	for i, a := range s.cfg.Addresses {
 		wg.Go(func() {
 			f, err := s.probe(ctx, a)
+			err = errors.Join(err, s.prepare(a))
 			if err != nil {
 				errs[i] = fmt.Errorf("probe for an owner of %s: %w", a, err)
 				return

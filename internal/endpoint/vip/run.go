@@ -201,8 +201,12 @@ func (r *runner) hear(ctx context.Context, c claim) {
 	if last, ok := r.reported[c.ip]; !concerned || ok && now.Sub(last) < r.cfg.Quiet {
 		return
 	}
-	if ours, err := r.kernel.ours(c.mac); err != nil || ours {
-		return
+	// A host does not hear itself: under the address's own link-layer address that is
+	// another node.
+	if !h.virtual() || c.mac.String() != h.MAC.String() {
+		if ours, err := r.kernel.ours(c.mac); err != nil || ours {
+			return
+		}
 	}
 	r.reported[c.ip] = now
 	r.log.WarnContext(ctx, "another host claims a virtual address", "address", c.ip, "mac", c.mac.String())

@@ -1,9 +1,10 @@
 // Package vip answers whether this host holds the cluster's virtual addresses,
 // and takes them, announces them and gives them up.
 //
-// It never decides who may hold them, never changes a sysctl, and never touches
-// an address or a firewall table that does not carry this cluster's mark, but for a
-// stray one that the caller shows it (Asker.Remove). The
+// It never decides who may hold them, never changes a sysctl of an interface that it
+// did not make itself, and never touches an address, an interface or a firewall table
+// that does not carry this cluster's mark, but for a stray one that the caller shows it
+// (Asker.Remove). The
 // rule that must not be broken: nothing is bound, extended or announced beyond
 // the instant that the caller named, and the kernel takes the address away soon
 // after it even if no code of ours runs any more.
@@ -63,6 +64,7 @@ type Set struct {
 	drops   uint64 // grows with every Drop, so that a waiting Bind notices
 	muted   bool   // by this process; the kernel is asked where it matters
 	held    map[netip.Addr]*holding
+	groups  groups
 	wake    chan struct{} // Run has something new to announce
 	events  chan Event
 	closing sync.WaitGroup // sockets whose closing nobody waits for
@@ -71,7 +73,8 @@ type Set struct {
 // holding is one address that this process has bound.
 type holding struct {
 	Address
-	link  link
+	on    link            // the interface that the configuration names
+	link  link            // the one that it is bound on: the same, or its macvlan
 	until cluster.Instant // as the caller last allowed
 	// backstop is an instant before which the kernel does not take it away.
 	backstop cluster.Instant
@@ -101,8 +104,9 @@ func open(cfg Config, log *slog.Logger) (*Set, error) {
 		cfg: cfg, log: log, ns: cfg.namespace(),
 		held: map[netip.Addr]*holding{}, wake: make(chan struct{}, 1), events: make(chan Event, 64),
 	}
+	s.groups.ns = s.ns
 	var err error
-	if s.kernel, err = openKernel(s.ns, markOf(cfg.Cluster)); err != nil {
+	if s.kernel, err = openKernel(s.ns, markOf(cfg.tableName())); err != nil {
 		return nil, err
 	}
 	if s.sender, err = openSender(s.ns); err != nil {
@@ -116,6 +120,7 @@ func open(cfg Config, log *slog.Logger) (*Set, error) {
 // first to give them up. Run must have returned.
 func (s *Set) Close() error {
 	s.closing.Wait()
+	s.groups.close()
 	s.kernel.close()
 	return s.sender.close()
 }

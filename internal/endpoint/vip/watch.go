@@ -127,8 +127,11 @@ func (r *runner) refreshLink(l link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range r.held {
-		if h.link.index == l.index && h.link.mac.String() != l.mac.String() {
-			h.link = l
+		if h.on.index == l.index && h.on.mac.String() != l.mac.String() {
+			if h.link.index == l.index {
+				h.link = l
+			}
+			h.on = l
 			h.begin(clock.Now())
 		}
 	}
@@ -150,6 +153,9 @@ func (r *runner) observeGone(ctx context.Context, a Address) {
 	case p == nil || !r.kernel.mark.owns(*p):
 		delete(r.held, a.IP)
 		r.log.WarnContext(ctx, "a virtual address is gone from the host", "address", a.IP)
+		if err := r.lowerLocked(a); err != nil {
+			r.log.WarnContext(ctx, "remove the interface of a virtual address that is gone", "err", err)
+		}
 		r.emit(Event{Kind: AddressLost, Address: a, At: clock.Now()})
 	default:
 		h.begin(clock.Now())
