@@ -137,6 +137,8 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 		if s.Told {
 			done = strings.TrimPrefix(done+", told, it cannot be asked", ", ")
 		}
+		done = strings.TrimPrefix(done+", "+s.Tells, ", ")
+		done = strings.TrimSuffix(done, ", ")
 		span.End(timeline.OK, done)
 		delete(l.roads.spans, s.Name)
 	}

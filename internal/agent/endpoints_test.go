@@ -100,6 +100,34 @@ func TestWhoLeadsWhat(t *testing.T) {
 	}
 }
 
+// TestTheTimelineTellsWhatAnEndpointFinds: how often it was tried, and its own view.
+func TestTheTimelineTellsWhatAnEndpointFinds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		state endpoint.State
+		want  string
+	}{
+		"at once, with a view of its own":      {endpoint.State{Settled: true, Tells: "it finds db1 UP"}, "it finds db1 UP"},
+		"at once, without":                     {endpoint.State{Settled: true}, "proxy"},
+		"at the second attempt":                {endpoint.State{Attempts: 1, Settled: true, Tells: "it finds db1 UP"}, "2 attempts, it finds db1 UP"},
+		"it was told, and cannot be asked":     {endpoint.State{Told: true}, "told, it cannot be asked"},
+		"at the second attempt without a view": {endpoint.State{Attempts: 1, Settled: true}, "2 attempts"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := reviewed()
+			l.timeline = timeline.NewRecorder(timeline.Options{Node: "db1", Now: clock.Now})
+			l.timeline.Saw(cluster.Record{Epoch: 5, Phase: cluster.PhasePromoting, Primary: "db1"}, 50)
+			l.roads = &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}}
+			l.sawEndpoint(endpoint.State{Name: "lb", Kind: "proxy", Want: endpoint.Target{Epoch: 5, Node: "db1"}, Attempts: tt.state.Attempts})
+			tt.state.Name, tt.state.Kind, tt.state.Want = "lb", "proxy", endpoint.Target{Epoch: 5, Node: "db1"}
+			l.sawEndpoint(tt.state)
+			part, _ := l.timeline.Part(5)
+			if len(part.Events) != 1 || part.Events[0].Step != timeline.Endpoint("lb") || part.Events[0].Outcome != timeline.OK || part.Events[0].Detail != tt.want {
+				t.Errorf("on the timeline: %+v, want %q", part.Events, tt.want)
+			}
+		})
+	}
+}
+
 func TestWhatStandsByAndIsNotReadyIsShown(t *testing.T) {
 	l := reviewed()
 	l.roads = &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}}

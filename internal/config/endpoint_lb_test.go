@@ -22,7 +22,13 @@ func TestWhatIsWrongWithALoadBalancer(t *testing.T) {
 			here + `haproxy.servers[2]: "w1" is no data node; use db1 or db2`,
 			here + "haproxy.servers[4]: y stands on line 12 already; give every node a server of its own",
 		}},
-		"a whole nginx": {"nodes: [w1], nginx: {file: /etc/nginx/baton/shop.conf, upstream: shop_primary, port: 80, pid_file: /run/x.pid, check: [nginx, -t], reload: [systemctl, reload, nginx]}", nil},
+		"a whole nginx":            {"nodes: [w1], nginx: {file: /etc/nginx/baton/shop.conf, upstream: shop_primary, port: 80, pid_file: /run/x.pid, check: [nginx, -t], reload: [systemctl, reload, nginx]}", nil},
+		"an nginx that is tried":   {"nginx: {file: /etc/nginx/baton/shop.conf, upstream: shop, through: 127.0.0.1:3306}", nil},
+		"an nginx behind a socket": {"nginx: {file: /etc/nginx/baton/shop.conf, upstream: shop, through: /run/shop.sock}", nil},
+		"an nginx that cannot be tried": {"nginx: {file: /etc/nginx/baton/shop.conf, upstream: shop, through: shop.sock}", []string{
+			here + `nginx.through: "shop.sock" is neither an address with a port nor a path; write where nginx listens for that upstream, such as 127.0.0.1:3306`}},
+		"an nginx for another service that is tried": {"nginx: {file: /etc/nginx/baton/shop.conf, upstream: shop, port: 80, through: 127.0.0.1:80}", []string{
+			here + "nginx.through: a database server's greeting is waited for there, and the upstream leads to port 80; leave out one of through and port"}},
 		"an nginx without anything": {"nginx: {port: 0}", []string{
 			here + "nginx.file: is missing; name the file that nginx includes, such as /etc/nginx/baton/shop.conf",
 			here + "nginx.upstream: is missing; name the upstream, such as shop_primary"}},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 )
@@ -14,6 +15,7 @@ type Nginx struct {
 	PIDFile  string   `key:"pid_file"`
 	Check    []string `key:"check"`
 	Reload   []string `key:"reload"`
+	Through  string   `key:"through"`
 }
 
 func nginxKeys() []Key {
@@ -30,6 +32,8 @@ func nginxKeys() []Key {
 			doc("The command that says whether nginx would take its configuration. No shell. Empty: nginx -t -q."),
 		key("endpoints[].nginx.reload", Words).same().like("[systemctl, reload, nginx]").
 			doc("A command that has it loaded, in place of the signal."),
+		key("endpoints[].nginx.through", Text).same().like("127.0.0.1:3306").
+			doc("Where this nginx takes clients of that upstream: an address with a port, or the path of a socket. After every switch Baton connects there once and waits for a database server's greeting, which the timeline shows. The server counts that as one aborted connection. Empty: the file and nginx's workers are looked at, and nobody connects."),
 	}
 }
 
@@ -48,6 +52,13 @@ func (l *loader) judgeNginx(block string, endpoint Endpoint) {
 		l.report(block+".upstream", "is missing", "name the upstream, such as shop_primary")
 	case !nginxName.MatchString(n.Upstream):
 		l.report(block+".upstream", fmt.Sprintf("%q is no name of an upstream", n.Upstream), "use letters, digits, _, . and -")
+	}
+	switch _, err := netip.ParseAddrPort(n.Through); {
+	case n.Through == "":
+	case err != nil && !filepath.IsAbs(n.Through):
+		l.report(block+".through", fmt.Sprintf("%q is neither an address with a port nor a path", n.Through), "write where nginx listens for that upstream, such as 127.0.0.1:3306")
+	case n.Port != 0:
+		l.report(block+".through", fmt.Sprintf("a database server's greeting is waited for there, and the upstream leads to port %d", n.Port), "leave out one of through and port")
 	}
 	l.judgeWords(block+".check", n.Check)
 	l.judgeWords(block+".reload", n.Reload)

@@ -92,6 +92,14 @@ type Local interface {
 	StandBy(ctx context.Context) error
 }
 
+// A Teller is an Endpoint that has a view of its own of what it leads to, such as a load
+// balancer that checks its servers, or that sees others pass on what it tells them.
+type Teller interface {
+	// Tells says in words what the last Observe, or Tend, saw of that; empty: nothing.
+	// It is for people.
+	Tells() string
+}
+
 // MismatchError says that an endpoint does not lead where it should.
 type MismatchError struct {
 	Endpoint string // its name in the configuration

@@ -39,6 +39,8 @@ type State struct {
 	Problem error
 	// Attempts are the calls of Set since it was last settled.
 	Attempts int
+	// Tells is what the endpoint itself said at the last look (Teller).
+	Tells string
 	// Repaired counts how often it was found astray after it had been settled.
 	Repaired int
 }
@@ -180,6 +182,9 @@ func (r *Reconciler) keep(ctx context.Context, want Target) {
 		}
 		if ctx.Err() != nil {
 			return
+		}
+		if teller, tells := r.Endpoint.(Teller); tells {
+			state.Tells = teller.Tells()
 		}
 		state.Told = false
 		if errors.Is(state.Problem, ErrUnseen) {

@@ -402,3 +402,32 @@ func TestWhatIsLocalStandsByWhileNothingIsWantedOfIt(t *testing.T) {
 		}
 	})
 }
+
+// checker is a board that says how often it has looked.
+type checker struct {
+	board
+	looks int
+}
+
+func (c *checker) Observe(ctx context.Context) (endpoint.Target, error) {
+	c.looks++
+	return c.board.Observe(ctx)
+}
+
+func (c *checker) Tells() string { return fmt.Sprintf("it has looked %d times", c.looks) }
+
+func TestWhatAnEndpointTellsOfItselfIsOfTheLastLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := reconcile(t, &checker{})
+		r.Lead(one())
+		synctest.Wait()
+		if got := r.last(); got.Tells != "it has looked 1 times" || !got.Settled {
+			t.Errorf("%+v", got)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := r.last(); got.Tells != "it has looked 2 times" {
+			t.Errorf("%+v", got)
+		}
+	})
+}

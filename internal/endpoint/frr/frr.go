@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/baton-db/baton/internal/command"
@@ -44,6 +45,7 @@ type Endpoint struct {
 	name  string
 	o     Options
 	guard endpoint.EpochGuard
+	tells string
 }
 
 // Open prepares the announcements. It asks nobody.
@@ -106,12 +108,22 @@ func (e *Endpoint) Set(ctx context.Context, target endpoint.Target) error {
 
 // Observe implements endpoint.Endpoint: what FRR says that it announces, and to whom.
 func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
+	e.tells = ""
 	v, err := e.look(ctx)
 	if err != nil || e.lacks(v) != nil {
 		return endpoint.Target{}, err // what is lacking, Set says
 	}
+	var tells []string
+	for _, a := range e.o.Addresses {
+		told := slices.SortedFunc(slices.Values(v.announced[a].told), netip.Addr.Compare)
+		tells = append(tells, fmt.Sprintf("FRR has told %s of %s", strings.Trim(fmt.Sprint(told), "[]"), a))
+	}
+	e.tells = strings.Join(tells, "; ")
 	return endpoint.Target{Node: e.o.Self}, nil
 }
+
+// Tells implements endpoint.Teller: which routers FRR has told.
+func (e *Endpoint) Tells() string { return e.tells }
 
 // lacks says what is lacking until every address has been told to some router; nil if
 // nothing is.

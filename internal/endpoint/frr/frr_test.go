@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,7 @@ func behaves(t *testing.T, w world) {
 }
 
 func goesByTheAddress(t *testing.T, w world) {
+	told := regexp.MustCompile(`^FRR has told \S.* of 10\.99\.0\.50; FRR has told \S.* of fd99::50$`)
 	e := w.endpoint()
 	if w.Router.Routes(t, service4) || w.Router.Routes(t, service6) {
 		t.Fatal("a host that stands by is announced")
@@ -183,6 +185,9 @@ func goesByTheAddress(t *testing.T, w world) {
 	}
 	if err := e.Tend(t.Context(), db1()); err != nil {
 		t.Errorf("all is well: %v", err)
+	}
+	if got, err := e.Observe(t.Context()); err != nil || got.Node != "db1" || !told.MatchString(e.Tells()) {
+		t.Errorf("it leads to %s (%v), and tells %q", got, err, e.Tells())
 	}
 	// Nobody tells FRR anything: as when the kernel ends an address's time.
 	w.has(t, false)

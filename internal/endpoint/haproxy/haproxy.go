@@ -9,6 +9,7 @@
 package haproxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -42,6 +43,7 @@ type Endpoint struct {
 	name  string
 	o     Options
 	guard endpoint.EpochGuard
+	tells []string // what each HAProxy said of its server at the last look
 }
 
 // Open prepares the use of a backend. It connects to nobody.
@@ -51,10 +53,12 @@ func Open(name string, o Options) *Endpoint { return &Endpoint{name: name, o: o}
 // server that HAProxy's own checks have found down, are seen to be astray.
 func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 	targets := make([]endpoint.Target, len(e.o.Sockets))
+	e.tells = make([]string, len(e.o.Sockets))
 	err := e.each(func(i int, socket string) (err error) {
-		servers, err := states(ctx, socket, e.o.Backend)
+		servers, err := states(ctx, socket, e.o.Backend, true)
 		if err == nil {
 			targets[i], err = e.leads(servers)
+			e.tells[i] = e.tell(socket, servers, targets[i].Node)
 		}
 		return err
 	})
@@ -62,6 +66,25 @@ func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 		return endpoint.Target{}, err
 	}
 	return endpoint.Agree(e.o.Sockets, targets)
+}
+
+// Tells implements endpoint.Teller: whether HAProxy itself finds the server up that it
+// leads to, and by which check.
+func (e *Endpoint) Tells() string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(e.tells), func(t string) bool { return t == "" }), "; ")
+}
+
+// tell is what one HAProxy says of the server that leads to a node.
+func (e *Endpoint) tell(socket string, servers map[string]server, to cluster.NodeName) string {
+	name := e.o.Server
+	if name == "" {
+		name = e.serverOf(to)
+	}
+	s, ok := servers[name]
+	if to == "" || !ok || s.finds == "" {
+		return ""
+	}
+	return fmt.Sprintf("HAProxy at %s finds %s/%s %s", socket, e.o.Backend, name, s.finds)
 }
 
 // each does something with every HAProxy at the same time.
@@ -110,7 +133,7 @@ func (e *Endpoint) target(n cluster.NodeName) endpoint.Target {
 // up says that HAProxy sends nobody to a server although it may.
 func (e *Endpoint) up(s server) error {
 	if s.down {
-		return endpoint.Astray("%s/%s is ready, but HAProxy's own checks find it down", e.o.Backend, s.name)
+		return endpoint.Astray("%s/%s is ready, but HAProxy's own checks find it %s", e.o.Backend, s.name, cmp.Or(s.finds, "down"))
 	}
 	return nil
 }
@@ -140,7 +163,7 @@ func (e *Endpoint) Set(ctx context.Context, target endpoint.Target) error {
 		return err
 	}
 	return e.each(func(_ int, socket string) error {
-		servers, err := states(ctx, socket, e.o.Backend)
+		servers, err := states(ctx, socket, e.o.Backend, false)
 		if err != nil {
 			return err
 		}

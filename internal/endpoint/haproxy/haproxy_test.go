@@ -174,7 +174,7 @@ listen each
 	for limit := time.After(patience); ; {
 		_, err := e.Observe(t.Context())
 		if err != nil {
-			if !errors.Is(err, endpoint.ErrForeign) || !strings.Contains(err.Error(), "each/db1 is ready, but HAProxy's own checks find it down") {
+			if !errors.Is(err, endpoint.ErrForeign) || !strings.Contains(err.Error(), "each/db1 is ready, but HAProxy's own checks find it DOWN (L4CON, Connection refused)") {
 				t.Errorf("it says %v", err)
 			}
 			return
@@ -183,6 +183,45 @@ listen each
 		case <-again.C:
 		case <-limit:
 			t.Fatal("it is not seen")
+		}
+	}
+}
+
+// TestWhatHAProxyFindsIsTold: by its own checks, which take a moment, or without any.
+func TestWhatHAProxyFindsIsTold(t *testing.T) {
+	at := map[cluster.NodeName]netip.AddrPort{"db1": echo(t, "db1"), "db2": echo(t, "db2")}
+	h := haproxytest.Start(t, "admin", `
+listen each
+    bind unix@DIR/each
+    server db1 `+at["db1"].String()+` check inter 10ms rise 1 disabled
+    server db2 `+at["db2"].String()+` disabled
+`)
+	e := haproxy.Open("lb", haproxy.Options{Sockets: []string{h.Socket}, Backend: "each", Nodes: at})
+	tells := func(n cluster.NodeName) string {
+		if _, err := e.Observe(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return e.Tells()
+	}
+	if got := tells(""); got != "" {
+		t.Errorf("while it leads nowhere: %q", got)
+	}
+	for n, want := range map[cluster.NodeName]string{"db1": "HAProxy at " + h.Socket + " finds each/db1 UP (L4OK)", "db2": "HAProxy at " + h.Socket + " finds each/db2 no check"} {
+		if err := e.Set(t.Context(), endpoint.Target{Node: n, Addresses: []netip.Addr{at[n].Addr()}, Port: int(at[n].Port())}); err != nil {
+			t.Fatal(err)
+		}
+		again := time.NewTicker(10 * time.Millisecond)
+		defer again.Stop()
+		for limit := time.After(patience); ; {
+			got := tells(n)
+			if got == want {
+				break
+			}
+			select {
+			case <-again.C:
+			case <-limit:
+				t.Fatalf("it tells %q, want %q", got, want)
+			}
 		}
 	}
 }

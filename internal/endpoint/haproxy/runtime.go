@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -68,6 +69,7 @@ type server struct {
 	at    netip.AddrPort
 	admin uint64 // srv_admin_state
 	down  bool   // it takes nobody although it may
+	finds string // its status in HAProxy's words, and the check behind it; empty: not told
 }
 
 // The bits of srv_admin_state (management guide, "show servers state").
@@ -92,18 +94,71 @@ const (
 	srvAdminState = "srv_admin_state"
 )
 
-// states reads the servers of a backend.
-func states(ctx context.Context, socket, backend string) (map[string]server, error) {
+// Columns of "show stat", by their names in its first line, and servers among what it
+// shows.
+const (
+	statServer = "svname"
+	statStatus = "status"
+	statCheck  = "check_status"
+	statCode   = "check_code"
+	statSaid   = "last_chk"
+	onlyServer = "4"
+)
+
+// states reads the servers of a backend and, if it is asked for, what HAProxy's own checks
+// say of them, which takes it twice as long.
+func states(ctx context.Context, socket, backend string, checks bool) (map[string]server, error) {
 	line := "show servers state " + backend
-	answer, err := ask(ctx, socket, line)
+	all := line
+	if checks {
+		all += "; show stat " + backend + " " + onlyServer + " -1"
+	}
+	answer, err := ask(ctx, socket, all)
 	if err != nil {
 		return nil, err
 	}
-	servers, err := parse(answer)
+	state, stat, _ := strings.Cut(answer, "\n\n")
+	servers, err := parse(state)
 	if err != nil {
 		return nil, fmt.Errorf("ask %q: %w", line, err)
 	}
+	addFindings(servers, stat)
 	return servers, nil
+}
+
+// addFindings adds to servers what the statistics say of them. Without those nothing is
+// said, and nothing rests on it.
+func addFindings(servers map[string]server, stat string) {
+	lines := csv.NewReader(strings.NewReader(strings.TrimPrefix(stat, "# ")))
+	lines.FieldsPerRecord, lines.LazyQuotes = -1, true
+	all, err := lines.ReadAll()
+	if err != nil || len(all) < 2 {
+		return
+	}
+	for _, values := range all[1:] {
+		field := func(name string) string {
+			if i := slices.Index(all[0], name); i >= 0 && i < len(values) {
+				return values[i]
+			}
+			return ""
+		}
+		s, ok := servers[field(statServer)]
+		if !ok {
+			continue
+		}
+		s.finds = field(statStatus)
+		check := field(statCheck)
+		if code := field(statCode); check != "" && code != "" {
+			check += "/" + code
+		}
+		if said := field(statSaid); check != "" && said != "" {
+			check += ", " + shortened(said)
+		}
+		if check != "" && s.finds != "" {
+			s.finds += " (" + check + ")"
+		}
+		servers[s.name] = s
+	}
 }
 
 func parse(answer string) (map[string]server, error) {

@@ -32,21 +32,25 @@ import (
 type Options struct {
 	File     string // that nginx includes
 	Upstream string
-	Port     int           // that is led to; 0: that of the database server
-	PIDFile  string        // of the nginx that runs
-	Check    []string      // says whether its configuration is right
-	Reload   []string      // has it loaded; none: a signal to the process of PIDFile
-	Limit    time.Duration // of each of them
-	Note     string        // the file in which it is noted what was loaded
-	Cluster  string
-	Servers  []render.Server // of all data nodes
+	Port     int      // that is led to; 0: that of the database server
+	PIDFile  string   // of the nginx that runs
+	Check    []string // says whether its configuration is right
+	Reload   []string // has it loaded; none: a signal to the process of PIDFile
+	// Through is where this nginx takes clients for that upstream: a path, or an address
+	// and a port. Empty: it is not tried whether a server is reached.
+	Through string
+	Limit   time.Duration // of each of them
+	Note    string        // the file in which it is noted what was loaded
+	Cluster string
+	Servers []render.Server // of all data nodes
 }
 
-// Endpoint is the upstream of one nginx. It implements endpoint.Endpoint, and is not
-// safe for concurrent use.
+// Endpoint is the upstream of one nginx. It implements endpoint.Endpoint,
+// endpoint.Tender and endpoint.Teller, and is not safe for concurrent use.
 type Endpoint struct {
-	o    Options
-	file *template.Endpoint
+	o      Options
+	file   *template.Endpoint
+	passed passed
 }
 
 // Open prepares an upstream. It writes nothing and signals nobody.

@@ -56,6 +56,7 @@ type Endpoint struct {
 	o      Options
 	handle *netlink.Handle
 	guard  endpoint.EpochGuard
+	tells  []string
 }
 
 // kernelTimeout bounds one question to the kernel.
@@ -238,6 +239,7 @@ func same(there, want netlink.Route) bool {
 // interface may be down.
 func (e *Endpoint) Observe(context.Context) (endpoint.Target, error) {
 	var leads []cluster.NodeName
+	e.tells = nil
 	for _, a := range e.o.Addresses {
 		node, err := e.leads(a)
 		if err != nil || node == "" {
@@ -250,6 +252,9 @@ func (e *Endpoint) Observe(context.Context) (endpoint.Target, error) {
 	}
 	return endpoint.Target{Node: leads[0]}, nil
 }
+
+// Tells implements endpoint.Teller: where the kernel's table sends each address.
+func (e *Endpoint) Tells() string { return strings.Join(e.tells, "; ") }
 
 // leads says to which node an address leads.
 func (e *Endpoint) leads(a netip.Addr) (cluster.NodeName, error) {
@@ -266,6 +271,7 @@ func (e *Endpoint) leads(a netip.Addr) (cluster.NodeName, error) {
 		if !slices.ContainsFunc(present, func(p netlink.Route) bool {
 			return !slices.ContainsFunc(wanted, func(w netlink.Route) bool { return same(p, w) })
 		}) {
+			e.tells = append(e.tells, fmt.Sprintf("%s goes via %s", a, gateways(present[0])))
 			return node, nil
 		}
 	}

@@ -125,6 +125,9 @@ func TestAWayIsTakenWhileAnotherOneIsGone(t *testing.T) {
 	h.IP(t, "link set x2 down")
 	wantRoutes(t, h, "10.99.0.50", "10.99.0.50 via 10.79.3.11 dev x3 proto 183 metric 200")
 	wantLeads(t, e, "db1")
+	if got := e.Tells(); got != "10.99.0.50 goes via 10.79.3.11" {
+		t.Errorf("it tells %q", got)
+	}
 	if err := e.Tend(t.Context(), to("db1", 1)); err == nil || err.Error() != "route 10.99.0.50 via 10.79.2.11: no interface that is up has the gateway's network" {
 		t.Errorf("while it is gone: %v", err)
 	}
