@@ -38,7 +38,7 @@ the programs that scripts/setup.sh installs.`,
 	cmd.AddCommand(
 		newLabUpCommand(e, &o), newLabStatusCommand(e, &o), newLabFaultCommand(e, &o), newLabHealCommand(e, &o),
 		newLabClientCommand(e, &o), newLabBenchCommand(e, &o), newLabDemoCommand(e, &o), newLabDownCommand(e, &o),
-		newLabServerCommand(&o), newLabModeCommand(e, &o), newLabScenarioCommand(e, &o),
+		newLabServerCommand(&o), newLabRoadsCommand(e, &o), newLabCentreCommand(), newLabModeCommand(e, &o), newLabScenarioCommand(e, &o),
 	)
 	return cmd
 }
@@ -52,6 +52,7 @@ func shapeFlags(cmd *cobra.Command, o *lab.Options) {
 	cmd.Flags().BoolVar(&o.ClientNet, "client-net", false, "the clients have a network of their own, which the nodes track")
 	cmd.Flags().BoolVar(&o.Disks, "disks", false, "every server has a disk of its own, which faults can fill, stall and break")
 	cmd.Flags().BoolVar(&o.Routed, "routed", false, "with a client, rc, behind a router, rt")
+	cmd.Flags().StringSliceVar(&o.Roads, "roads", nil, "more `ways` to the primary: "+strings.Join(lab.RoadNames(), ", ")+", or "+lab.EveryRoad+"; `baton lab roads --help` says what they are")
 	cmd.Flags().StringVar(&o.Store, "store", lab.StoreEmbedded, "embedded, or external: etcd on three hosts of its own, et1 to et3")
 }
 
@@ -74,7 +75,7 @@ func (e *env) progress() io.Writer {
 func newLabUpCommand(e *env, o *lab.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Build a lab and leave it running",
-		Example: "  baton lab up\n  baton lab up --witness --profile balanced\n  baton lab up --routed\n  baton lab up --store external\n  baton lab up --adopt\n  baton lab up --mode observe\n  baton lab up --flavor mysql",
+		Example: "  baton lab up\n  baton lab up --witness --profile balanced\n  baton lab up --routed\n  baton lab up --store external\n  baton lab up --roads dns,haproxy,nginx\n  baton lab up --adopt\n  baton lab up --mode observe\n  baton lab up --flavor mysql",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := lab.Up(cmd.Context(), *o, e.progress())

@@ -60,9 +60,13 @@ func newLabBenchCommand(e *env, o *lab.Options) *cobra.Command {
 wait until clients write elsewhere, heal, wait until all replicas follow. With
 -o json every fault is one object on one line.
 
+With --roads no client writes: what is measured is how long each road takes, from the
+opening of the new primary's gate, until it leads there. Milliseconds; OWN is what the
+agent worked on the road, SEEN is what somebody outside saw of it.
+
 With --idle nothing is broken: what each agent takes of its host is measured,
 the member of the store in it included, in several spans of --seconds.`,
-		Example: "  baton lab bench --fault crash --runs 10\n  baton lab bench --fault crash,power,switchover --runs 10 -o json\n  baton lab bench --fault partition --runs 3 --with keepalived\n  baton lab bench --idle --profile balanced --seconds 20",
+		Example: "  baton lab bench --fault crash --runs 10\n  baton lab bench --fault crash,power,switchover --runs 10 -o json\n  baton lab bench --fault partition --runs 3 --with keepalived\n  baton lab bench --idle --profile balanced --seconds 20\n  baton lab bench --roads all --fault switchover,crash --runs 10",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if runs < 1 {
@@ -84,6 +88,9 @@ the member of the store in it included, in several spans of --seconds.`,
 					return usage("%w", err)
 				}
 				wanted = append(wanted, f)
+			}
+			if len(o.Roads) > 0 {
+				return e.benchRoads(cmd.Context(), *o, wanted, runs)
 			}
 			return e.bench(cmd.Context(), *o, wanted, runs)
 		},

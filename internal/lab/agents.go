@@ -58,7 +58,7 @@ func (l *Lab) agentConfig(node string) section {
 			durability["back_fill"] = l.BackFill
 		}
 	}
-	return section{
+	config := section{
 		"node": node, "cluster": clusterName, "profile": l.Profile, "mode": string(l.modeOf(node)),
 		"data_dir": l.path(node, "state"), "run_dir": filepath.Dir(l.ControlSocket(node)),
 		"nodes": nodes, "addresses": addresses, "endpoints": l.endpoints(),
@@ -84,6 +84,8 @@ func (l *Lab) agentConfig(node string) section {
 		"log":        section{"level": "debug"},
 		"http":       section{"listen": []string{fmt.Sprintf("%s:%d", l.address(node), HTTPPort)}},
 	}
+	l.configureRoads(config)
+	return config
 }
 
 // rejoins is what becomes of transactions that no client was told of.
@@ -99,6 +101,9 @@ func (l *Lab) buildAgents(ctx context.Context) error {
 		return err
 	}
 	if err := l.buildStore(); err != nil {
+		return err
+	}
+	if err := l.writeRoadFiles(); err != nil {
 		return err
 	}
 	return l.onAll(l.Nodes(), func(n string) error {

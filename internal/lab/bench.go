@@ -51,7 +51,7 @@ func (l *Lab) Drill(ctx context.Context, f Fault, target string, o load.Options)
 	}
 	j := c.Stop()
 	if l.Manager == ByBaton {
-		if err := l.settle(ctx); err != nil {
+		if err := l.Settle(ctx); err != nil {
 			return Verdict{}, fmt.Errorf("after %s at %s was healed: %w", f.Name, target, err)
 		}
 	}

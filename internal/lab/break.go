@@ -75,7 +75,11 @@ func (l *Lab) cutPower(ctx context.Context, host string) error {
 	if err := l.net.SetPort(ctx, host, false); err != nil {
 		return err
 	}
-	if l.ClientNet {
+	h, err := l.host(host)
+	if err != nil {
+		return err
+	}
+	if h.Second {
 		if err := l.net.SetClientPort(ctx, host, false); err != nil {
 			return err
 		}
@@ -101,7 +105,7 @@ func (l *Lab) boot(ctx context.Context, name string) error {
 	if err := l.net.RemoveHost(ctx, name); err != nil {
 		return err
 	}
-	if err := l.net.AddHost(ctx, h); err != nil {
+	if err := l.addHost(ctx, h); err != nil {
 		return err
 	}
 	if slices.Contains(l.StoreHosts(), name) {
@@ -112,8 +116,8 @@ func (l *Lab) boot(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	if name == witnessName {
-		return nil
+	if err := l.startRoads(ctx, func(host string) bool { return host == name }); err != nil || name == witnessName {
+		return err
 	}
 	return l.StartServer(ctx, name)
 }
@@ -138,6 +142,9 @@ func (l *Lab) mend(ctx context.Context, _ string) error { return l.net.Mend(ctx,
 // other.
 func (l *Lab) split(host string) network.Cut {
 	rest := append(append(l.othersThan(host), l.StoreHosts()...), "cl")
+	for _, h := range l.roadHosts() {
+		rest = append(rest, h.Name)
+	}
 	if l.Routed {
 		rest = append(rest, routerName)
 	}

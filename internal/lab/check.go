@@ -34,6 +34,13 @@ func Check(o Options) error {
 	if o.Store == StoreExternal {
 		programs = append(programs, struct{ name, pack string }{"etcd", "etcd-server"})
 	}
+	roads, err := roadsOf(o.Roads)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrOptions, err)
+	}
+	for _, r := range roads {
+		lacks = append(lacks, r.lacks()...)
+	}
 	if o.Disks {
 		if err := CanDisks(); err != nil {
 			lacks = append(lacks, err)

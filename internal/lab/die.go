@@ -94,7 +94,7 @@ func (l *Lab) DieDuring(ctx context.Context, crash bool, to, node, point string,
 		return Death{}, fmt.Errorf("after the agent of %s was to die %s: %w", node, point, err)
 	}
 	j := c.Stop()
-	if err := l.settle(ctx); err != nil {
+	if err := l.Settle(ctx); err != nil {
 		return Death{}, fmt.Errorf("after the agent of %s was to die %s: %w", node, point, err)
 	}
 	v, err := l.Judge(ctx, j, WholeRun(), shortestReign)

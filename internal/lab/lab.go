@@ -57,9 +57,11 @@ type Options struct {
 	// BackFill is durability.back_fill, where commits wait for nobody; empty: as it is
 	// by default.
 	BackFill string `json:"back_fill"`
-	Rewind   bool   `json:"rewind"`  // a diverged server is rewound if no client was told (rejoin.unacknowledged: rewind)
-	Adopt    bool   `json:"adopt"`   // set replication up by hand first, and let Baton take it over
-	Observe  bool   `json:"observe"` // the same, with agents that only observe
+	// Roads are the names of more ways to the primary, beside the virtual addresses.
+	Roads   []string `json:"roads,omitempty"`
+	Rewind  bool     `json:"rewind"`  // a diverged server is rewound if no client was told (rejoin.unacknowledged: rewind)
+	Adopt   bool     `json:"adopt"`   // set replication up by hand first, and let Baton take it over
+	Observe bool     `json:"observe"` // the same, with agents that only observe
 }
 
 // Where the record of a lab is kept.
@@ -85,6 +87,10 @@ func (o Options) withDefaults() (Options, error) {
 	or(&o.Manager, ByBaton)
 	or(&o.Flavor, config.MariaDB)
 	or(&o.Store, StoreEmbedded)
+	var err error
+	if o, err = o.withRoads(); err != nil {
+		return o, err
+	}
 	if o.Servers == 0 {
 		o.Servers = len(dataNodes)
 		if o.Witness {
@@ -126,7 +132,6 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Manager == ByKeepalived && o.Flavor != config.MariaDB {
 		return o, fmt.Errorf("keepalived, the yardstick, moves servers of flavor %s only, not %s", config.MariaDB, o.Flavor)
 	}
-	var err error
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return o, fmt.Errorf("lab directory %s: %w", o.Dir, err)
 	}
@@ -224,18 +229,18 @@ func (l *Lab) hosts() []network.Host {
 		hosts = append(hosts, network.Host{Name: gatewayName, Number: 1, Network: clients})
 	}
 	for i, n := range l.DataNodes() {
-		hosts = append(hosts, network.Host{Name: n, Number: 11 + i, Second: l.ClientNet})
+		hosts = append(hosts, network.Host{Name: n, Number: 11 + i, Second: l.ClientNet || l.uplinks()})
 	}
 	for i, n := range l.StoreHosts() {
 		hosts = append(hosts, network.Host{Name: n, Number: 31 + i})
 	}
 	if l.Witness {
-		hosts = append(hosts, network.Host{Name: witnessName, Number: 20})
+		hosts = append(hosts, network.Host{Name: witnessName, Number: 20, Router: l.uplinks(), Second: l.uplinks()})
 	}
 	if l.Routed {
 		hosts = append(hosts, network.Host{Name: routerName, Number: 1, Router: true}, network.Host{Name: "rc", Number: 100, Network: 1})
 	}
-	return hosts
+	return append(hosts, l.roadHosts()...)
 }
 
 // host returns a machine by name.

@@ -23,11 +23,15 @@ func (l *Lab) SaveLogs(dir string) (string, error) {
 		}
 		dir = d
 	}
+	of := l.roadLogs()
 	for _, host := range append(l.Nodes(), l.StoreHosts()...) {
+		of[host] = append(of[host], logFiles[:]...)
+	}
+	for host, files := range of {
 		if err := os.MkdirAll(filepath.Join(dir, host), 0o750); err != nil {
 			return "", fmt.Errorf("save the logs: %w", err)
 		}
-		for _, f := range logFiles {
+		for _, f := range files {
 			b, err := os.ReadFile(l.path(host, f))
 			if os.IsNotExist(err) {
 				continue

@@ -89,9 +89,9 @@ func (l *Lab) replicaOtherThan(ctx context.Context, node string) (string, error)
 	return "", fmt.Errorf("no replica is there whose data %s could get", node)
 }
 
-// settle waits until the lab is as it was after Up, giving new data to nodes
+// Settle waits until the lab is as it was after Up, giving new data to nodes
 // that are held meanwhile.
-func (l *Lab) settle(ctx context.Context) error {
+func (l *Lab) Settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, steadyLimit)
 	defer cancel()
 	var renewed []string

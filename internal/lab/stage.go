@@ -199,7 +199,7 @@ func (w *stage) Finish(ctx context.Context) (scenario.Verdict, error) {
 	if _, err := w.l.Heal(ctx); err != nil {
 		return scenario.Verdict{}, err
 	}
-	if err := w.l.settle(ctx); err != nil {
+	if err := w.l.Settle(ctx); err != nil {
 		return scenario.Verdict{}, err
 	}
 	if err := w.load.UntilEach(ctx, w.load.Now()); err != nil {

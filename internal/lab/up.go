@@ -88,8 +88,22 @@ func (l *Lab) build(ctx context.Context, progress io.Writer) error {
 	if err := l.buildAgents(ctx); err != nil {
 		return err
 	}
+	if len(l.Roads) > 0 {
+		say("roads: %s", strings.Join(l.Roads, ", "))
+		if err := l.startRoads(ctx, func(string) bool { return true }); err != nil {
+			return err
+		}
+	}
 	say("waiting until the cluster is steady")
-	return l.WaitSteady(ctx)
+	if err := l.WaitSteady(ctx); err != nil || len(l.Roads) == 0 {
+		return err
+	}
+	say("waiting until every road leads to the primary")
+	primary, err := l.Primary(ctx)
+	if err != nil {
+		return err
+	}
+	return l.WaitRoads(ctx, l.TheRoads(), primary)
 }
 
 func (l *Lab) buildNetwork(ctx context.Context) error {
@@ -101,7 +115,7 @@ func (l *Lab) buildNetwork(ctx context.Context) error {
 		return err
 	}
 	for _, h := range l.hosts() {
-		if err := l.net.AddHost(ctx, h); err != nil {
+		if err := l.addHost(ctx, h); err != nil {
 			return err
 		}
 	}
@@ -162,6 +176,9 @@ func (l *Lab) Down(ctx context.Context) error {
 	}
 	if err := l.net.Remove(ctx); err != nil {
 		return err
+	}
+	if err := os.RemoveAll(l.frrDir()); err != nil {
+		return fmt.Errorf("remove what FRR had outside of the lab's directory: %w", err)
 	}
 	if _, err := os.Stat(l.path(stateFile)); err != nil {
 		return fmt.Errorf("%s does not look like a lab's directory, so it stays: %w", l.Dir, err)

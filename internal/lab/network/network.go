@@ -29,8 +29,8 @@ type Host struct {
 // ClientNet is the network that the clients have to themselves, if they do.
 const ClientNet = 2
 
-// Second is the host's other card, as a host of its own.
-func (h Host) second() Host { return Host{Name: h.Name, Number: h.Number, Network: ClientNet} }
+// OnSecond is the host by its other card, as a host of its own.
+func (h Host) OnSecond() Host { return Host{Name: h.Name, Number: h.Number, Network: ClientNet} }
 
 // IPv4 is the host's address.
 func (h Host) IPv4() netip.Addr {
@@ -115,7 +115,7 @@ func (n Network) AddHost(ctx context.Context, h Host) error {
 	if err := batch(ctx, far, []string{fmt.Sprintf("link set %s master %s up", farPort, bridge(h.Network))}); err != nil || !h.Second {
 		return err
 	}
-	other, otherPort := h.second(), clientPort(h.Name)
+	other, otherPort := h.OnSecond(), clientPort(h.Name)
 	if err := exec1(ctx, "ip", "link", "add", otherPort, "netns", far, "type", "veth", "peer", "name", "eth1", "netns", ns); err != nil {
 		return err
 	}
@@ -132,9 +132,21 @@ func (n Network) AddHost(ctx context.Context, h Host) error {
 // forward makes a router of a host that has no links yet. Without duplicate
 // address detection it can ask for IPv6 neighbours from the first packet on.
 func forward(ctx context.Context, namespace string) error {
-	return exec1(ctx, "ip", "netns", "exec", namespace, "sysctl", "-qw",
+	return sysctl(ctx, namespace,
 		"net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.default.accept_dad=0",
 		"net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.default.send_redirects=0")
+}
+
+// Sysctl changes settings of a host's kernel, such as net.ipv4.ip_forward=1.
+func (n Network) Sysctl(ctx context.Context, host string, settings ...string) error {
+	if len(settings) == 0 {
+		return nil
+	}
+	return sysctl(ctx, n.Namespace(host), settings...)
+}
+
+func sysctl(ctx context.Context, namespace string, settings ...string) error {
+	return exec1(ctx, "ip", append([]string{"netns", "exec", namespace, "sysctl", "-qw"}, settings...)...)
 }
 
 func hostLinks(h Host) []string {
@@ -257,6 +269,28 @@ func (n Network) Remove(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// CardTowards is the card over which a host sends what is for an address.
+func (n Network) CardTowards(ctx context.Context, host string, a netip.Addr) (card string, err error) {
+	out, err := exec.CommandContext(ctx, "ip", "-n", n.Namespace(host), "route", "get", a.String()).Output()
+	if err != nil {
+		return "", fmt.Errorf("ask %s for its route to %s: %w", host, a, err)
+	}
+	_, after, _ := strings.Cut(string(out), " dev ")
+	card, _, found := strings.Cut(after, " ")
+	if !found {
+		return "", fmt.Errorf("ask %s for its route to %s: %q names no card", host, a, out)
+	}
+	return card, nil
+}
+
+// IP runs commands of ip(8) on a host.
+func (n Network) IP(ctx context.Context, host string, commands ...string) error {
+	if len(commands) == 0 {
+		return nil
+	}
+	return batch(ctx, n.Namespace(host), commands)
 }
 
 // batch runs ip(8) commands, in the namespace if one is given.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,9 +38,15 @@ func KillMarked(ctx context.Context, lab, namespace string) error {
 }
 
 // marked lists the living processes that carry the lab's mark, but for the
-// caller itself.
+// caller itself. A process may have written its title over its environment, as nginx
+// does, or be about to become another program, and then it has none for a moment: so
+// those count as well that are in the session of a process which the lab has started.
 func marked(lab, namespace string) ([]Process, error) {
 	inode, err := namespaceInode(namespace)
+	if err != nil {
+		return nil, err
+	}
+	started, err := sessions(lab)
 	if err != nil {
 		return nil, err
 	}
@@ -53,22 +60,50 @@ func marked(lab, namespace string) ([]Process, error) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if p, ok := markedProcess(pid, lab, inode); ok {
+		if p, ok := markedProcess(pid, lab, inode, started); ok {
 			found = append(found, p)
 		}
 	}
 	return found, nil
 }
 
-func markedProcess(pid int, lab string, inode uint64) (Process, bool) {
+// sessions are the processes that the lab has started last under each name, by their
+// number: each began a session of its own.
+func sessions(lab string) (map[int]Process, error) {
+	files, err := filepath.Glob(recordPath(lab, "*"))
+	if err != nil {
+		return nil, fmt.Errorf("list what the lab has started: %w", err)
+	}
+	started := map[int]Process{}
+	for _, f := range files {
+		if p, ok := Recorded(lab, strings.TrimSuffix(filepath.Base(f), ".json")); ok {
+			started[p.PID] = p
+		}
+	}
+	return started, nil
+}
+
+// inSession reports whether a process is in the session that such a process began. The
+// number of one that has ended is given to nobody as long as its session lives.
+func inSession(stat procStat, started map[int]Process) bool {
+	first, ok := started[stat.session]
+	if !ok || stat.start < first.Start {
+		return false
+	}
+	now, err := readStat(first.PID)
+	return err != nil || now.start == first.Start
+}
+
+func markedProcess(pid int, lab string, inode uint64, started map[int]Process) (Process, bool) {
 	stat, err := readStat(pid)
 	if err != nil || stat.state == 'Z' || stat.state == 'X' {
 		return Process{}, false
 	}
 	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	if err != nil || !slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool {
+	mark := err == nil && slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool {
 		return string(v) == markVar+"="+lab
-	}) {
+	})
+	if !mark && !inSession(stat, started) {
 		return Process{}, false
 	}
 	if inode != 0 {

@@ -4,7 +4,7 @@
 // It never looks a process up by its command's name. The one rule: a signal
 // goes only to a process that the lab started, or that such a process started:
 // the one is known by its number and start time, the other by a mark in its
-// environment, and both are held by a pidfd before they are looked at, so that
+// environment or by its session, and both are held by a pidfd before they are looked at, so that
 // a number that was used again is never hit.
 package process
 
@@ -208,8 +208,9 @@ func (p Process) Stop(ctx context.Context, patience time.Duration) error {
 }
 
 type procStat struct {
-	state byte
-	start uint64
+	state   byte
+	session int
+	start   uint64
 }
 
 func readStat(pid int) (procStat, error) {
@@ -235,5 +236,9 @@ func parseStat(b []byte) (procStat, error) {
 	if err != nil {
 		return procStat{}, fmt.Errorf("start time in %q: %w", b, err)
 	}
-	return procStat{state: f[0][0], start: start}, nil
+	session, err := strconv.Atoi(f[3])
+	if err != nil {
+		return procStat{}, fmt.Errorf("session in %q: %w", b, err)
+	}
+	return procStat{state: f[0][0], session: session, start: start}, nil
 }

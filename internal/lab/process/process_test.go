@@ -6,6 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,8 +22,8 @@ func TestParseStat(t *testing.T) {
 		want procStat
 		bad  bool
 	}{
-		"a plain name":                   {line: "7 (sh) S" + tail, want: procStat{'S', 4711}},
-		"a name with brackets and blank": {line: "7 (a) b) T" + tail, want: procStat{'T', 4711}},
+		"a plain name":                   {line: "7 (sh) S" + tail, want: procStat{'S', 3, 4711}},
+		"a name with brackets and blank": {line: "7 (a) b) T" + tail, want: procStat{'T', 3, 4711}},
 		"no command":                     {line: "7 sh S" + tail, bad: true},
 		"cut off":                        {line: "7 (sh) S 1 2", bad: true},
 	} {
@@ -151,5 +154,44 @@ func TestDescendantsAreKilledByTheirMarkAndOthersAreSpared(t *testing.T) {
 	}
 	if !other.Alive() {
 		t.Error("a process of another lab was killed")
+	}
+}
+
+// TestAChildWithoutAMarkIsKilledByItsSession: its environment is empty, as that of one
+// that has written a title over it, and its parent has ended.
+func TestAChildWithoutAMarkIsKilledByItsSession(t *testing.T) {
+	ns, lab := inNamespace(t), t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	parent, err := Start(Spec{Lab: lab, Name: "w1-nginx", Namespace: ns, Log: filepath.Join(lab, "log"),
+		Args: []string{"sh", "-c", "env -i tail -f /dev/null & echo $! >" + filepath.Join(lab, "pid.new") + "; mv " + filepath.Join(lab, "pid.new") + " " + filepath.Join(lab, "pid")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Wait(ctx); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(lab, "pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat, err := readStat(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := Process{PID: pid, Start: stat.start}
+	if elsewhere, err := marked(t.TempDir(), ""); err != nil || slices.Contains(elsewhere, child) {
+		t.Errorf("it counts as another lab's: %v, %v", elsewhere, err)
+	}
+	if err := KillMarked(ctx, lab, ""); err != nil {
+		t.Fatal(err)
+	}
+	if child.Alive() {
+		t.Error("it lives")
+		_ = child.Signal(unix.SIGKILL)
 	}
 }
