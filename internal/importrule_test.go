@@ -45,7 +45,7 @@ var layers = []layer{
 	{[]string{"doctor"}, append([]string{"core", "clock", "config", "health"}, edges...)},
 	// The agent wires: it may see everything but what drives it.
 	{[]string{"agent"}, append([]string{"core", "clock", "httpcall", "render", "command", "config", "health", "notify", "doctor", "api", "web"}, edges...)},
-	{[]string{"lab", "sim", "scenario"}, append([]string{"core", "clock", "config", "health", "notify", "doctor", "agent", "api", "lab", "sim", "scenario"}, edges...)},
+	{[]string{"lab", "sim", "scenario"}, append([]string{"core", "clock", "config", "health", "notify", "doctor", "agent", "api", "httpcall", "lab", "sim", "scenario"}, edges...)},
 }
 
 // labCommand are the files that may import the lab although others of their
