@@ -30,6 +30,7 @@ type roads struct {
 	closes []io.Closer
 	states map[string]endpoint.State // the loop's own
 	spans  map[string]*timeline.Running
+	told   map[string][]string                 // what the timeline was told of each, since it was wanted there
 	at     map[cluster.NodeName]netip.AddrPort // the data nodes' servers
 	set    []api.RoadSetting
 	took   callTimes
@@ -129,6 +130,7 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 			span.End(timeline.Failed, inWords(before.Problem, "not wanted any more"))
 			delete(l.roads.spans, s.Name)
 		}
+		delete(l.roads.told, s.Name)
 		if s.Want.Node != "" {
 			l.roads.spans[s.Name] = l.timeline.Begin(timeline.Endpoint(s.Name), string(s.Kind))
 		}
@@ -142,6 +144,7 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 		span.End(timeline.OK, done)
 		delete(l.roads.spans, s.Name)
 	}
+	l.noteProblem(s)
 	l.Leads = nil
 	for _, name := range slices.Sorted(maps.Keys(l.roads.states)) {
 		if s := l.roads.states[name]; s.Want.Node != "" || s.Problem != nil {
@@ -152,6 +155,27 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 			l.Leads = append(l.Leads, lead)
 		}
 	}
+}
+
+// mostTold is how many different problems of one endpoint the timeline is told of in a
+// reign: it is bounded, and the log has all of them.
+const mostTold = 3
+
+// noteProblem tells the timeline why an endpoint does not lead where it should, while
+// that is being tried again: what it comes to may be long after.
+func (l *loop) noteProblem(s endpoint.State) {
+	if s.Want.Node == "" || s.Settled || s.Problem == nil {
+		return
+	}
+	said, told := s.Problem.Error(), l.roads.told[s.Name]
+	if len(told) >= mostTold || slices.Contains(told, said) {
+		return
+	}
+	l.timeline.Note(timeline.Endpoint(s.Name), timeline.Failed, said)
+	if l.roads.told == nil {
+		l.roads.told = map[string][]string{}
+	}
+	l.roads.told[s.Name] = append(told, said)
 }
 
 func inWords(why error, otherwise string) string {

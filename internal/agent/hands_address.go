@@ -77,7 +77,13 @@ func (h *hands) bind(ctx context.Context, s reconcile.Step) (deed, error) {
 	}
 	err := h.vip.Bind(ctx, held.Until, members)
 	bound, muted := h.lookAtAddresses(ctx)
-	done := func(l *loop) { l.SawAddresses(bound, muted) }
+	calledOff := ctx.Err() != nil // then it says nothing of them
+	done := func(l *loop) {
+		l.SawAddresses(bound, muted)
+		if !calledOff {
+			l.Unbound = inWords(err, "")
+		}
+	}
 	if err != nil {
 		return done, fmt.Errorf("bind the addresses: %w", err)
 	}

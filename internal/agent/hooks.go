@@ -32,8 +32,12 @@ type hooks struct {
 	// hidden are the passwords, of which nothing is told that a hook prints.
 	hidden func() []string
 	// tell says in the loop what came of the hooks that a request waited for.
-	tell  func(request, why string)
-	asked map[string]bool // requests whose hooks have been started; the loop's own
+	tell func(request, why string)
+	// raise says in the loop which hooks have failed at their last run; nothing: none.
+	raise func(failed string)
+	mu    sync.Mutex
+	bad   map[string]string // what those said, by their name
+	asked map[string]bool   // requests whose hooks have been started; the loop's own
 }
 
 type hook struct {
@@ -67,6 +71,7 @@ func newHooks(a *Agent) *hooks {
 	}
 	h := &hooks{node: a.Config.Node, cluster: a.Config.Cluster, log: a.Log, timeline: a.recorder, asked: map[string]bool{},
 		hidden: func() []string { return a.inForce().passwords.Hidden() },
+		raise:  func(failed string) { a.post(func(l *loop) { l.Conditions.Put(cluster.HookFailed, failed) }) },
 		tell: func(request, why string) {
 			a.post(func(l *loop) {
 				if l.Node.Hooks.Said == nil {
@@ -209,7 +214,27 @@ func (h *hooks) perform(ctx context.Context, one hook, m moment) {
 		log.Info("a hook has run", "printed", printed)
 		span.End(timeline.OK, m.When+" "+string(m.Phase))
 	}
+	if ctx.Err() == nil {
+		h.ended(one.Name, m, err)
+	}
 	if m.done != nil {
 		m.done(err)
 	}
+}
+
+// ended keeps in mind how a hook's last run went.
+func (h *hooks) ended(name string, m moment, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.bad == nil {
+		h.bad = map[string]string{}
+	}
+	if delete(h.bad, name); err != nil {
+		h.bad[name] = fmt.Sprintf("%s, %s %s of epoch %d: %v", name, m.When, m.Phase, m.Epoch, err)
+	}
+	var all []string
+	for _, n := range slices.Sorted(maps.Keys(h.bad)) {
+		all = append(all, h.bad[n])
+	}
+	h.raise(strings.Join(all, "; "))
 }

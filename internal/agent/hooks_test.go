@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,13 +25,29 @@ type hooked struct {
 	*hooks
 	log  bytes.Buffer
 	told chan [2]string
+	// failed is what status says; nil: nothing was said yet.
+	failed atomic.Pointer[string]
+}
+
+// history is what the timeline has of a hook.
+func (h *hooked) history(name string) string {
+	part, _ := h.timeline.Part(6)
+	var said []string
+	for _, e := range part.Events {
+		if e.Step == timeline.Step("hook "+name) {
+			said = append(said, string(e.Outcome)+": "+e.Detail)
+		}
+	}
+	return strings.Join(said, "\n")
 }
 
 func hooksOn(node cluster.NodeName, all ...config.Hook) *hooked {
 	h := &hooked{told: make(chan [2]string, 8)}
 	h.hooks = &hooks{node: node, cluster: "shop", log: slog.New(slog.NewTextHandler(&h.log, nil)), asked: map[string]bool{},
 		timeline: timeline.NewRecorder(timeline.Options{Node: node, Now: clock.Now}), hidden: func() []string { return []string{"hunter2"} },
-		tell: func(request, why string) { h.told <- [2]string{request, why} }}
+		tell:  func(request, why string) { h.told <- [2]string{request, why} },
+		raise: func(failed string) { h.failed.Store(&failed) }}
+	h.timeline.Saw(cluster.Record{Epoch: 6, Phase: cluster.PhasePromoting, Primary: "db1"}, 60)
 	for _, c := range all {
 		if c.Limit == 0 {
 			c.Limit = time.Minute
@@ -154,7 +171,7 @@ func TestAHookIsToldWhatHappensAndCannotStopTheNext(t *testing.T) {
 	}
 }
 
-func TestWhatAHookDidIsLoggedWithoutPasswords(t *testing.T) {
+func TestWhatAHookDidIsInLogStatusAndTimelineWithoutPasswords(t *testing.T) {
 	for name, tt := range map[string]struct {
 		command []string
 		limit   time.Duration
@@ -174,8 +191,26 @@ func TestWhatAHookDidIsLoggedWithoutPasswords(t *testing.T) {
 					t.Errorf("the log does not say %s:\n%s", want, h.log.String())
 				}
 			}
-			if strings.Contains(h.log.String(), "hunter2") {
-				t.Errorf("the log shows a password:\n%s", h.log.String())
+			status, history := *h.failed.Load(), h.history("x")
+			if name == "well" {
+				if status != "" || history != "ok: before steady" {
+					t.Errorf("status says %q, the timeline %q", status, history)
+				}
+			} else {
+				why := tt.want[len(tt.want)-1]
+				if !strings.HasPrefix(status, "x, before steady of epoch 6: ") || !strings.Contains(status, why) {
+					t.Errorf("status says %q, want that it says %q", status, why)
+				}
+				if !strings.HasPrefix(history, "failed: before steady: ") || !strings.Contains(history, why) {
+					t.Errorf("the timeline has %q, want that it says %q", history, why)
+				}
+				h.perform(t.Context(), hook{Hook: config.Hook{Name: "x", Command: []string{"true"}, Limit: time.Minute}}, moment{When: "after", Phase: cluster.PhaseSteady, Epoch: 6})
+				if status := *h.failed.Load(); status != "" {
+					t.Errorf("once it has ended well, status says %q", status)
+				}
+			}
+			if all := h.log.String() + status + history; strings.Contains(all, "hunter2") {
+				t.Errorf("a password is shown:\n%s", all)
 			}
 		})
 	}

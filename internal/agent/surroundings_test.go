@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,13 +70,16 @@ func TestHowLongAnEndpointsCallsTakeIsKept(t *testing.T) {
 
 func TestClientsAreListenedToWhileThisNodeServes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		serves, segments := true, uint32(5)
+		var serves atomic.Bool
+		var segments atomic.Uint32
+		serves.Store(true)
+		segments.Store(5)
 		began := time.Now()
 		list := func(context.Context) ([]fence.Watch, error) {
 			client := netip.MustParseAddrPort("10.0.0.9:4000")
-			return []fence.Watch{{Socket: fence.Socket{Remote: client}, Told: true, SegmentsIn: segments, DataIn: 1, SinceAckIn: 500 + uint32(time.Since(began).Milliseconds())}}, nil
+			return []fence.Watch{{Socket: fence.Socket{Remote: client}, Told: true, SegmentsIn: segments.Load(), DataIn: 1, SinceAckIn: 500 + uint32(time.Since(began).Milliseconds())}}, nil
 		}
-		p := clientProbes{serves: func() bool { return serves }, list: list, now: func() cluster.Instant { return cluster.Instant(0).Add(time.Since(began) + time.Hour) }}
+		p := clientProbes{serves: serves.Load, list: list, now: func() cluster.Instant { return cluster.Instant(0).Add(time.Since(began) + time.Hour) }}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { p.run(ctx); close(done) }()
@@ -83,14 +87,14 @@ func TestClientsAreListenedToWhileThisNodeServes(t *testing.T) {
 		if h := p.heard(); h != nil {
 			t.Errorf("after one look: %+v", h)
 		}
-		segments++
+		segments.Add(1)
 		time.Sleep(probesEvery)
 		synctest.Wait()
 		want := &reach.Heard{Over: probesEvery.Milliseconds(), Idle: 1, Probed: 1}
 		if diff := cmp.Diff(want, p.heard()); diff != "" {
 			t.Error(diff)
 		}
-		serves = false
+		serves.Store(false)
 		time.Sleep(probesEvery)
 		synctest.Wait()
 		if h := p.heard(); h != nil {

@@ -60,7 +60,7 @@ func afterwards(s Snapshot, around Surroundings, b Budget, past []timeline.Switc
 	}
 	neighbours := neighboursOf(around.Hosts)
 	if len(neighbours.asked) > 0 {
-		all = append(all, neighbours.stretches()...)
+		all = append(all, neighbours.stretches(past)...)
 	}
 	return append(all, idle(around, b, past)...)
 }
@@ -101,10 +101,11 @@ func neighboursOf(hosts []reach.Host) (n neighbours) {
 	return n
 }
 
-func (n neighbours) stretches() []Stretch {
-	heard := Stretch{Name: "neighbours that heed the announcement", Takes: new(timeline.Millis), From: "at once: " + strings.Join(n.asked, ", ") + " are such neighbours"}
+func (n neighbours) stretches(past []timeline.Switch) []Stretch {
+	heard := before("neighbours that heed the announcement", timeline.Seen, past, "switch that another node has watched")
+	heard.From += fmt.Sprintf(", as seen from other nodes; such neighbours are %s", strings.Join(n.asked, ", "))
 	if len(n.deaf) > 0 {
-		heard.From = fmt.Sprintf("at once; but of %s, %s would not: see the settings below", strings.Join(n.asked, ", "), strings.Join(n.deaf, ", "))
+		heard.From += fmt.Sprintf(", of which %s would not: see the settings below", strings.Join(n.deaf, ", "))
 	}
 	alone := Stretch{Name: "neighbours that do not", From: "their settings cannot be read"}
 	if n.most > 0 {

@@ -73,14 +73,14 @@ func TestWhoWaitsLonger(t *testing.T) {
 		"nobody could be asked": {api.Surroundings{Hosts: []reach.Host{{Node: "db2", Why: "no link"}}}, nil, ""},
 		"all is as usual": {api.Surroundings{Tickle: true, Hosts: []reach.Host{with(primary, reach.Clients{Connections: 3, Kept: 2, Busy: 1, Longest: 7_000_000}), host("db2", nil)}},
 			map[string]string{
-				"neighbours that heed the announcement":                             "0s at once: db2 are such neighbours",
+				"neighbours that heed the announcement":                             "? the history has no switch that another node has watched, as seen from other nodes; such neighbours are db2",
 				"neighbours that do not":                                            "53s at most, 23s at the least",
 				"idle connections to a host that is gone":                           "? they are told",
 				"those that the tickle misses: the client's own keepalive":          "? not known: no connection was idle",
 				"the other way round: until the server knows that a client is gone": "2h11m15s keepalive runs on 2 of 3 connections",
 			}, ""},
 		"a neighbour is deaf": {api.Surroundings{Tickle: true, Hosts: []reach.Host{primary, host("db2", reach.Settings{"drop_gratuitous_arp": 1}), host("db3", nil)}},
-			map[string]string{"neighbours that heed the announcement": "0s at once; but of db2, db3, db2 would not"}, "53s clients on such hosts"},
+			map[string]string{"neighbours that heed the announcement": "? the history has no switch that another node has watched, as seen from other nodes; such neighbours are db2, db3, of which db2 would not"}, "53s clients on such hosts"},
 		"nobody tells idle clients": {api.Surroundings{Hosts: []reach.Host{with(primary, reach.Clients{Connections: 3, Unwatched: 3, Heard: &reach.Heard{Over: 600_000, Idle: 3}})}},
 			map[string]string{
 				"idle connections to a host that is gone":                           "? connections.tickle is off",

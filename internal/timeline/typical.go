@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 )
@@ -85,6 +86,20 @@ func Whole(reasons ...cluster.Reason) func(Switch) (Millis, bool) {
 	return func(s Switch) (Millis, bool) {
 		return s.Took, s.Kind == Failover && s.Ended && s.Serving != nil && slices.Contains(reasons, s.Reason)
 	}
+}
+
+// Seen is how long after a new primary served the last of the other nodes saw that it
+// is led there, with asking them. Those that did not see it are left out.
+func Seen(s Switch) (took Millis, known bool) {
+	if s.Serving == nil || !s.Ended {
+		return 0, false
+	}
+	for _, sp := range s.Spans {
+		if strings.HasPrefix(string(sp.Step), seenFrom) && sp.Outcome == OK {
+			took, known = max(took, sp.End()-*s.Serving), true
+		}
+	}
+	return took, known
 }
 
 // Leading is how long a step took that led clients to the new primary, in any switch.

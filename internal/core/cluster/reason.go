@@ -142,5 +142,6 @@ const (
 	PromiseWithheld   Reason = "promise-withheld"     // no store, and not every data node has promised
 	LedgerStale       Reason = "ledger-stale"         // the primary's connections are not told to this node
 	LedgerFull        Reason = "ledger-full"          // there are more of them than the ledger holds
+	HookFailed        Reason = "hook-failed"          // a hook of this node has failed, or was killed, at its last run
 	EventsUnknown     Reason = "events-unknown"       // scheduled events of which nobody knows whether they ran
 )

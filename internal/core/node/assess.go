@@ -64,7 +64,7 @@ func because(why string) string {
 func (n *Node) astray(serving bool) string {
 	var wrong []string
 	if serving && (n.Host.Bound < n.Host.Addresses || n.Host.Muted) {
-		wrong = append(wrong, fmt.Sprintf("%d of %d virtual addresses are bound on the primary and answer", n.answering(), n.Host.Addresses))
+		wrong = append(wrong, fmt.Sprintf("%d of %d virtual addresses are bound on the primary and answer%s", n.answering(), n.Host.Addresses, because(n.Unbound)))
 	}
 	for _, l := range n.Leads {
 		first := l.Unseen && l.Because == "" // the first attempt is on its way, and has a time limit

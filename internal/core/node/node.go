@@ -72,6 +72,7 @@ type Node struct {
 	Strains        []cluster.Strain  // what layer 4 finds here
 	Leads          []cluster.Lead    // where the endpoints lead that this node sets
 	Network        cluster.LayerView // the clients', as it is tracked here
+	Unbound        string            // why the addresses could not be bound at the last attempt
 
 	// Would and Lacks are what an agent that only observes tells people: the steps
 	// that this host would take, and what is in the way of that.
