@@ -171,19 +171,19 @@ func TestWhatIsWrongWithAnEndpointIsNamedEverywhere(t *testing.T) {
 		Also: dnstest.Key{Name: "stranger", Algorithm: "hmac-sha256", Secret: wrong}, Fixed: "fixed.test"})
 
 	denied := answering(t, func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(403)
+		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, `<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: arn:aws:iam::1:user/baton is not authorized to perform: route53:ListResourceRecordSets</Message></Error><RequestId>r1</RequestId></ErrorResponse>`)
 	})
 	var broken, throttled, secretive atomic.Int64
 	broke := answering(t, func(w http.ResponseWriter, r *http.Request) {
 		if broken.Add(1) <= 2 {
-			http.Error(w, "stack trace", 500)
+			http.Error(w, "stack trace", http.StatusInternalServerError)
 		}
 	})
 	busy := answering(t, func(w http.ResponseWriter, r *http.Request) {
 		throttled.Add(1)
 		w.Header().Set("Retry-After", "3600")
-		http.Error(w, "slow down", 429)
+		http.Error(w, "slow down", http.StatusTooManyRequests)
 	})
 	hung := answering(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // so that the server sees who leaves
@@ -191,7 +191,7 @@ func TestWhatIsWrongWithAnEndpointIsNamedEverywhere(t *testing.T) {
 	})
 	echo := answering(t, func(w http.ResponseWriter, r *http.Request) {
 		secretive.Add(1)
-		http.Error(w, "no such token: "+r.Header.Get("Authorization"), 401)
+		http.Error(w, "no such token: "+r.Header.Get("Authorization"), http.StatusUnauthorized)
 	})
 	well := answering(t, func(http.ResponseWriter, *http.Request) {})
 
