@@ -22,11 +22,7 @@ const (
 	strayPath = "stray" // another host: I had one of them, and gave it up
 )
 
-// looking is the question of a primary, seen the answer.
-type looking struct {
-	IPs []netip.Addr `json:"ips"`
-}
-
+// seen is the answer to a vip.Question of a primary.
 type seen struct {
 	Sights []vip.Sight `json:"sights"`
 }
@@ -56,12 +52,19 @@ func (h *hostParts) openOutside(a *Agent) {
 
 // answerLooks registers what others may ask about the addresses.
 func (h *hostParts) answerLooks(a *Agent, link *peer.Link) {
-	link.Handle(lookPath, peer.JSON(func(ctx context.Context, _ cluster.NodeName, q looking) (seen, error) {
+	link.Handle(lookPath, peer.JSON(func(ctx context.Context, from cluster.NodeName, q vip.Question) (seen, error) {
 		if h.outside == nil {
 			return seen{}, errors.New("it cannot look: it has no addresses configured, or may open no raw sockets")
 		}
-		ours := a.virtual()
-		return seen{h.outside.Look(ctx, slices.DeleteFunc(q.IPs, func(ip netip.Addr) bool { return !slices.Contains(ours, ip) }))}, nil
+		ours, asker := a.virtual(), netip.Addr{}
+		if n, ok := a.Config.NodeNamed(from); ok {
+			asker = n.Address
+		}
+		q.IPs = slices.DeleteFunc(q.IPs, func(ip netip.Addr) bool { return !slices.Contains(ours, ip) })
+		if q.Control != asker {
+			q.Control = netip.Addr{} // nobody is sent anything else
+		}
+		return seen{h.outside.Look(ctx, q)}, nil
 	}))
 	link.Handle(strayPath, peer.JSON(func(ctx context.Context, from cluster.NodeName, _ struct{}) (struct{}, error) {
 		if h.set == nil {
@@ -85,11 +88,13 @@ func (h *hostParts) joinOutside(a *Agent, l *loop) {
 		return
 	}
 	h.outsiders = &outsiders{self: a.Config.Node, homes: h.set.Homes, announce: h.set.Announce, timeline: a.recorder, log: a.Log, orders: make(chan outlook, 1),
-		ask: func(ctx context.Context, of cluster.NodeName) ([]vip.Sight, error) {
+		ips: a.virtual(), own: a.Config.Self().Address,
+		ask: func(ctx context.Context, of cluster.NodeName, q vip.Question) ([]vip.Sight, error) {
 			var answer seen
-			err := a.link.Call(ctx, of, lookPath, looking{a.virtual()}, &answer)
+			err := a.link.Call(ctx, of, lookPath, q, &answer)
 			return answer.Sights, err
 		},
+		hear: func(ips []netip.Addr, tokens []string) (ear, error) { return h.set.Hear(ips, tokens) },
 		facts: func() map[cluster.NodeName]cluster.Fact {
 			_, facts := l.situation.get()
 			return facts

@@ -19,7 +19,7 @@ import (
 const (
 	outsidersSoon = time.Second
 	outsidersSlow = 15 * time.Second
-	outsidersCall = 2 * time.Second
+	outsidersCall = 3 * time.Second
 )
 
 // outsiders has the other nodes look at the virtual addresses of this one for as long
@@ -28,8 +28,12 @@ const (
 type outsiders struct {
 	self  cluster.NodeName
 	nodes []cluster.NodeName // the others
-	ask   func(ctx context.Context, of cluster.NodeName) ([]vip.Sight, error)
+	ips   []netip.Addr
+	own   netip.Addr // this node's, which does not move
+	ask   func(ctx context.Context, of cluster.NodeName, q vip.Question) ([]vip.Sight, error)
 	homes func() (map[netip.Addr]vip.Home, error)
+	// hear begins to hear the echoes that come to those addresses with those tokens.
+	hear func(ips []netip.Addr, tokens []string) (ear, error)
 	// facts are the nodes' newest, which name their link-layer addresses.
 	facts    func() map[cluster.NodeName]cluster.Fact
 	announce func([]netip.Addr) error
@@ -153,11 +157,22 @@ func (o *outsiders) mend(ctx context.Context, before, now amiss) {
 // look asks nodes, all at the same time, what they see.
 func (o *outsiders) look(ctx context.Context, nodes []cluster.NodeName, told func(cluster.NodeName) bool) (mine, []looked) {
 	facts := o.facts()
-	own := mine{self: o.self, whose: func(mac string) cluster.NodeName { return ownerOf(mac, facts) }}
+	own := mine{self: o.self, own: o.own, whose: func(mac string) cluster.NodeName { return ownerOf(mac, facts) }}
 	var err error
 	if own.homes, err = o.homes(); err != nil {
 		o.log.WarnContext(ctx, "look where the addresses are here", "err", err)
 		return own, nil
+	}
+	tokens := make([]string, len(nodes))
+	for i := range tokens {
+		tokens[i] = newIncarnation() // a random word
+	}
+	heard, err := o.hear(append(slices.Clone(o.ips), o.own), tokens)
+	if err != nil {
+		o.log.DebugContext(ctx, "nobody is asked for echoes", "err", err)
+		tokens, heard = make([]string, len(nodes)), nil
+	} else {
+		defer heard.Close()
 	}
 	var all sync.WaitGroup
 	looks := make([]looked, len(nodes))
@@ -170,10 +185,38 @@ func (o *outsiders) look(ctx context.Context, nodes []cluster.NodeName, told fun
 			call, cancel := context.WithTimeout(ctx, outsidersCall)
 			defer cancel()
 			looks[i].by = n
-			looks[i].sights, looks[i].err = o.ask(call, n)
+			looks[i].sights, looks[i].err = o.ask(call, n, vip.Question{IPs: o.ips, Token: tokens[i], Control: o.own})
+			looks[i].came = o.came(ctx, looks[i].sights, heard, tokens[i])
 			span.End(own.told(looks[i]))
 		})
 	}
 	all.Wait()
 	return own, looks
+}
+
+// ear hears the echoes that come to this host.
+type ear interface {
+	Came(ctx context.Context, token string, ip netip.Addr) bool
+	Close()
+}
+
+// earWait is for how long an echo is waited for whose answer has come back already: it
+// came to this host before, and may not have been read yet.
+const earWait = 300 * time.Millisecond
+
+// came says to which addresses an echo of one node has come: none if it sent none.
+func (o *outsiders) came(ctx context.Context, sights []vip.Sight, heard ear, token string) map[netip.Addr]bool {
+	var came map[netip.Addr]bool
+	wait, cancel := context.WithTimeout(ctx, earWait)
+	defer cancel()
+	for _, s := range sights {
+		if s.Routed == nil || heard == nil {
+			continue
+		}
+		if came == nil {
+			came = map[netip.Addr]bool{o.own: heard.Came(wait, token, o.own)}
+		}
+		came[s.IP] = heard.Came(wait, token, s.IP)
+	}
+	return came
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,7 +27,23 @@ type network struct {
 	mu   sync.Mutex
 	sees map[cluster.NodeName]vip.Sight
 	did  did
+	// tokens are whose echoes bear them, and reaches to which addresses those come.
+	tokens  map[string]cluster.NodeName
+	reaches map[cluster.NodeName][]string
 }
+
+// Came waits like what hears real echoes.
+func (n *network) Came(ctx context.Context, token string, ip netip.Addr) bool {
+	n.mu.Lock()
+	came := slices.Contains(n.reaches[n.tokens[token]], ip.String())
+	n.mu.Unlock()
+	if !came {
+		<-ctx.Done()
+	}
+	return came
+}
+
+func (n *network) Close() {}
 
 // did is what db2 has done so far.
 type did struct {
@@ -53,10 +70,21 @@ func newNetwork() *network {
 		timeline: timeline.NewRecorder(timeline.Options{Node: "db2", Now: clock.Now}),
 		facts:    func() map[cluster.NodeName]cluster.Fact { return facts },
 		homes:    func() (map[netip.Addr]vip.Home, error) { return map[netip.Addr]vip.Home{ip: {MAC: macDB2}}, nil },
-		ask: func(_ context.Context, of cluster.NodeName) ([]vip.Sight, error) {
+		ips:      []netip.Addr{ip}, own: netip.MustParseAddr("10.77.0.12"),
+		hear: func(ips []netip.Addr, tokens []string) (ear, error) {
+			if diff := cmp.Diff([]string{"10.77.0.10", "10.77.0.12"}, []string{ips[0].String(), ips[1].String()}); diff != "" {
+				return nil, errors.New(diff)
+			}
+			return n, nil
+		},
+		ask: func(_ context.Context, of cluster.NodeName, q vip.Question) ([]vip.Sight, error) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			n.did.asked[of]++
+			if n.tokens == nil {
+				n.tokens = map[string]cluster.NodeName{}
+			}
+			n.tokens[q.Token] = of
 			s, ok := n.sees[of]
 			if !ok {
 				return nil, errors.New("it is gone")
@@ -194,6 +222,59 @@ func TestTheHostBeforeIsAskedWhereThereIsNoOther(t *testing.T) {
 		stop()
 		<-done
 	})
+}
+
+// TestANodeBehindARouterLooksByEchoes: for an address on loopback, or one in another
+// network. Where no echo comes through at all nothing is concluded.
+func TestANodeBehindARouterLooksByEchoes(t *testing.T) {
+	const own, address = "10.77.0.12", "10.77.0.10"
+	routed := func(answered bool) vip.Routed {
+		r := vip.Routed{Via: "10.78.1.1 on eth0", Answered: answered}
+		if answered {
+			r.After = 1500 * time.Microsecond
+		}
+		return r
+	}
+	for name, tt := range map[string]struct {
+		sight   vip.Routed
+		reaches []string
+		told    string
+		said    string
+	}{
+		"it comes here": {routed(true), []string{own, address}, "ok: an echo to 10.77.0.10 via 10.78.1.1 on eth0 comes to db2, 1.5 ms", ""},
+		"it comes here, and no answer comes back": {routed(false), []string{own, address},
+			"ok: an echo to 10.77.0.10 via 10.78.1.1 on eth0 comes to db2, and no answer comes back", ""},
+		"the router leads to another host": {routed(true), []string{own},
+			"failed: an echo to 10.77.0.10 via 10.78.1.1 on eth0 is answered elsewhere than at db2",
+			"what is sent to 10.77.0.10 via 10.78.1.1 on eth0 is answered elsewhere than at db2 (seen from w1)"},
+		"the router knows no way": {routed(false), []string{own},
+			"failed: an echo to 10.77.0.10 via 10.78.1.1 on eth0 does not come to db2, and one to 10.77.0.12 does",
+			"what is sent to 10.77.0.10 via 10.78.1.1 on eth0 does not come to db2 (seen from w1)"},
+		"echoes are filtered": {routed(false), nil,
+			"ok: no echo comes through to db2, neither to 10.77.0.10 via 10.78.1.1 on eth0 nor to 10.77.0.12", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork()
+				n.nodes, n.reaches = []cluster.NodeName{"w1"}, map[cluster.NodeName][]string{"w1": tt.reaches}
+				n.homes = func() (map[netip.Addr]vip.Home, error) {
+					return map[netip.Addr]vip.Home{netip.MustParseAddr(address): {Here: true}}, nil
+				}
+				n.see("w1", vip.Sight{Routed: &tt.sight})
+				ctx, stop := context.WithCancel(t.Context())
+				done := make(chan struct{})
+				go func() { defer close(done); n.run(ctx) }()
+				n.tend(tookOver(clock.Now()))
+				time.Sleep(outsidersSoon + 2*earWait)
+				said := n.settled().said[cluster.AddressUnseen]
+				if told := n.events()["seen-from w1"]; len(told) == 0 || told[0] != tt.told || said != tt.said {
+					t.Errorf("on the timeline: %q, want %q\nsaid: %q, want %q", told, tt.told, said, tt.said)
+				}
+				stop()
+				<-done
+			})
+		})
+	}
 }
 
 func TestWhatIsDueToWhom(t *testing.T) {

@@ -17,12 +17,14 @@ import (
 type looked struct {
 	by     cluster.NodeName
 	sights []vip.Sight
-	err    error // it did not say
+	came   map[netip.Addr]bool // to which addresses its echoes came, this node's own among them
+	err    error               // it did not say
 }
 
 // mine is what the primary itself knows of where its addresses are.
 type mine struct {
 	self  cluster.NodeName
+	own   netip.Addr
 	homes map[netip.Addr]vip.Home
 	// whose names the node that a link-layer address belongs to; empty: none.
 	whose func(mac string) cluster.NodeName
@@ -71,17 +73,26 @@ func (m *amiss) add(ip netip.Addr, why cluster.Reason, by cluster.NodeName, form
 func (m mine) judge(looks []looked) (found amiss) {
 	for _, l := range looks {
 		for _, s := range l.sights {
-			m.judgeOne(l.by, s, &found)
+			m.judgeOne(l, s, &found)
 		}
 	}
 	return found
 }
 
-func (m mine) judgeOne(by cluster.NodeName, s vip.Sight, found *amiss) {
+func (m mine) judgeOne(l looked, s vip.Sight, found *amiss) {
+	by := l.by
 	if len(s.Here) > 0 {
 		found.add(s.IP, cluster.AddressDuplicate, "", "%s has %s, too", by, strings.Join(s.Here, " and "))
 	}
 	home, here := m.homes[s.IP]
+	if r := s.Routed; r != nil && home.Here && !l.came[s.IP] {
+		switch {
+		case r.Answered:
+			found.add(s.IP, cluster.AddressUnseen, by, "what is sent to %s via %s is answered elsewhere than at %s", s.IP, r.Via, m.self)
+		case l.came[m.own] && m.own.Is6() == s.IP.Is6(): // otherwise echoes may not come through at all
+			found.add(s.IP, cluster.AddressUnseen, by, "what is sent to %s via %s does not come to %s", s.IP, r.Via, m.self)
+		}
+	}
 	if !here || home.MAC == "" || s.Interface == "" || s.Wrong != "" {
 		return
 	}
@@ -158,8 +169,8 @@ func (m mine) told(l looked) (timeline.Outcome, string) {
 	var found amiss
 	var all []string
 	for _, s := range l.sights {
-		m.judgeOne(l.by, s, &found)
-		all = append(all, m.describe(s))
+		m.judgeOne(l, s, &found)
+		all = append(all, m.describe(l, s))
 	}
 	if len(found.what) > 0 {
 		return timeline.Failed, strings.Join(all, "; ")
@@ -168,13 +179,15 @@ func (m mine) told(l looked) (timeline.Outcome, string) {
 }
 
 // describe is one sight in words.
-func (m mine) describe(s vip.Sight) string {
+func (m mine) describe(l looked, s vip.Sight) string {
 	var text string
 	switch {
 	case s.Wrong != "":
 		return fmt.Sprintf("%s: cannot look: %s", s.IP, s.Wrong)
 	case len(s.Here) > 0:
 		text = fmt.Sprintf("it has %s itself", strings.Join(s.Here, " and "))
+	case s.Routed != nil:
+		return m.describeRouted(l, s.IP, *s.Routed)
 	case s.Interface == "":
 		return fmt.Sprintf("%s is in no network of it", s.IP)
 	case len(s.Answers) == 0:
@@ -196,6 +209,21 @@ func (m mine) describe(s vip.Sight) string {
 		text += fmt.Sprintf(" (its kernel had %s)", m.named(s.Cached))
 	}
 	return text
+}
+
+// describeRouted is what came of an echo, in words.
+func (m mine) describeRouted(l looked, ip netip.Addr, r vip.Routed) string {
+	switch {
+	case l.came[ip] && r.Answered:
+		return fmt.Sprintf("an echo to %s via %s comes to %s, %s", ip, r.Via, m.self, inMillis(r.After))
+	case l.came[ip]:
+		return fmt.Sprintf("an echo to %s via %s comes to %s, and no answer comes back", ip, r.Via, m.self)
+	case r.Answered:
+		return fmt.Sprintf("an echo to %s via %s is answered elsewhere than at %s", ip, r.Via, m.self)
+	case l.came[m.own]:
+		return fmt.Sprintf("an echo to %s via %s does not come to %s, and one to %s does", ip, r.Via, m.self, m.own)
+	}
+	return fmt.Sprintf("no echo comes through to %s, neither to %s via %s nor to %s", m.self, ip, r.Via, m.own)
 }
 
 // inMillis is the time of an answer, most of which come within a tenth of a millisecond.

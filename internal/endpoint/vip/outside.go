@@ -38,6 +38,8 @@ type Sight struct {
 	Fixed bool `json:"fixed,omitempty"`
 	// Here is where this host has the address itself.
 	Here []string `json:"here,omitempty"`
+	// Routed is what came of an echo, where the address is in no network of this host.
+	Routed *Routed `json:"routed,omitempty"`
 	// Wrong is why it could not look.
 	Wrong string `json:"wrong,omitempty"`
 }
@@ -51,16 +53,29 @@ type Answer struct {
 // Look looks at all addresses at the same time. An answer is one that came on the wire,
 // by ARP or neighbour discovery; what the kernel remembers is told besides. It changes
 // nothing but this host's own entry for an address that it knows already.
-func (a *Asker) Look(ctx context.Context, ips []netip.Addr) []Sight {
-	return each(ips, func(ip netip.Addr) Sight {
+func (a *Asker) Look(ctx context.Context, q Question) []Sight {
+	control := sync.OnceFunc(func() {
+		if q.Control.IsValid() && q.Token != "" {
+			_, _ = a.reach(ctx, q.Control, q.Token) // whether it comes, the other end says
+		}
+	})
+	return each(q.IPs, func(ip netip.Addr) Sight {
 		s := Sight{IP: ip}
-		if err := a.look(ctx, &s); err != nil {
+		err := a.look(ctx, &s)
+		if err == nil && s.Interface == "" && len(s.Here) == 0 && q.Token != "" {
+			var other sync.WaitGroup
+			other.Go(control)
+			s.Routed, err = a.reach(ctx, ip, q.Token)
+			other.Wait()
+		}
+		if err != nil {
 			s.Wrong = err.Error()
 		}
 		return s
 	})
 }
 
+// look looks as a neighbour.
 func (a *Asker) look(ctx context.Context, s *Sight) error {
 	k := a.set.kernel
 	all, err := k.addresses()
@@ -199,6 +214,7 @@ func (a *Asker) MACs(ips []netip.Addr) ([]string, error) {
 // Home is where this host has one of its virtual addresses: what its neighbours are to
 // find, and what else they may find on a host with several interfaces in one network.
 type Home struct {
+	Here  bool
 	MAC   string   // of the interface that has it; empty: on loopback, or it is not here
 	Other []string // of the host's other interfaces
 }
@@ -217,6 +233,7 @@ func (s *Set) Homes() (map[netip.Addr]Home, error) {
 	for _, a := range s.cfg.Addresses {
 		var h Home
 		i := slices.IndexFunc(all, func(p present) bool { return p.prefix.Addr() == a.IP && s.kernel.mark.owns(p) })
+		h.Here = i >= 0
 		for _, one := range links {
 			l := linkOf(one)
 			switch {
