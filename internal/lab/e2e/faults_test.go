@@ -11,6 +11,7 @@ import (
 
 	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/db/dbtest"
 	"github.com/baton-db/baton/internal/lab"
 	"github.com/baton-db/baton/internal/lab/load"
 )
@@ -224,6 +225,12 @@ func TestAnAddressThatSomebodyAddedElsewhereIsGivenUp(t *testing.T) {
 	if now := primaryOf(t, l); now != primary {
 		t.Errorf("%s was primary and well, and %s is now", primary, now)
 	}
+	// When this primary took the role others looked where they find the addresses.
+	var all string
+	dbtest.Until(t, func() bool { // each node writes its part by and by
+		all = baton(t, l, primary, "history", "-o", "json")
+		return strings.Contains(all, `"step": "seen-from `) && strings.Contains(all, " answers with ")
+	}, func() string { return "the history does not tell what others saw:\n" + all })
 }
 
 // primaryOf is the node whose server takes writes.
