@@ -38,6 +38,7 @@ func (e *Etcd) do(ctx context.Context, k kind, call func(context.Context, *clien
 		n := e.at.Load()
 		err := e.once(ctx, k, e.ends[int(n)%len(e.ends)], call)
 		if err == nil || errors.Is(err, ErrLost) {
+			e.warm(int(n) + 1)
 			return err
 		}
 		v := judge(err)
@@ -50,6 +51,18 @@ func (e *Etcd) do(ctx context.Context, k kind, call func(context.Context, *clien
 		if tries >= len(e.ends) && !pause(ctx, again) {
 			return v.tell(ctx, k, err)
 		}
+	}
+}
+
+// warm has the endpoint connected that calls go to when the one before it fails: the
+// first call there is then spared a handshake, and is not sent back to one that is
+// frozen because a busy machine needs longer than connectFor for it.
+func (e *Etcd) warm(n int) {
+	if e.local || len(e.ends) == 1 {
+		return
+	}
+	if conn := e.ends[n%len(e.ends)].client.ActiveConnection(); conn.GetState() == connectivity.Idle {
+		conn.Connect()
 	}
 }
 
