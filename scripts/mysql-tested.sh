@@ -4,7 +4,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if [[ -x ${BATON_MYSQLD:-.cache/mysql/bin/mysqld} ]]; then
+mysqld=${BATON_MYSQLD:-.cache/mysql/bin/mysqld}
+if ! command -v mysqlrouter >/dev/null && [[ ! -x ${mysqld%/*}/mysqlrouter ]]; then
+	echo '** MYSQL ROUTER WAS NOT TESTED: there is none on this machine.' >&2
+fi
+if [[ -x $mysqld ]]; then
 	exit 0
 fi
 if command -v mysqld >/dev/null && ! mysqld --no-defaults --version | grep -q MariaDB; then

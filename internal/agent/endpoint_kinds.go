@@ -23,6 +23,8 @@ func endpointKinds() endpoint.Registry[opening] {
 		"zookeeper": openZooKeeper,
 		"dns":       openDNSName,
 
+		"mysqlrouter": openMySQLRouter,
+
 		"route53":    openRoute53,
 		"cloudflare": openCloudflare,
 		"alidns":     openAliDNS,

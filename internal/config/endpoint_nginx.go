@@ -64,18 +64,28 @@ func (l *loader) judgeNginx(block string, endpoint Endpoint) {
 	l.judgeWords(block+".reload", n.Reload)
 }
 
-// checkNginx judges what the nginx of this node names on this host. None of it keeps an
-// agent from starting: the cluster runs without that proxy.
-func (c *Config) checkNginx() Findings {
+// checkProxies judges what the nginx or the MySQL Router of this node names on this host.
+// None of it keeps an agent from starting: the cluster runs without that proxy.
+func (c *Config) checkProxies() Findings {
 	var found Findings
 	for i, e := range c.Endpoints {
-		if c.KindOf(i) != "nginx" || !c.LeadsEndpoint(i) {
+		if !c.LeadsEndpoint(i) {
 			continue
 		}
-		block := at("endpoints", i, "nginx")
-		found = append(found, c.checkCommand(block+".check", e.Nginx.CheckCommand())...)
-		found = append(found, c.checkCommand(block+".reload", e.Nginx.Reload)...)
-		if what, mend := checkDirectory(filepath.Dir(e.Nginx.File)); what != "" {
+		kind, file := c.KindOf(i), ""
+		block := at("endpoints", i, kind)
+		switch kind {
+		case "nginx":
+			file = e.Nginx.File
+			found = append(found, c.checkCommand(block+".check", e.Nginx.CheckCommand())...)
+			found = append(found, c.checkCommand(block+".reload", e.Nginx.Reload)...)
+		case "mysqlrouter":
+			file = e.MySQLRouter.File
+			found = append(found, c.checkCommand(block+".restart", e.MySQLRouter.RestartCommand())...)
+		default:
+			continue
+		}
+		if what, mend := checkDirectory(filepath.Dir(file)); what != "" {
 			found = append(found, c.finding(block+".file", what, mend))
 		}
 	}

@@ -27,6 +27,8 @@ type Endpoint struct {
 	Nginx     Nginx         `key:"nginx"`
 	ProxySQL  ProxySQL      `key:"proxysql"`
 
+	MySQLRouter MySQLRouter `key:"mysqlrouter"`
+
 	Route53    CloudName `key:"route53"`
 	Cloudflare CloudName `key:"cloudflare"`
 	AliDNS     CloudName `key:"alidns"`
@@ -82,6 +84,7 @@ func endpointBlocks() []endpointBlock {
 		{"haproxy", byEither, haproxyKeys, (*loader).judgeHAProxy, nil},
 		{"proxysql", byEither, proxysqlKeys, (*loader).judgeProxySQL, func(e Endpoint) (string, string) { return "password_file", e.ProxySQL.PasswordFile }},
 		{"nginx", byEach, nginxKeys, (*loader).judgeNginx, nil},
+		{"mysqlrouter", byEach, mysqlRouterKeys, (*loader).judgeMySQLRouter, func(e Endpoint) (string, string) { return "password_file", e.MySQLRouter.PasswordFile }},
 	}, cloudBlocks()...)
 }
 

@@ -29,7 +29,7 @@ func (c *Config) CheckFiles(now time.Time) Findings {
 	found = append(found, c.checkTemplates()...)
 	found = append(found, c.checkFRR()...)
 	found = append(found, c.checkHooks()...)
-	found = append(found, c.checkNginx()...)
+	found = append(found, c.checkProxies()...)
 	for _, d := range []struct{ key, dir string }{{"data_dir", c.DataDir}, {"run_dir", c.RunDir}} {
 		if what, mend := checkDirectory(d.dir); what != "" {
 			found = append(found, c.finding(d.key, what, mend))

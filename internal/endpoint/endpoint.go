@@ -14,7 +14,7 @@
 // hosts have something for themselves that can lead anywhere, such as the file of a
 // proxy: their agents lead it to the record's primary, be they primary or not.
 //
-// No endpoint decides who is primary, and none talks to a database. The rule:
+// No endpoint decides who is primary, and none tells a database to do anything. The rule:
 // Observe never answers from memory, because the verification that clients are
 // led to the new primary is nothing but a call of Observe.
 package endpoint

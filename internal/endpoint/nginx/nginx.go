@@ -10,20 +10,15 @@ package nginx
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/command"
 	"github.com/baton-db/baton/internal/endpoint"
+	"github.com/baton-db/baton/internal/endpoint/daemon"
 	"github.com/baton-db/baton/internal/endpoint/template"
 	"github.com/baton-db/baton/internal/render"
 )
@@ -51,11 +46,12 @@ type Endpoint struct {
 	o      Options
 	file   *template.Endpoint
 	passed passed
+	placed daemon.Placed
 }
 
 // Open prepares an upstream. It writes nothing and signals nobody.
 func Open(name string, o Options) (*Endpoint, error) {
-	e := &Endpoint{o: o}
+	e := &Endpoint{o: o, placed: daemon.Beside(o.Note)}
 	text := fmt.Sprintf("# Baton keeps this file (endpoint %s of cluster {{.Cluster}}): a change by hand is undone.\nupstream %s {\n    server {{.Primary.HostPort}};\n}\n", name, o.Upstream)
 	file, err := template.Open(name, template.Options{File: o.File, Text: text, Mode: 0o644, UID: -1, GID: -1, Check: o.Check, Load: e.load,
 		Limit: o.Limit, Note: o.Note, Cluster: o.Cluster, Servers: o.Servers})
@@ -81,7 +77,7 @@ func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 	if err != nil || t.Node == "" {
 		return t, err
 	}
-	since, err := e.loadedSince()
+	since, err := e.placed.Since()
 	if err != nil {
 		return endpoint.Target{}, err
 	}
@@ -106,18 +102,18 @@ func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 // later begins with that file.
 func (e *Endpoint) load(ctx context.Context, back bool) error {
 	m, err := findMaster(e.o.PIDFile)
-	if errors.Is(err, errNotRunning) {
-		return e.note(0)
+	if errors.Is(err, daemon.ErrNotRunning) {
+		return e.placed.Write(0)
 	}
 	if err != nil {
 		return err
 	}
-	since := ticksNow()
-	if err := e.note(since); err != nil {
+	since := daemon.Ticks()
+	if err := e.placed.Write(since); err != nil {
 		return err
 	}
 	// A worker that begins from now on is told from one that began a moment ago.
-	if err := await(ctx, func() (bool, error) { return ticksNow() > since, nil }); err != nil {
+	if err := daemon.NextTick(ctx, since); err != nil {
 		return err
 	}
 	if len(e.o.Reload) > 0 {
@@ -132,7 +128,7 @@ func (e *Endpoint) load(ctx context.Context, back bool) error {
 		return nil
 	}
 	var old []int
-	err = await(ctx, func() (done bool, err error) {
+	err = daemon.Await(ctx, func() (done bool, err error) {
 		if m, err = findMaster(e.o.PIDFile); err != nil { // a command may have started another one
 			return false, err
 		}
@@ -144,79 +140,4 @@ func (e *Endpoint) load(ctx context.Context, back bool) error {
 		return fmt.Errorf("nginx (process %d) has not loaded it, its error log says why: workers of before that still take connections: %v: %w", m.pid, old, err)
 	}
 	return nil
-}
-
-// look is how often it is looked for what is awaited.
-const look = 2 * time.Millisecond
-
-// await looks again and again until it is so, or ctx ends.
-func await(ctx context.Context, so func() (bool, error)) error {
-	again := time.NewTicker(look)
-	defer again.Stop()
-	for {
-		if done, err := so(); done || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-again.C:
-		}
-	}
-}
-
-// inPlace is since when the file has been what it is.
-type inPlace struct {
-	Boot  string `json:"boot"`
-	Ticks uint64 `json:"ticks"` // after that boot
-}
-
-func (e *Endpoint) noteFile() string {
-	return strings.TrimSuffix(e.o.Note, filepath.Ext(e.o.Note)) + "-loaded" + filepath.Ext(e.o.Note)
-}
-
-// note says before nginx is told that what it loads after this is the new file.
-func (e *Endpoint) note(since uint64) error {
-	text, err := json.Marshal(inPlace{bootID(), since})
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(e.o.Note), 0o700)
-	}
-	if err == nil {
-		err = os.WriteFile(e.noteFile(), append(text, '\n'), 0o600) // a torn one counts as none
-	}
-	if err != nil {
-		return fmt.Errorf("note since when the file is in place: %w", err)
-	}
-	return nil
-}
-
-// loadedSince is the moment after which the workers must have begun; 0 where they
-// have, because nginx was started since, or the host.
-func (e *Endpoint) loadedSince() (uint64, error) {
-	text, err := os.ReadFile(e.noteFile())
-	var n inPlace
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return 0, nil // the file's own note is of an nginx that did not run
-	case err != nil:
-		return 0, fmt.Errorf("read since when the file is in place: %w", err)
-	case json.Unmarshal(text, &n) != nil:
-		return ticksNow(), nil
-	case n.Boot != bootID():
-		return 0, nil
-	}
-	return n.Ticks, nil
-}
-
-// perSecond are the ticks in which the kernel tells when a process began (USER_HZ).
-const perSecond = 100
-
-func ticksNow() uint64 { return uint64(time.Duration(clock.Now()) / (time.Second / perSecond)) }
-
-func bootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
 }

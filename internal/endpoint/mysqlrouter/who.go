@@ -1,0 +1,58 @@
+package mysqlrouter
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/go-sql-driver/mysql"
+
+	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/endpoint"
+)
+
+// who is what tells servers from each other, of either flavor.
+type who struct {
+	id   uint32
+	host string
+	port int
+}
+
+// asked compares who answers clients of the router with what the node's server says of
+// itself.
+func (e *Endpoint) asked(ctx context.Context, node cluster.NodeName) error {
+	here, err := e.ask(ctx, e.o.Listen.String())
+	if err != nil {
+		return fmt.Errorf("ask who answers at %s: %w", e.o.Listen, err)
+	}
+	for _, s := range e.nodes(node) {
+		there, err := e.ask(ctx, s.HostPort())
+		switch {
+		case err != nil && s.Node == node:
+			return fmt.Errorf("ask %s itself: %w", node, err)
+		case err != nil: // a replica may be down
+		case there == here && s.Node == node:
+			return nil
+		case there == here:
+			return endpoint.Astray("%s answers at %s, though %s names %s: is that the port of [routing:%s]?", s.Node, e.o.Listen, e.o.File, node, e.o.Section)
+		}
+	}
+	return endpoint.Astray("a server that is no node's answers at %s: server_id %d of %s, port %d", e.o.Listen, here.id, here.host, here.port)
+}
+
+// ask asks one server, over a connection that begins and ends as it should.
+func (e *Endpoint) ask(ctx context.Context, at string) (w who, err error) {
+	c := mysql.NewConfig()
+	c.User, c.Passwd = e.o.User, e.o.Password
+	c.Net, c.Addr = "tcp", at
+	c.Logger = &mysql.NopLogger{}
+	c.ConnectionAttributes = "program_name:baton"
+	connector, err := mysql.NewConnector(c)
+	if err != nil {
+		return who{}, err
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	err = db.QueryRowContext(ctx, "SELECT @@global.server_id, @@global.hostname, @@global.port").Scan(&w.id, &w.host, &w.port)
+	return w, err
+}
