@@ -42,12 +42,13 @@ type Options struct {
 	Servers []render.Server // of all data nodes
 }
 
-// Endpoint is one section of one router. It implements endpoint.Endpoint, and is not
-// safe for concurrent use.
+// Endpoint is one section of one router. It implements endpoint.Endpoint and
+// endpoint.Teller, and is not safe for concurrent use.
 type Endpoint struct {
 	o      Options
 	file   *template.Endpoint
 	placed daemon.Placed
+	tells  string // who answered behind it at the last look
 }
 
 // Open prepares a section. It writes nothing and restarts nobody.
@@ -85,6 +86,7 @@ func (e *Endpoint) Set(ctx context.Context, target endpoint.Target) error {
 // Observe implements endpoint.Endpoint: by the file, by the process that runs, and by
 // who answers. Where none runs nobody is led anywhere, which is an error.
 func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
+	e.tells = ""
 	t, err := e.file.Observe(ctx)
 	if err != nil || t.Node == "" {
 		return t, err
@@ -110,6 +112,9 @@ func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 	}
 	return t, e.asked(ctx, t.Node)
 }
+
+// Tells implements endpoint.Teller: who answered clients of the router.
+func (e *Endpoint) Tells() string { return e.tells }
 
 // hasRead returns an error if the process began before the file was in place.
 func (e *Endpoint) hasRead(p daemon.Process) error {

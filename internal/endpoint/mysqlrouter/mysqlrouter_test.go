@@ -68,6 +68,9 @@ func TestClientsAreLedWhereItSays(t *testing.T) {
 	if _, err := io.Copy(io.Discard, client); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("a client of the old primary is connected still")
 	}
+	if got := e.Tells(); !strings.HasPrefix(got, "through "+r.listen.String()+" server_id 2 of ") {
+		t.Errorf("it tells %q", got)
+	}
 	pid := r.pid()
 	lead(t, e, to(at, "db2", 3))
 	if r.pid() != pid {
@@ -78,6 +81,10 @@ func TestClientsAreLedWhereItSays(t *testing.T) {
 	wrong := r.open(swapped, func(o *mysqlrouter.Options) { o.User, o.Password = "who", "x" })
 	if _, err := wrong.Observe(t.Context()); !errors.Is(err, endpoint.ErrForeign) || !strings.Contains(err.Error(), "db1 answers at "+r.listen.String()) || !strings.Contains(err.Error(), "shop.conf names db2: is that the port of [routing:shop]?") {
 		t.Errorf("another node answers: %v", err)
+	}
+	strange := r.open(map[cluster.NodeName]netip.AddrPort{"db1": at["db1"], "db2": at["db1"]}, func(o *mysqlrouter.Options) { o.User, o.Password = "who", "x" })
+	if _, err := strange.Observe(t.Context()); !errors.Is(err, endpoint.ErrForeign) || !strings.Contains(err.Error(), "answers at "+r.listen.String()+", which is no node's server") {
+		t.Errorf("a stranger answers: %v", err)
 	}
 	denied := r.open(at, func(o *mysqlrouter.Options) { o.User, o.Password = "who", "wr0ng" })
 	if _, err := denied.Observe(t.Context()); err == nil || errors.Is(err, endpoint.ErrForeign) || !strings.Contains(err.Error(), "Access denied for user 'who'") || strings.Contains(err.Error(), "wr0ng") {

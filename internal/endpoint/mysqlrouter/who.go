@@ -18,6 +18,10 @@ type who struct {
 	port int
 }
 
+func (w who) String() string {
+	return fmt.Sprintf("server_id %d of %s, port %d,", w.id, w.host, w.port)
+}
+
 // asked compares who answers clients of the router with what the node's server says of
 // itself.
 func (e *Endpoint) asked(ctx context.Context, node cluster.NodeName) error {
@@ -25,6 +29,7 @@ func (e *Endpoint) asked(ctx context.Context, node cluster.NodeName) error {
 	if err != nil {
 		return fmt.Errorf("ask who answers at %s: %w", e.o.Listen, err)
 	}
+	e.tells = fmt.Sprintf("through %s %s answers", e.o.Listen, here)
 	for _, s := range e.nodes(node) {
 		there, err := e.ask(ctx, s.HostPort())
 		switch {
@@ -37,7 +42,7 @@ func (e *Endpoint) asked(ctx context.Context, node cluster.NodeName) error {
 			return endpoint.Astray("%s answers at %s, though %s names %s: is that the port of [routing:%s]?", s.Node, e.o.Listen, e.o.File, node, e.o.Section)
 		}
 	}
-	return endpoint.Astray("a server that is no node's answers at %s: server_id %d of %s, port %d", e.o.Listen, here.id, here.host, here.port)
+	return endpoint.Astray("%s answers at %s, which is no node's server", here, e.o.Listen)
 }
 
 // ask asks one server, over a connection that begins and ends as it should.

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,11 +50,12 @@ type Host struct {
 func (h Host) String() string { return net.JoinHostPort(h.Name, strconv.Itoa(h.Port)) }
 
 // Endpoint is one writers' hostgroup, in one ProxySQL or several. It implements
-// endpoint.Endpoint and endpoint.Tender.
+// endpoint.Endpoint, endpoint.Tender and endpoint.Teller.
 type Endpoint struct {
 	name  string
 	o     Options
 	guard endpoint.EpochGuard
+	tells []string // what each ProxySQL said of its connections at the last look
 }
 
 // Open prepares the use of a hostgroup. It connects to nobody.
@@ -63,10 +65,12 @@ func Open(name string, o Options) *Endpoint { return &Endpoint{name: name, o: o}
 // itself has shunned is seen to be astray.
 func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 	targets := make([]endpoint.Target, len(e.o.Admins))
+	e.tells = make([]string, len(e.o.Admins))
 	err := e.each(ctx, func(i int, a *admin) error {
 		rows, err := a.servers(ctx, inRuntime, e.groups())
 		if err == nil {
 			targets[i], err = e.leads(rows)
+			e.tells[i] = e.tell(ctx, a, e.o.Admins[i])
 		}
 		return err
 	})
@@ -74,6 +78,31 @@ func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 		return endpoint.Target{}, err
 	}
 	return endpoint.Agree(e.o.Admins, targets)
+}
+
+// Tells implements endpoint.Teller: the writers' servers to which ProxySQL has
+// connections, with what has become of those.
+func (e *Endpoint) Tells() string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(e.tells), func(t string) bool { return t == "" }), "; ")
+}
+
+// tell is what one ProxySQL says of its connections. Nothing rests on it: where that is
+// not known it says nothing.
+func (e *Endpoint) tell(ctx context.Context, a *admin, at string) string {
+	pools, err := a.pools(ctx, e.o.Writers)
+	if err != nil {
+		return ""
+	}
+	var parts []string
+	for _, p := range pools {
+		if p.status == online || p.status == shunned || p.used+p.free > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s (%d connections in use, %d idle, %d failed)", e.called(p.row), p.status, p.used, p.free, p.failed))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("ProxySQL at %s has %s", at, strings.Join(parts, ", "))
 }
 
 // each does something with every ProxySQL at the same time, over a connection of its own.

@@ -321,6 +321,25 @@ func TestProxySQLsOwnHandIsToldOf(t *testing.T) {
 	}
 }
 
+func TestItsConnectionsAreTold(t *testing.T) {
+	s, other := start(t), start(t)
+	e := proxysql.Open("proxysql", options(s, other))
+	lead(t, e, to("db2", 1))
+	if got := e.Tells(); got != "" {
+		t.Errorf("without any it tells %q", got)
+	}
+	s.Do("INSERT INTO stats_mysql_connection_pool (hostgroup, srv_host, srv_port, status, ConnUsed, ConnFree, ConnERR) VALUES " +
+		"(10, '10.77.0.11', 3306, 'OFFLINE_HARD', 2, 0, 7), (10, '10.77.0.12', 3306, 'ONLINE', 3, 4, 0), (10, '192.0.2.1', 3306, 'OFFLINE_HARD', 0, 0, 0), (20, '10.77.0.12', 3306, 'ONLINE', 9, 9, 9)")
+	want := "ProxySQL at " + s.At() + " has db1 OFFLINE_HARD (2 connections in use, 0 idle, 7 failed), db2 ONLINE (3 connections in use, 4 idle, 0 failed)"
+	if _, err := e.Observe(t.Context()); err != nil || e.Tells() != want {
+		t.Errorf("it tells %q, want %q (%v)", e.Tells(), want, err)
+	}
+	s.Fail("SELECT srv_host", "no such column: ConnUsed")
+	if err := endpoint.Verify(t.Context(), "proxysql", e, to("db2", 1)); err != nil || e.Tells() != "" {
+		t.Errorf("they cannot be read, and it tells %q (%v)", e.Tells(), err)
+	}
+}
+
 func TestWithoutSavingTheDiskStaysAsItIs(t *testing.T) {
 	s := start(t)
 	o := options(s)

@@ -64,6 +64,8 @@ CREATE TABLE disk.mysql_replication_hostgroups AS SELECT * FROM mysql_replicatio
 CREATE TABLE runtime_mysql_users (username VARCHAR NOT NULL, default_hostgroup INT NOT NULL DEFAULT 0);
 CREATE TABLE runtime_mysql_query_rules (rule_id INTEGER PRIMARY KEY, destination_hostgroup INT);
 CREATE TABLE runtime_global_variables (variable_name VARCHAR NOT NULL PRIMARY KEY, variable_value VARCHAR NOT NULL);
+CREATE TABLE stats_mysql_connection_pool (hostgroup INT, srv_host VARCHAR, srv_port INT, status VARCHAR,
+    ConnUsed INT, ConnFree INT, ConnOK INT, ConnERR INT, MaxConnUsed INT, Queries INT, Queries_GTID_sync INT, Bytes_data_sent INT, Bytes_data_recv INT, Latency_us INT);
 INSERT INTO runtime_global_variables VALUES ('mysql-monitor_enabled', 'true');
 `
 
