@@ -140,7 +140,9 @@ func TestAHostBehindARouterSeesWhetherItsEchoesArrive(t *testing.T) {
 	own := netip.MustParseAddr("10.78.0.11")
 	for _, at := range []string{"10.78.0.11", "10.78.0.12", "fd78::b", "fd78::c"} {
 		// An address of a new interface cannot be used for a second or two.
-		await(t, func() bool { return strings.Contains(l.cl2.sh(t, "ping -q -c 1 -W 1 "+at+" || true"), " 0% packet loss") },
+		await(t, func() bool {
+			return strings.Contains(l.cl2.sh(t, "ping -q -c 1 -W 1 "+at+" || true"), " 0% packet loss")
+		},
 			func() string { return at + " does not answer" })
 	}
 	look := func(token string) (came map[netip.Addr]bool, routed map[netip.Addr]vip.Routed) {
