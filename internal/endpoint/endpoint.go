@@ -100,6 +100,13 @@ type Teller interface {
 	Tells() string
 }
 
+// A Runner is an Endpoint with something that goes on between calls, such as sessions
+// with routers. Whoever has it calls Run once, beside the calls of the others, and waits
+// for it: it returns when ctx ends.
+type Runner interface {
+	Run(ctx context.Context)
+}
+
 // MismatchError says that an endpoint does not lead where it should.
 type MismatchError struct {
 	Endpoint string // its name in the configuration

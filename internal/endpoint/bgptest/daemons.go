@@ -181,7 +181,8 @@ func (h *Host) StartBIRD(t testing.TB, config string) BIRD {
 // BIRDRouter is a configuration for the router, with that hold time in seconds: it puts
 // what it is told into the kernel. Protocols are its sessions.
 func BIRDRouter(hold int, protocols ...string) string {
-	return `router id ` + RouterAddress + `;
+	return `log stderr all;
+router id ` + RouterAddress + `;
 protocol device { scan time 1; }
 protocol kernel k4 { ipv4 { import none; export all; }; }
 protocol kernel k6 { ipv6 { import none; export all; }; }
