@@ -44,7 +44,7 @@ var layers = []layer{
 	{people, append([]string{"core", "clock", "store", "config", "timeline", "health"}, people...)},
 	{[]string{"doctor"}, append([]string{"core", "clock", "config", "health"}, edges...)},
 	// The agent wires: it may see everything but what drives it.
-	{[]string{"agent"}, append([]string{"core", "clock", "httpcall", "render", "command", "config", "health", "notify", "doctor", "api", "web"}, edges...)},
+	{[]string{"agent"}, append([]string{"core", "clock", "httpcall", "render", "command", "bfd", "config", "health", "notify", "doctor", "api", "web"}, edges...)},
 	{[]string{"lab", "sim", "scenario"}, append([]string{"core", "clock", "config", "health", "notify", "doctor", "agent", "api", "httpcall", "lab", "sim", "scenario"}, edges...)},
 }
 

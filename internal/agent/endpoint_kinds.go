@@ -37,6 +37,7 @@ func endpointKinds() endpoint.Registry[opening] {
 		"aliyun_havip":     openAliyunHAVIP,
 		"tencent_havip":    openTencentHAVIP,
 		"frr":              openFRR,
+		"bgp":              openBGP,
 		"route":            openRoutes,
 	}
 }
@@ -46,8 +47,10 @@ type opening struct {
 	config.Endpoint
 	config *config.Config
 	secret config.Secret // what its block's password file holds
-	log    *slog.Logger
-	wall   func() time.Time
+	// neighbors are the passwords of the block's neighbours.
+	neighbors []config.Secret
+	log       *slog.Logger
+	wall      func() time.Time
 }
 
 func openEtcdKey(o opening) (endpoint.Endpoint, error) {

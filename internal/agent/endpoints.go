@@ -28,6 +28,7 @@ const endpointRetry = 100 * time.Millisecond
 type roads struct {
 	all    []road
 	closes []io.Closer
+	runs   []endpoint.Runner
 	states map[string]endpoint.State // the loop's own
 	spans  map[string]*timeline.Running
 	told   map[string][]string                 // what the timeline was told of each, since it was wanted there
@@ -43,7 +44,7 @@ type road struct {
 }
 
 func openRoads(a *Agent) (*roads, error) {
-	c, secrets := a.Config, a.inForce().passwords.Endpoints
+	c, secrets, neighbors := a.Config, a.inForce().passwords.Endpoints, a.inForce().passwords.Neighbors
 	r := &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}, at: serverAddresses(c)}
 	for i, e := range c.Endpoints {
 		r.set = append(r.set, api.RoadSetting{Name: e.Name, Kind: c.KindOf(i), Cached: c.KeptFor(i)})
@@ -51,12 +52,15 @@ func openRoads(a *Agent) (*roads, error) {
 			continue
 		}
 		kind := endpoint.Kind(c.KindOf(i))
-		opened, err := endpointKinds().Open(kind, opening{config: c, Endpoint: e, secret: secrets[i], log: a.Log, wall: a.Wall})
+		opened, err := endpointKinds().Open(kind, opening{config: c, Endpoint: e, secret: secrets[i], neighbors: neighbors[i], log: a.Log, wall: a.Wall})
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("endpoints[%d] (%s): %w", i, e.Name, err), r.close())
 		}
 		if closer, ok := opened.(io.Closer); ok {
 			r.closes = append(r.closes, closer)
+		}
+		if runner, ok := opened.(endpoint.Runner); ok {
+			r.runs = append(r.runs, runner)
 		}
 		r.all = append(r.all, road{ours: c.EachHasItsOwn(i), Reconciler: &endpoint.Reconciler{Name: e.Name, Kind: kind, Endpoint: opened, Log: a.Log,
 			Timing: endpoint.Timing{Call: e.Timeout, Check: e.Check, Retry: endpointRetry},
@@ -67,6 +71,9 @@ func openRoads(a *Agent) (*roads, error) {
 }
 
 func (r *roads) run(ctx context.Context, spawn func(func())) {
+	for _, e := range r.runs {
+		spawn(func() { e.Run(ctx) })
+	}
 	for _, e := range r.all {
 		spawn(func() { e.Run(ctx) })
 	}

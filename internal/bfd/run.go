@@ -14,6 +14,9 @@ import (
 // Peer is a neighbour on a link of this host.
 type Peer struct {
 	Address netip.Addr
+	// Local is this host's address in the session, if the neighbour expects another one
+	// than that with which this host would reach it.
+	Local netip.Addr
 	Settings
 }
 
@@ -23,7 +26,7 @@ type Peer struct {
 func Run(ctx context.Context, peers []Peer, log *slog.Logger, changed func(netip.Addr, Change)) error {
 	r := &runner{log: log, byPeer: map[netip.Addr]*running{}}
 	for _, p := range peers {
-		out := &sender{to: p.Address}
+		out := &sender{to: p.Address, from: p.Local}
 		defer out.close()
 		s := &running{peer: p.Address, log: log, wake: make(chan struct{}, 1), send: out.send, drain: r.drain, changed: changed,
 			session: NewSession(p.Settings, rand.Uint32N(1<<32-1)+1, time.Now())}

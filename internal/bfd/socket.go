@@ -124,6 +124,7 @@ const errUnheard = syscall.ECONNREFUSED
 // sender sends to one neighbour, from one port.
 type sender struct {
 	to     netip.Addr
+	from   netip.Addr
 	conn   net.Conn
 	source int
 }
@@ -150,7 +151,7 @@ func (s *sender) open() (err error) {
 		if source == 0 {
 			source = firstSource + rand.IntN(lastSource-firstSource+1)
 		}
-		d := net.Dialer{LocalAddr: &net.UDPAddr{Port: source}, Control: s.configure}
+		d := net.Dialer{LocalAddr: &net.UDPAddr{IP: s.from.AsSlice(), Port: source}, Control: s.configure}
 		s.conn, err = d.Dial("udp", netip.AddrPortFrom(s.to, port).String())
 		if err == nil {
 			s.source = source

@@ -41,6 +41,7 @@ type Endpoint struct {
 	AliyunHAVIP    CloudAddress     `key:"aliyun_havip"`
 	TencentHAVIP   CloudAddress     `key:"tencent_havip"`
 	FRR            FRR              `key:"frr"`
+	BGP            BGP              `key:"bgp"`
 	Route          Routes           `key:"route"`
 }
 
@@ -79,6 +80,7 @@ func endpointBlocks() []endpointBlock {
 		{"webhook", byPrimary, webhookKeys, (*loader).judgeWebhook, func(e Endpoint) (string, string) { return "secret_file", e.Webhook.SecretFile }},
 		{"dns", byPrimary, dnsNameKeys, (*loader).judgeDNSName, func(e Endpoint) (string, string) { return "secret_file", e.DNS.SecretFile }},
 		{"frr", byPrimary, frrKeys, (*loader).judgeFRR, nil},
+		{"bgp", byPrimary, bgpKeys, (*loader).judgeBGP, nil},
 		{"route", byEach, routeKeys, (*loader).judgeRoutes, nil},
 		{"template", byEach, templateKeys, (*loader).judgeTemplateFile, nil},
 		{"haproxy", byEither, haproxyKeys, (*loader).judgeHAProxy, nil},

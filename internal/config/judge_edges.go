@@ -94,7 +94,7 @@ func (l *loader) judgeAddresses() {
 		l.judgeInterface(at("addresses", i, "interface"), a.Interface)
 		l.judgeMAC(macs, at("addresses", i, "mac"), a)
 		if a.Interface == onLoopback && !l.cfg.announces() {
-			l.warn(at("addresses", i, "interface"), "nobody outside this host sees an address on lo unless routers are told of it", "add an endpoint with a block frr or route, or announce it yourself and only while it is there")
+			l.warn(at("addresses", i, "interface"), "nobody outside this host sees an address on lo unless routers are told of it", "add an endpoint with a block bgp, frr or route, or announce it yourself and only while it is there")
 		}
 	}
 	for i, t := range l.cfg.Detection.Track {
@@ -108,7 +108,7 @@ func (l *loader) judgeAddresses() {
 // announces reports whether something tells routers of the addresses on loopback.
 func (c *Config) announces() bool {
 	for i := range c.Endpoints {
-		if kind := c.KindOf(i); kind == "frr" || kind == "route" {
+		if kind := c.KindOf(i); kind == "frr" || kind == "bgp" || kind == "route" {
 			return true
 		}
 	}

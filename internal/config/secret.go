@@ -47,7 +47,8 @@ type Passwords struct {
 	Replication Secret
 	Probe       Secret
 	Writer      Secret
-	Endpoints   []Secret // of Config.Endpoints, in that order
+	Endpoints   []Secret   // of Config.Endpoints, in that order
+	Neighbors   [][]Secret // of each endpoint's, in that order
 	Notify      []NotifySecrets
 }
 
@@ -55,6 +56,9 @@ type Passwords struct {
 func (p Passwords) Hidden() []string {
 	var all []string
 	secrets := append([]Secret{p.Agent, p.Replication, p.Probe, p.Writer}, p.Endpoints...)
+	for _, of := range p.Neighbors {
+		secrets = append(secrets, of...)
+	}
 	for _, n := range p.Notify {
 		secrets = append(secrets, n.URL, n.Secret, n.Password)
 	}
@@ -102,6 +106,8 @@ func (c *Config) Passwords() (Passwords, Findings) {
 			}
 		}
 	}
+	neighbors, bad := c.neighborPasswords()
+	p.Neighbors, found = neighbors, append(found, bad...)
 	notify, bad := c.NotifySecrets()
 	p.Notify = notify
 	return p, append(found, bad...).sorted()

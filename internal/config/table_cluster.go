@@ -78,7 +78,7 @@ func endpointKeys() []Key {
 		key("addresses[].address", IP).required("give the virtual address").same().like("10.77.0.50").
 			doc("The address, without a prefix length: it is bound as /32 or /128. It must lie in a network of the interface, or, on lo, in none of this host's, and be configured nowhere else."),
 		key("addresses[].interface", Text).required("name the interface that binds it, such as interface: eth0").same().like("eth0").
-			doc("The interface that binds it on the primary. On lo it depends on no one interface: routers lead to it, which an endpoint tells (frr), or which have routes (route)."),
+			doc("The interface that binds it on the primary. On lo it depends on no one interface: routers lead to it, which an endpoint tells (bgp, frr), or which have routes (route)."),
 		key("addresses[].mac", Text).same().like("auto").
 			doc("A link-layer address that moves with it, so that neighbours which take no announcement, or have a static entry, need not learn anything: auto, or one that is locally administered and nobody else's. The address is then on a macvlan of the interface. Empty: the interface's own, and neighbours are told."),
 	}

@@ -76,6 +76,9 @@ func (w world) to(address string, change ...func(*bgp.Neighbor)) bgp.Options {
 	return o
 }
 
+// other is a second address of the host, as if it were another one's.
+func (w world) other() netip.Addr { return netip.MustParseAddr("10.79.1.12") }
+
 // speaks runs a speaker until stop, or the end of the test.
 func speaks(t testing.TB, o bgp.Options) (s *bgp.Speaker, stop func()) {
 	s = bgp.New(o, slog.New(slog.DiscardHandler))
@@ -125,9 +128,10 @@ func TestAnnouncements(t *testing.T) {
 	}
 	var stop func()
 	w.main, stop = speaks(t, w.options())
-	o := w.to("10.79.1.7", func(n *bgp.Neighbor) { n.Local, n.BFD = netip.MustParseAddr("10.79.1.12"), fast })
-	o.RouterID = netip.MustParseAddr("10.79.1.12")
-	w.another, _ = speaks(t, o)
+	o := w.to("10.79.1.7", func(n *bgp.Neighbor) { n.Local, n.BFD = w.other(), fast })
+	o.RouterID = w.other()
+	var stopAnother func()
+	w.another, stopAnother = speaks(t, o)
 	refused := refusals(t, w)
 	await(t, func() error { return w.endpoint().StandBy(t.Context()) })
 	for name, test := range map[string]func(*testing.T, world){
@@ -148,6 +152,7 @@ func TestAnnouncements(t *testing.T) {
 			test(t, w)
 		})
 	}
+	stopAnother()
 	await(t, func() error { return w.endpoint().StandBy(t.Context()) })
 	w.has(t, true)
 	w.awaitRoutes(t, true)

@@ -31,7 +31,7 @@ func (s *Speaker) watchLinks(ctx context.Context, lost chan<- netip.Addr) {
 	var peers []bfd.Peer
 	for _, n := range s.o.Neighbors {
 		if n.wantsBFD() {
-			peers = append(peers, bfd.Peer{Address: n.Address, Settings: n.BFD})
+			peers = append(peers, bfd.Peer{Address: n.Address, Local: n.Local, Settings: n.BFD})
 		}
 	}
 	for len(peers) > 0 && ctx.Err() == nil {
@@ -196,6 +196,9 @@ func (s *Speaker) unwell(n Neighbor, p *api.Peer) error {
 		return fmt.Errorf("%s has no session: %s", who, why)
 	}
 	if n.wantsBFD() && path != bfd.Up {
+		if path == bfd.Init {
+			return fmt.Errorf("%s: BFD is coming up: the router has not heard this host yet", who)
+		}
 		if change == (bfd.Change{}) {
 			return fmt.Errorf("%s: BFD has never been up: is it on at the router for this host?", who)
 		}
