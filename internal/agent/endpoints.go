@@ -32,6 +32,7 @@ type roads struct {
 	states map[string]endpoint.State // the loop's own
 	spans  map[string]*timeline.Running
 	told   map[string][]string                 // what the timeline was told of each, since it was wanted there
+	views  map[string]int                      // how often it was told of its own view
 	at     map[cluster.NodeName]netip.AddrPort // the data nodes' servers
 	set    []api.RoadSetting
 	took   callTimes
@@ -138,6 +139,7 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 			delete(l.roads.spans, s.Name)
 		}
 		delete(l.roads.told, s.Name)
+		delete(l.roads.views, s.Name)
 		if s.Want.Node != "" {
 			l.roads.spans[s.Name] = l.timeline.Begin(timeline.Endpoint(s.Name), string(s.Kind))
 		}
@@ -152,6 +154,7 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 		delete(l.roads.spans, s.Name)
 	}
 	l.noteProblem(s)
+	l.noteView(before, s)
 	l.Leads = nil
 	for _, name := range slices.Sorted(maps.Keys(l.roads.states)) {
 		if s := l.roads.states[name]; s.Want.Node != "" || s.Problem != nil {
@@ -183,6 +186,19 @@ func (l *loop) noteProblem(s endpoint.State) {
 		l.roads.told = map[string][]string{}
 	}
 	l.roads.told[s.Name] = append(told, said)
+}
+
+// noteView tells the timeline what an endpoint finds later than when it was led there,
+// and something else than then.
+func (l *loop) noteView(before, s endpoint.State) {
+	if !s.Settled || !before.Settled || s.Want.Epoch != before.Want.Epoch || s.Tells == "" || s.Tells == before.Tells || l.roads.views[s.Name] >= mostTold {
+		return
+	}
+	l.timeline.Note(timeline.SeenBy(s.Name), timeline.OK, s.Tells)
+	if l.roads.views == nil {
+		l.roads.views = map[string]int{}
+	}
+	l.roads.views[s.Name]++
 }
 
 func inWords(why error, otherwise string) string {

@@ -128,6 +128,30 @@ func TestTheTimelineTellsWhatAnEndpointFinds(t *testing.T) {
 	}
 }
 
+// TestTheTimelineTellsWhatAnEndpointFindsLater: a resolver that has forgotten, a check
+// that has been made. Not for ever, and once each.
+func TestTheTimelineTellsWhatAnEndpointFindsLater(t *testing.T) {
+	l := reviewed()
+	l.timeline = timeline.NewRecorder(timeline.Options{Node: "db1", Now: clock.Now})
+	l.timeline.Saw(cluster.Record{Epoch: 5, Phase: cluster.PhasePromoting, Primary: "db1"}, 50)
+	l.roads = &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}}
+	s := endpoint.State{Name: "name", Kind: "dns", Want: endpoint.Target{Epoch: 5, Node: "db1"}}
+	l.sawEndpoint(s)
+	s.Settled = true
+	for _, tells := range []string{"", "", "a", "a", "a; b", "a; b", "c", "d", "e"} {
+		s.Tells = tells
+		l.sawEndpoint(s)
+	}
+	part, _ := l.timeline.Part(5)
+	var got []string
+	for _, e := range part.Events {
+		got = append(got, string(e.Step)+": "+e.Detail)
+	}
+	if diff := cmp.Diff([]string{"endpoint name: dns", "seen-by name: a", "seen-by name: a; b", "seen-by name: c"}, got); diff != "" {
+		t.Errorf("on the timeline:\n%s", diff)
+	}
+}
+
 func TestWhatStandsByAndIsNotReadyIsShown(t *testing.T) {
 	l := reviewed()
 	l.roads = &roads{states: map[string]endpoint.State{}, spans: map[string]*timeline.Running{}}

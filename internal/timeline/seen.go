@@ -10,6 +10,7 @@ import (
 const (
 	seenFrom   = "seen-from "
 	endpointOf = "endpoint "
+	seenBy     = "seen-by "
 )
 
 // SeenFrom is the step in which another node looks, as any neighbour would, where
@@ -20,9 +21,13 @@ func SeenFrom(n cluster.NodeName) Step { return Step(seenFrom + n) }
 // lead there; the detail is what it says of itself.
 func Endpoint(name string) Step { return Step(endpointOf + name) }
 
+// SeenBy is what an endpoint says of itself later than when it was led there, such as a
+// resolver that has forgotten what was before.
+func SeenBy(name string) Step { return Step(seenBy + name) }
+
 // outside reports whether a step tells where clients were seen to be led.
 func (s Step) outside() bool {
-	return strings.HasPrefix(string(s), seenFrom) || strings.HasPrefix(string(s), endpointOf)
+	return strings.HasPrefix(string(s), seenFrom) || strings.HasPrefix(string(s), endpointOf) || strings.HasPrefix(string(s), seenBy)
 }
 
 // led writes where clients were led, by those who looked.

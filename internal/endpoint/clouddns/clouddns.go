@@ -135,6 +135,9 @@ func (e *Endpoint) Tend(ctx context.Context, target endpoint.Target) error {
 	return e.watch.Check(ctx, target, e.o.Now())
 }
 
+// Tells implements endpoint.Teller: which resolvers lead where the name does.
+func (e *Endpoint) Tells() string { return e.watch.Tells() }
+
 // tries bounds how often it is looked again within one call.
 const tries = 8
 

@@ -125,6 +125,9 @@ func (e *Endpoint) Tend(ctx context.Context, target endpoint.Target) error {
 	return e.watch.Check(ctx, target, e.o.Now())
 }
 
+// Tells implements endpoint.Teller: which resolvers lead where the name does.
+func (e *Endpoint) Tells() string { return e.watch.Tells() }
+
 // tries bounds how often somebody else may be faster within one call.
 const tries = 8
 

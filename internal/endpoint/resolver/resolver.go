@@ -31,17 +31,32 @@ type Watch struct {
 
 	mu    sync.Mutex
 	reign cluster.Epoch
-	since cluster.Instant // when the name was first seen to lead to that reign's primary
+	since cluster.Instant                  // when the name was first seen to lead to that reign's primary
+	right map[netip.AddrPort]time.Duration // since then, until a resolver was first seen to say so
 }
 
-// Check asks all of them, unless they may still remember what was before target, which
-// the name leads to by now. It takes no more than half of the time that ctx leaves.
+// early is how long resolvers are asked that may remember what was before: nobody is
+// blamed yet, and nothing is to wait for one that does not answer.
+const early = 200 * time.Millisecond
+
+// Check asks all of them where the name leads, to target by now. While they may still
+// remember what was before nothing is wrong with their answers. It takes no more than
+// half of the time that ctx leaves.
 func (w *Watch) Check(ctx context.Context, target endpoint.Target, now cluster.Instant) error {
-	if len(w.Resolvers) == 0 || len(target.Addresses) == 0 || !w.forgotten(target.Epoch, now) {
+	if len(w.Resolvers) == 0 || len(target.Addresses) == 0 {
 		return nil
+	}
+	forgotten, known := w.forgotten(target.Epoch, now)
+	if !forgotten && known {
+		return nil // all of them say so already
 	}
 	ctx, cancel := endpoint.Share(ctx, 2)
 	defer cancel()
+	if !forgotten {
+		soon, cancel := context.WithTimeout(ctx, early)
+		defer cancel()
+		ctx = soon
+	}
 	wrongs := make([]string, len(w.Resolvers))
 	var all sync.WaitGroup
 	for i, r := range w.Resolvers {
@@ -49,25 +64,55 @@ func (w *Watch) Check(ctx context.Context, target endpoint.Target, now cluster.I
 	}
 	all.Wait()
 	var said []string
-	for _, wrong := range wrongs {
+	for i, wrong := range wrongs {
 		if wrong != "" {
 			said = append(said, wrong)
+		} else {
+			w.saw(w.Resolvers[i], target.Epoch, now)
 		}
 	}
-	if len(said) == 0 {
+	if len(said) == 0 || !forgotten {
 		return nil
 	}
 	return fmt.Errorf("look at the resolvers: %s", strings.Join(said, "; "))
 }
 
-// forgotten reports whether nobody may remember the reign before any more.
-func (w *Watch) forgotten(reign cluster.Epoch, now cluster.Instant) bool {
+// forgotten reports whether nobody may remember the reign before any more, and whether
+// all are known to lead where the name does.
+func (w *Watch) forgotten(reign cluster.Epoch, now cluster.Instant) (forgotten, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if reign != w.reign {
-		w.reign, w.since = reign, now
+		w.reign, w.since, w.right = reign, now, map[netip.AddrPort]time.Duration{}
 	}
-	return now.Sub(w.since) > w.Forget
+	return now.Sub(w.since) > w.Forget, len(w.right) == len(w.Resolvers)
+}
+
+// saw notes that a resolver leads where the name does.
+func (w *Watch) saw(r netip.AddrPort, reign cluster.Epoch, now cluster.Instant) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, known := w.right[r]; !known && reign == w.reign {
+		w.right[r] = now.Sub(w.since)
+	}
+}
+
+// Tells says which resolvers have been seen to lead where the name does, and after how
+// long.
+func (w *Watch) Tells() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []string
+	for _, r := range w.Resolvers {
+		switch after, known := w.right[r]; {
+		case !known:
+		case after == 0:
+			all = append(all, fmt.Sprintf("%s gives the new answer at once", r))
+		default:
+			all = append(all, fmt.Sprintf("%s gives the new answer, after at most %s", r, after.Round(time.Millisecond)))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // wrong is what is wrong with the answer of one resolver; empty if nothing is.

@@ -3,9 +3,11 @@ package resolver_test
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,5 +158,61 @@ func TestASilentResolverLeavesTimeToSayIt(t *testing.T) {
 	_ = w.Check(ctx, to, 1)
 	if err := w.Check(ctx, to, 2); err == nil || !strings.Contains(err.Error(), at.String()+" does not answer") {
 		t.Errorf("silent: %v", err)
+	}
+}
+
+// TestWhenAResolverGivesTheNewAnswerIsTold: nobody is blamed before it should, and it is
+// known all the same.
+func TestWhenAResolverGivesTheNewAnswerIsTold(t *testing.T) {
+	answer := func(address *atomic.Value) netip.AddrPort {
+		return answering(t, "udp", func(m *dns.Msg) {
+			rr, err := dns.NewRR("db.shop.test. 1 IN A " + address.Load().(string))
+			if err != nil {
+				panic(err)
+			}
+			m.Answer = append(m.Answer, rr)
+		})
+	}
+	var quick, slow atomic.Value
+	quick.Store("10.77.0.12")
+	slow.Store("10.77.0.11")
+	one, other := answer(&quick), answer(&slow)
+	w := &resolver.Watch{Name: "db.shop.test", Resolvers: []netip.AddrPort{one, other}, Forget: time.Minute, NodeOf: nodeOf}
+	to := target(2, "db2", "10.77.0.12")
+	check := func(to endpoint.Target, now cluster.Instant, want string) {
+		t.Helper()
+		if err := w.Check(t.Context(), to, now); err != nil {
+			t.Errorf("blamed: %v", err)
+		}
+		if got := w.Tells(); got != want {
+			t.Errorf("it tells %q, want %q", got, want)
+		}
+	}
+	check(to, minute, one.String()+" gives the new answer at once")
+	slow.Store("10.77.0.12")
+	const both = " gives the new answer at once; %s gives the new answer, after at most 4s"
+	check(to, minute+cluster.Instant(4*time.Second), one.String()+fmt.Sprintf(both, other))
+	check(to, minute+cluster.Instant(8*time.Second), one.String()+fmt.Sprintf(both, other))
+	quick.Store("10.77.0.11")
+	check(target(3, "db1", "10.77.0.11"), 2*minute, one.String()+" gives the new answer at once")
+}
+
+// TestASilentResolverHoldsNobodyUpWhileItMayRemember: what is tended is looked at again
+// soon after a switch.
+func TestASilentResolverHoldsNobodyUpWhileItMayRemember(t *testing.T) {
+	deaf, err := net.ListenPacket("udp", dnstest.Free(t).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	w := &resolver.Watch{Name: "db.shop.test", Resolvers: []netip.AddrPort{netip.MustParseAddrPort(deaf.LocalAddr().String())}, Forget: time.Hour, NodeOf: nodeOf}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := w.Check(ctx, target(1, "db1", "10.77.0.11"), 1); err != nil || w.Tells() != "" || ctx.Err() != nil {
+		t.Errorf("%v, it tells %q, %v", err, w.Tells(), ctx.Err())
+	}
+	end, _ := ctx.Deadline()
+	if left := time.Until(end); left < 30*time.Second {
+		t.Errorf("%s are left of a minute", left)
 	}
 }
