@@ -75,3 +75,22 @@ func TestWhatIsWrongWithALoadBalancer(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatAProxyNamesIsLookedForOnThisHost(t *testing.T) {
+	dir := t.TempDir()
+	cfg := mustParse(t, good+`endpoints:
+  - {name: a, nginx: {file: `+dir+`/shop.conf, upstream: shop, check: ["true"]}}
+  - {name: b, nginx: {file: /dev/null/x/shop.conf, upstream: shop, check: [no-such-nginx, -t], reload: [no-such-reload]}}
+  - {name: c, mysqlrouter: {file: `+dir+`/shop.conf, routing: shop, listen: '127.0.0.1:6446', restart: ["true"]}}
+  - {name: d, mysqlrouter: {file: /dev/null/x/shop.conf, routing: shop, listen: '127.0.0.1:6446', restart: [no-such-restart]}}
+  - {name: e, nodes: [db2], mysqlrouter: {file: /dev/null/x/shop.conf, routing: shop, listen: '127.0.0.1:6446', restart: [no-such-restart]}}
+`)
+	const want = `baton.yaml:13: warning: endpoints[1].nginx.check: there is no command no-such-nginx; install it, or give its path
+baton.yaml:13: warning: endpoints[1].nginx.reload: there is no command no-such-reload; install it, or give its path
+baton.yaml:13: warning: endpoints[1].nginx.file: /dev/null is no directory; give another path
+baton.yaml:15: warning: endpoints[3].mysqlrouter.restart: there is no command no-such-restart; install it, or give its path
+baton.yaml:15: warning: endpoints[3].mysqlrouter.file: /dev/null is no directory; give another path`
+	if got := cfg.checkProxies().String(); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
