@@ -53,20 +53,20 @@ type Options struct {
 
 const (
 	standardRate = 100_000
-	burst        = 64 // packets between two looks at the clock
+	burst        = 64 // packets, sent or not needed, between two looks at the clock
 	// sendWait bounds the wait for room in the socket's buffer.
 	sendWait = 10 * time.Millisecond
 )
 
 // A Sent is what came of it.
 type Sent struct {
-	Connections int   // for which all four packets were handed to the kernel
+	Connections int   // for which all packets that they need were handed to the kernel
 	Failed      int   // for which one could not be
 	Why         error // why, of the first of those
 }
 
 // Send sends to each connection. All have their first packet before any has its
-// second, for the first one is all that most need. It works in the network namespace
+// second, for the first one is all that most need; who has answered gets no more. It works in the network namespace
 // of the calling thread, and needs CAP_NET_RAW.
 //
 // The error says why it ended early: ctx, ErrMayNot, or an address that is not this
@@ -79,28 +79,34 @@ func Send(ctx context.Context, all []Connection, o Options) (Sent, error) {
 			return Sent{}, err
 		}
 	}
-	failed := make([]bool, len(all))
+	heard, err := hear(all, sockets)
+	if err != nil {
+		return Sent{}, err
+	}
+	defer heard.close()
+	done := make([]bool, len(all)) // they have answered, or nothing can be sent to them
 	var sent Sent
 	p := pace{rate: o.Rate, begun: clock.Now()}
 	if p.rate == 0 {
 		p.rate = standardRate
 	}
-	for _, n := range numbers() {
+	for round, n := range numbers() {
 		for i, c := range all {
-			if p.sent%burst == 0 {
+			if (round*len(all)+i)%burst == 0 {
 				if err := p.wait(ctx); err != nil {
 					return sent, err
 				}
 				if o.May != nil && !o.May() {
 					return sent, ErrMayNot
 				}
+				heard.take(func(i int) { done[i] = true })
 			}
-			p.sent++
-			if failed[i] {
+			if done[i] {
 				continue
 			}
+			p.sent++
 			if err := sockets.send(c, n); err != nil {
-				failed[i] = true
+				done[i] = true
 				sent.Failed++
 				if sent.Why == nil {
 					sent.Why = fmt.Errorf("send from %s to %s: %w", c.Local, c.Remote, err)

@@ -76,6 +76,51 @@ func TestEveryIdleClientOfAHostThatVanishedIsReset(t *testing.T) {
 	}
 }
 
+// TestWhoHasAnsweredIsHeard: the client's answer to one packet is enough.
+func TestWhoHasAnsweredIsHeard(t *testing.T) {
+	l := newLab(t, "heard")
+	l.serve("db1")
+	for _, to := range services() {
+		for range 3 {
+			l.dial("near", to, 0)
+		}
+	}
+	known := l.connected("db1")
+	must(t, l.SetPort(t.Context(), "db1", false))
+	l.takeOver()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	want := []int{1, len(known) - 2} // of the others nothing is heard, for nothing was sent
+	var got []int
+	must(t, l.Do("db2", func() error {
+		from := sockets{}
+		defer from.close()
+		for _, c := range known {
+			if err := from.open(c.Local.Addr()); err != nil {
+				return err
+			}
+		}
+		heard, err := hear(known, from)
+		if err != nil {
+			return err
+		}
+		defer heard.close()
+		for _, i := range want {
+			if err := from.send(known[i], numbers()[0]); err != nil {
+				return err
+			}
+		}
+		for len(got) < len(want) && ctx.Err() == nil {
+			heard.take(func(i int) { got = append(got, i) })
+		}
+		return ctx.Err()
+	}))
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("heard %v, want %v", got, want)
+	}
+}
+
 type dialled struct {
 	host string
 	to   netip.AddrPort
@@ -151,35 +196,43 @@ func TestSendingEndsWithItsContext(t *testing.T) {
 }
 
 // BenchmarkTakeover is the time from the moment at which the new host has the
-// addresses until the last idle client has its reset, with the tickle of each.
+// addresses until the last idle client has its reset, with the tickle of each: of clients
+// on the same switch, and of those behind a router with a strict stateful firewall.
 func BenchmarkTakeover(b *testing.B) {
-	for _, n := range []int{100, 1000, 10_000} {
-		for _, to := range services() {
-			b.Run(fmt.Sprintf("%s/%d", map[bool]string{true: "IPv4", false: "IPv6"}[to.Addr().Is4()], n), func(b *testing.B) {
-				var resets, sendings []time.Duration
-				for round := 0; b.Loop(); round++ {
-					b.StopTimer()
-					reset, sending := takeover(b, fmt.Sprintf("b%d-%d-%d", n, to.Addr().BitLen(), round), n, to)
-					resets, sendings = append(resets, reset), append(sendings, sending)
-					b.StartTimer()
-				}
-				slices.Sort(resets)
-				slices.Sort(sendings)
-				for unit, d := range map[string]time.Duration{
-					"ms/last-reset-median": resets[len(resets)/2], "ms/last-reset-max": resets[len(resets)-1], "ms/sending-median": sendings[len(sendings)/2],
-				} {
-					b.ReportMetric(float64(d.Microseconds())/1000, unit)
-				}
-			})
+	for _, where := range []struct{ name, host, firewall string }{{"switch", "near", ""}, {"firewall", "far", "rt"}} {
+		for _, n := range []int{100, 1000, 10_000} {
+			for _, to := range services() {
+				b.Run(fmt.Sprintf("%s/%s/%d", where.name, map[bool]string{true: "IPv4", false: "IPv6"}[to.Addr().Is4()], n), func(b *testing.B) {
+					var resets, sendings []time.Duration
+					for round := 0; b.Loop(); round++ {
+						b.StopTimer()
+						l := newLab(b, fmt.Sprintf("b%d-%d-%d", n, to.Addr().BitLen(), round))
+						if where.firewall != "" {
+							l.strict(where.firewall)
+						}
+						reset, sending := l.takeOverFrom(b, where.host, n, to)
+						resets, sendings = append(resets, reset), append(sendings, sending)
+						b.StartTimer()
+					}
+					slices.Sort(resets)
+					slices.Sort(sendings)
+					for unit, d := range map[string]time.Duration{
+						"ms/last-reset-median": resets[len(resets)/2], "ms/last-reset-max": resets[len(resets)-1], "ms/sending-median": sendings[len(sendings)/2],
+					} {
+						b.ReportMetric(float64(d.Microseconds())/1000, unit)
+					}
+				})
+			}
 		}
 	}
 }
 
-func takeover(b *testing.B, name string, n int, to netip.AddrPort) (took, sending time.Duration) {
-	l := newLab(b, name)
+// takeOverFrom has a host's idle clients lose their server, and another host tell them.
+func (l *lab) takeOverFrom(b *testing.B, host string, n int, to netip.AddrPort) (took, sending time.Duration) {
+	b.Helper()
 	l.serveApart("db1")
 	conns := make([]net.Conn, n)
-	must(b, l.Do("near", func() (err error) {
+	must(b, l.Do(host, func() (err error) {
 		for i := range conns {
 			if conns[i], err = dial(b.Context(), to, 0); err != nil {
 				return err
