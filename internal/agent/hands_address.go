@@ -14,7 +14,11 @@ import (
 func (h *hands) onAddresses(ctx context.Context, s reconcile.Step) (deed, error) {
 	switch s.Kind {
 	case reconcile.ProbeAddresses:
-		if err := h.vip.Probe(ctx); err != nil {
+		err := h.vip.Probe(ctx)
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("probe for an owner of the addresses: %w", ctx.Err()) // that is no answer
+		}
+		if err != nil {
 			h.log.Warn("probe for an owner of the addresses", "err", err)
 		}
 		return func(l *loop) { l.HasDone(s.Kind, s.Epoch) }, nil

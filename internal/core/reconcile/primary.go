@@ -78,7 +78,8 @@ func prepared(in Input, plan *Plan) bool {
 		return true
 	}
 	wait := CommitsWait(r, in.Settings)
-	if in.Host.Bound < in.Host.Addresses && in.Host.Done[ProbeAddresses]+1 < r.Epoch {
+	if in.Host.Bound < in.Host.Addresses && !probed(in) {
+		// Most often it is under way since the election, and goes on.
 		plan.add(LaneAddress, Step{Kind: ProbeAddresses, Epoch: r.Epoch})
 	}
 	switch {
@@ -125,6 +126,13 @@ func prepared(in Input, plan *Plan) bool {
 	return true
 }
 
+// probed reports whether it was asked for an owner of the addresses since this election
+// began, or since a planned switch did, which takes two epochs.
+func probed(in Input) bool {
+	done := in.Host.Done[ProbeAddresses]
+	return done == in.Record.Epoch || in.Record.Planned && done+1 == in.Record.Epoch
+}
+
 // serve opens the prepared primary to clients and leads them to it.
 func serve(in Input, plan *Plan) {
 	r, srv := in.Record, in.Own.Server
@@ -156,9 +164,12 @@ func serve(in Input, plan *Plan) {
 		plan.add(LaneServer, Step{Kind: SetWritable, Epoch: r.Epoch, On: skipNumbers(in)})
 		return
 	}
-	if in.Host.Bound < in.Host.Addresses || in.Host.Muted {
+	switch {
+	case in.Host.Bound < in.Host.Addresses && r.Phase == cluster.PhasePromoting && !probed(in):
+		plan.Waits = "it asks whether somebody has the addresses" // a second question would take longer
+	case in.Host.Bound < in.Host.Addresses || in.Host.Muted:
 		plan.add(LaneAddress, Step{Kind: BindAddresses, Epoch: r.Epoch})
-	} else if in.Own.Endpoints != r.Epoch {
+	case in.Own.Endpoints != r.Epoch:
 		plan.add(LaneVerify, Step{Kind: VerifyPaths, Epoch: r.Epoch})
 	}
 	if len(in.Host.Blocked) > 0 {

@@ -39,7 +39,7 @@ func TestRehearse(t *testing.T) {
 		"a primary that is well has nothing to do": {primaryOf(), ""},
 		"a replica that is well has nothing to do": {replicaOf(), ""},
 		"a running primary is adopted": {primaryOf(unmanaged),
-			"promote on, gate, address, verify, marker, events"},
+			"probe-addresses, promote on, gate, address, verify, marker, events"},
 		"without virtual addresses, too":           {primaryOf(unmanaged, noAddress), "promote on, gate, verify, marker, events"},
 		"its replica is adopted":                   {replicaOf(unmanaged), "gate-read-only, semi-replica on"},
 		"a replica takes part in an election":      {replicaOf(electing), "probe-addresses, promise"},
