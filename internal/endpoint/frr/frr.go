@@ -53,9 +53,10 @@ func Open(name string, o Options) *Endpoint {
 	return &Endpoint{name: name, o: o}
 }
 
-// again is how often it is looked whether FRR has taken something in. One look is a
-// process of its own and takes longer.
-const again = 5 * time.Millisecond
+// again is the pause between two looks whether FRR has taken something in. One look is a
+// process of its own that takes some 30 ms of a processor, in a moment in which the host
+// has better things to do; and FRR does not hurry, either.
+const again = 25 * time.Millisecond
 
 // Set implements endpoint.Endpoint: it sees to the statements, and waits until the
 // routers have been told. Led elsewhere, FRR announces nothing any more.
