@@ -104,7 +104,7 @@ func (l *Lab) benchRoads(ctx context.Context, f Fault, r *RoadsResult) error {
 
 // A watch that asks at once again would take the machine from what it watches.
 const (
-	watchEvery = 2 * time.Millisecond
+	watchEvery = 10 * time.Millisecond
 	watchAsk   = 250 * time.Millisecond // also how long a connect to a dead host may take
 )
 
