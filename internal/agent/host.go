@@ -55,6 +55,9 @@ type hostParts struct {
 	outside   *vip.Asker // nil without virtual addresses
 	outsiders *outsiders // nil on a witness, on a node that only observes, and without a direct link
 
+	readers    *readerAddresses // nil on a witness, on a node that only observes, and where there are none
+	readersSet *vip.Set
+
 	deadLogs *deadLogs
 	logs     *logKeeper
 	probes   *clientProbes // nil on a witness
@@ -102,7 +105,10 @@ func openHost(ctx context.Context, a *Agent) (h *hostParts, err error) {
 	if err := h.openGate(ctx, a); err != nil {
 		return nil, err
 	}
-	return h, h.openAddresses(a)
+	if err := h.openAddresses(a); err != nil {
+		return nil, err
+	}
+	return h, h.openReaders(a)
 }
 
 // lockHost makes sure that one agent of a cluster runs on a host at a time.
@@ -173,11 +179,7 @@ func (h *hostParts) openAddresses(a *Agent) error {
 	if err != nil {
 		return err
 	}
-	if swept, err := vip.Sweep(cfg); err != nil {
-		a.Log.Warn("remove what an earlier configuration left of virtual addresses", "err", err)
-	} else if len(swept) > 0 {
-		a.Log.Info("removed what an earlier configuration left of virtual addresses", "removed", swept)
-	}
+	sweep(cfg, a.Log)
 	if len(cfg.Addresses) == 0 {
 		return nil
 	}
@@ -348,6 +350,7 @@ func (h *hostParts) join(a *Agent, l *loop) {
 		l.MACs = macs
 	}
 	h.joinOutside(a, l)
+	h.joinReaders(a, l)
 }
 
 // extend hands the lease to the kernel: the gate's timeout and the addresses'.
@@ -370,6 +373,7 @@ func (h *hostParts) spawn(ctx context.Context, a *Agent) {
 	if h.witness {
 		return
 	}
+	h.spawnReaders(ctx, a)
 	a.spawn(func() { h.process.run(ctx) })
 	a.spawn(func() { h.observer.run(ctx) })
 	a.spawn(func() { h.lookAround(ctx, a) })
@@ -463,6 +467,9 @@ func (h *hostParts) close(ctx context.Context) error {
 	}
 	if h.outside != nil {
 		errs = append(errs, h.outside.Close())
+	}
+	if h.readersSet != nil {
+		errs = append(errs, h.readersSet.Drop(ctx), h.readersSet.Close())
 	}
 	if f := h.firewall(); f != nil && h.harmless(ctx) {
 		errs = append(errs, f.Remove(ctx))

@@ -53,9 +53,11 @@ type loop struct {
 	storeLooks api.Store
 	lastSwitch *api.LastSwitch
 	live       *api.Live
-	window     *window // nil where nobody looks in
-	names      *names  // nil if this node answers for no zone
+	window     *window          // nil where nobody looks in
+	names      *names           // nil if this node answers for no zone
+	readers    *readerAddresses // nil if there are none, and where none are taken
 	lag        node.Lag
+	heardStore cluster.Instant // with what can be believed
 	situation  situation
 	explained  explained
 	saidWhy    cluster.Reason
@@ -149,7 +151,9 @@ func (l *loop) step(ctx context.Context) time.Duration {
 	l.audit()
 	l.situation.set(l.Board.Record, look.Input.Peers)
 	l.show(look.Input, look.World)
-	l.name(look.Input, look.World)
+	l.hearStore(look.Input, look.World)
+	l.name(look.Input)
+	l.tendReaders(look.Input)
 	l.live.Publish(l.snapshot(look.World, look.Input.Own, now))
 	if l.notices != nil {
 		l.notices.look(look.World, look.Input.Own, look.Outcome, now, l.wall())

@@ -19,7 +19,6 @@ type names struct {
 	server    *dnsserver.Server
 	maxLag    time.Duration
 	orPrimary bool // readers are led to the primary where no replica is well
-	heard     cluster.Instant
 }
 
 // openNames makes the server of the zone; nil if there is none.
@@ -60,19 +59,23 @@ func (a *Agent) answerDNS(ctx context.Context, again time.Duration) {
 	telling.Wait()
 }
 
+// hearStore notes when the store was heard last with something that can be believed.
+func (l *loop) hearStore(in reconcile.Input, w decide.World) {
+	if in.Rev != 0 && w.Unreadable == "" && w.WentBack == "" { // what cannot be believed is no news
+		l.heardStore = in.Now.Add(-l.hearing.quiet(in.Now))
+	}
+}
+
 // name tells the server of the zone what this look came to.
-func (l *loop) name(in reconcile.Input, w decide.World) {
+func (l *loop) name(in reconcile.Input) {
 	if l.names == nil || in.Rev == 0 {
 		return
 	}
-	if w.Unreadable == "" && w.WentBack == "" { // what cannot be believed is no news
-		l.names.heard = in.Now.Add(-l.hearing.quiet(in.Now))
-	}
-	now := dnsserver.Snapshot{HeardAt: l.names.heard, Epoch: in.Record.Epoch, Primary: l.ledByName(in)}
+	now := dnsserver.Snapshot{HeardAt: l.heardStore, Epoch: in.Record.Epoch, Primary: l.ledByName(in)}
 	newest := in.Rev
 	for _, n := range in.Settings.DataNodes() {
 		newest = max(newest, l.Board.Facts[n].Rev)
-		if n != now.Primary && l.readable(n, in) {
+		if _, ok := l.readable(n, in, l.names.maxLag); ok && n != now.Primary {
 			now.Replicas = append(now.Replicas, n)
 		}
 	}
@@ -111,15 +114,16 @@ func (l *loop) ledByName(in reconcile.Input) cluster.NodeName {
 // heard, before readers are not led to it any more.
 const quietFor = 4
 
-// readable reports whether clients that read may be led to a node. One that receives
-// nothing may while it is not too far behind: when the primary dies, no replica
-// receives anything.
-func (l *loop) readable(n cluster.NodeName, in reconcile.Input) bool {
+// readable reports whether clients that read may be led to a node, and how far it is
+// behind. One that receives nothing may while it is not too far behind: when the primary
+// dies, no replica receives anything.
+func (l *loop) readable(n cluster.NodeName, in reconcile.Input, maxLag time.Duration) (behind time.Duration, ok bool) {
 	f, at, ok := l.saidBy(n, in)
-	if !ok || l.names.heard.Sub(at) > quietFor*l.Settings.Beat || notReadable(n, f, reconcile.GateMode(f.Gate), in) != "" {
-		return false
+	if !ok || l.heardStore.Sub(at) > quietFor*l.Settings.Beat || notReadable(n, f, reconcile.GateMode(f.Gate), in) != "" {
+		return 0, false
 	}
 	// Where the primary is was heard from the store, too.
 	applied, known := l.lag.AppliedAt(f.Server.Executed)
-	return known && min(at, l.names.heard).Sub(applied) <= l.names.maxLag
+	behind = min(at, l.heardStore).Sub(applied)
+	return behind, known && behind <= maxLag
 }

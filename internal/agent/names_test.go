@@ -48,6 +48,11 @@ func newNamed() *named {
 	return n
 }
 
+func (n *named) hearAndName() {
+	n.hearStore(n.in, n.w)
+	n.name(n.in)
+}
+
 func (n *named) said(who cluster.NodeName, rev cluster.Revision, f cluster.Fact) {
 	n.Board.Facts[who] = decide.Seen[cluster.Fact]{Value: f, Rev: rev, At: 99 * second}
 }
@@ -111,7 +116,7 @@ func TestWhereTheNamesLead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newNamed()
 			tt.change(n)
-			n.name(n.in, n.w)
+			n.hearAndName()
 			got := n.names.server.Known()
 			want := dnsserver.Snapshot{Serial: 51, HeardAt: 100 * second, Epoch: n.in.Record.Epoch, Primary: tt.primary, Replicas: tt.replicas}
 			if diff := cmp.Diff(&want, got); diff != "" {
@@ -124,15 +129,15 @@ func TestWhereTheNamesLead(t *testing.T) {
 func TestWhatCannotBeBelievedIsNoNewsForTheZone(t *testing.T) {
 	n := newNamed()
 	n.in.Rev = 0
-	if n.name(n.in, n.w); n.names.server.Known() != nil {
+	if n.hearAndName(); n.names.server.Known() != nil {
 		t.Error("something is known without a record")
 	}
 	n.in.Rev = 51
-	n.name(n.in, n.w)
+	n.hearAndName()
 	n.in.Now = 130 * second
 	n.hearing.heard(130*second, time.Second)
 	n.w.Unreadable = "record: a newer version wrote it"
-	n.name(n.in, n.w)
+	n.hearAndName()
 	if got := n.names.server.Known(); got.HeardAt != 100*second {
 		t.Errorf("with a record that cannot be read, it counts as heard at %s", time.Duration(got.HeardAt))
 	}
@@ -140,7 +145,7 @@ func TestWhatCannotBeBelievedIsNoNewsForTheZone(t *testing.T) {
 	n.change("db2", func(s *decide.Seen[cluster.Fact]) { s.Rev, s.At, s.Value.Held = 70, 130*second, "diverged" })
 	n.in.Own.Server.Executed = gtid.MustParse("0-1-201")
 	n.lag.Saw(130*second, gtid.MustParse("0-1-201"))
-	n.name(n.in, n.w)
+	n.hearAndName()
 	want := dnsserver.Snapshot{Serial: 70, HeardAt: 130 * second, Epoch: 5, Primary: "db1", Replicas: []cluster.NodeName{"db3"}}
 	if diff := cmp.Diff(&want, n.names.server.Known()); diff != "" {
 		t.Error(diff)

@@ -110,8 +110,13 @@ func sourcesOf(c *config.Config) map[cluster.NodeName]netip.AddrPort {
 
 // addressesOf is the set of virtual addresses as the configuration has them.
 func addressesOf(c *config.Config) (vip.Config, error) {
-	cfg := vip.Config{Cluster: c.Cluster}
-	for _, a := range c.Addresses {
+	return groupOf(c, "", c.Addresses)
+}
+
+// groupOf is one group of virtual addresses.
+func groupOf(c *config.Config, group string, addresses []config.Address) (vip.Config, error) {
+	cfg := vip.Config{Cluster: c.Cluster, Group: group}
+	for _, a := range addresses {
 		mac, err := vip.ParseMAC(a.MAC, c.Cluster, a.Address)
 		if err != nil {
 			return cfg, fmt.Errorf("the virtual address %s: %w", a.Address, err)
@@ -119,6 +124,15 @@ func addressesOf(c *config.Config) (vip.Config, error) {
 		cfg.Addresses = append(cfg.Addresses, vip.Address{IP: a.Address, Interface: a.Interface, MAC: mac})
 	}
 	return cfg, nil
+}
+
+// sweep removes what an earlier configuration left of a group.
+func sweep(cfg vip.Config, log *slog.Logger) {
+	if swept, err := vip.Sweep(cfg); err != nil {
+		log.Warn("remove what an earlier configuration left of virtual addresses", "err", err)
+	} else if len(swept) > 0 {
+		log.Info("removed what an earlier configuration left of virtual addresses", "removed", swept)
+	}
 }
 
 // vipOf is the set of virtual addresses of package vip, with what an earlier

@@ -64,6 +64,9 @@ func (a *Agent) answerPeers(link *peer.Link) {
 	if a.host.clients != nil {
 		a.host.clients.answer(link)
 	}
+	if a.host.readers != nil {
+		a.host.readers.answerOn(link)
+	}
 }
 
 // servePeers answers the other agents until ctx ends.

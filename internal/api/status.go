@@ -118,6 +118,7 @@ type Row struct {
 	Serving   cluster.Epoch `json:"serving,omitempty"`
 	Fenced    cluster.Epoch `json:"fenced,omitempty"`
 	Addresses []string      `json:"addresses,omitempty"`
+	Readers   []string      `json:"readers,omitempty"` // addresses that lead readers here
 
 	// AgentAgeMS is how long ago its agent was last heard of; nil if never.
 	AgentAgeMS *int64              `json:"agent_age_ms,omitempty"`
@@ -202,6 +203,7 @@ func rowOf(s Snapshot, n cluster.Node) Row {
 	row.Receiving, row.ReplError = f.Server.Replica.Receiving, f.Server.Replica.Error
 	row.Acks = slices.Contains(s.Record.Acks().Members, n.Name)
 	row.Gate, row.Serving, row.Fenced, row.Addresses = f.Gate, f.Serving, f.Fenced, f.Addresses
+	row.Readers = f.Readers
 	row.Held, row.Errant, row.Lost, row.Conditions = f.Held, f.Errant.String(), f.Lost.String(), f.Conditions
 	row.Would, row.Lacks, row.Preheated = f.Would, f.Lacks, f.Preheated
 	row.Behind = behind(s, f)

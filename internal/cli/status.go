@@ -179,7 +179,7 @@ func nodeTable(b *strings.Builder, st api.Status) {
 	w := newTable(b)
 	fmt.Fprintln(w, "NODE\tPART\tSITE\tSERVER\tFOLLOWS\tBEHIND\tACKS\tGATE\tADDRESSES\tAGENT")
 	for _, r := range st.Nodes {
-		columns := []string{serverText(r), followsText(r), behindText(r), ackText(st, r), orDash(r.Gate), orDash(strings.Join(r.Addresses, " "))}
+		columns := []string{serverText(r), followsText(r), behindText(r), ackText(st, r), orDash(r.Gate), orDash(addressesText(r))}
 		if r.Part == api.IsSilent { // what it said last may be long past
 			columns = []string{"?", "?", "?", ackText(st, r), "?", "?"}
 		}
@@ -216,6 +216,15 @@ func endpointTable(b *strings.Builder, st api.Status) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\n", name, l.Kind, to, orDash(string(l.Wanted)), l.Repaired, orDash(printable(l.Because)))
 	}
 	w.Flush() // into a Builder, which takes everything
+}
+
+// addressesText lists a node's virtual addresses, first those for writers.
+func addressesText(r api.Row) string {
+	all := slices.Clone(r.Addresses)
+	for _, ip := range r.Readers {
+		all = append(all, ip+" (readers)")
+	}
+	return strings.Join(all, " ")
 }
 
 func serverText(r api.Row) string {

@@ -41,15 +41,20 @@ func (c *check) ownAddress(seen HostSeen) {
 // virtualAddresses: each lies in a network of its interface, and nobody else
 // has configured it here.
 func (c *check) virtualAddresses(seen HostSeen) {
-	for i, a := range c.cfg.Addresses {
-		key := at("addresses", i, "address")
+	c.virtual(seen, "addresses", c.cfg.Addresses)
+	c.virtual(seen, "readers.addresses", c.cfg.Readers.Addresses)
+}
+
+func (c *check) virtual(seen HostSeen, list string, all []Address) {
+	for i, a := range all {
+		key := at(list, i, "address")
 		in, ok := find(seen.Interfaces, a.Interface)
 		if !ok {
-			c.at(Error, at("addresses", i, "interface"), fmt.Sprintf("this host has no interface %s", a.Interface), "use "+interfacesFor(seen, a.Address))
+			c.at(Error, at(list, i, "interface"), fmt.Sprintf("this host has no interface %s", a.Interface), "use "+interfacesFor(seen, a.Address))
 			continue
 		}
 		if !in.Up {
-			c.at(Error, at("addresses", i, "interface"), fmt.Sprintf("%s is down", a.Interface), "ip link set "+a.Interface+" up")
+			c.at(Error, at(list, i, "interface"), fmt.Sprintf("%s is down", a.Interface), "ip link set "+a.Interface+" up")
 		}
 		if a.Interface == onLoopback {
 			for _, other := range seen.Interfaces {
@@ -67,7 +72,7 @@ func (c *check) virtualAddresses(seen HostSeen) {
 		for _, other := range seen.Interfaces {
 			for _, p := range other.Networks {
 				if p.Addr() == a.Address && !p.IsSingleIP() {
-					c.at(Error, key, fmt.Sprintf("somebody else has configured %s on %s here", p, other.Name), "remove it from this host's network configuration: Baton binds it, and on the primary only")
+					c.at(Error, key, fmt.Sprintf("somebody else has configured %s on %s here", p, other.Name), "remove it from this host's network configuration: Baton binds it, and on one host only")
 				}
 			}
 		}

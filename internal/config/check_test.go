@@ -94,7 +94,7 @@ func TestCheck(t *testing.T) {
 		"a virtual address that is configured here": {func(w world) {
 			w.host.Interfaces[1].Networks = append(w.host.Interfaces[1].Networks, prefixes("10.77.0.50/24")...)
 			vip(w, "10.77.0.50", "eth0")
-		}, []string{"addresses[0].address: somebody else has configured 10.77.0.50/24 on eth0 here; remove it from this host's network configuration: Baton binds it, and on the primary only"}},
+		}, []string{"addresses[0].address: somebody else has configured 10.77.0.50/24 on eth0 here; remove it from this host's network configuration: Baton binds it, and on one host only"}},
 		"a virtual address that Baton has bound here": {func(w world) {
 			w.host.Interfaces[1].Networks = append(w.host.Interfaces[1].Networks, prefixes("10.77.0.50/32")...)
 			vip(w, "10.77.0.50", "eth0")

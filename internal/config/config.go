@@ -38,6 +38,7 @@ type Config struct {
 	TLS        TLS              `key:"tls"`
 	Server     Server           `key:"server"`
 	Addresses  []Address        `key:"addresses"`
+	Readers    Readers          `key:"readers"`
 	Endpoints  []Endpoint       `key:"endpoints"`
 	Conns      Connections      `key:"connections"`
 	Hooks      []Hook           `key:"hooks"`
@@ -154,7 +155,7 @@ type Business struct {
 	Write string `key:"write"`
 }
 
-// Address is a virtual address that leads clients to the primary.
+// Address is a virtual address that leads clients to the primary, or readers to a replica.
 type Address struct {
 	Address   netip.Addr `key:"address"`
 	Interface string     `key:"interface"`

@@ -18,6 +18,7 @@ func Document() string {
 		{"Store and certificates", storeKeys()},
 		{"Server", serverKeys()},
 		{"Virtual addresses", endpointKeys()},
+		{"Virtual addresses for readers", readerKeys()},
 		{"Other endpoints", centralKeys()},
 		{"Clients' connections", connectionKeys()},
 		{"Hooks", hookKeys()},

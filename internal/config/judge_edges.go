@@ -76,8 +76,25 @@ func (l *loader) judgeServer(block string, s Server) {
 
 func (l *loader) judgeAddresses() {
 	seen, macs := map[string]int{}, map[string]int{}
+	l.judgeVirtual("addresses", l.cfg.Addresses, seen, macs)
 	for i, a := range l.cfg.Addresses {
-		path := at("addresses", i, "address")
+		if a.Interface == onLoopback && !l.cfg.announces() {
+			l.warn(at("addresses", i, "interface"), "nobody outside this host sees an address on lo unless routers are told of it", "add an endpoint with a block bgp, frr or route, or announce it yourself and only while it is there")
+		}
+	}
+	l.judgeReaders(seen, macs)
+	for i, t := range l.cfg.Detection.Track {
+		l.judgeInterface(at("detection.track", i, "interface"), t.Interface)
+		if t.Interface == onLoopback {
+			l.report(at("detection.track", i, "interface"), "lo never loses its carrier", "name the interface of the clients' network")
+		}
+	}
+}
+
+// judgeVirtual judges a list of virtual addresses, each by itself and beside those before.
+func (l *loader) judgeVirtual(list string, all []Address, seen, macs map[string]int) {
+	for i, a := range all {
+		path := at(list, i, "address")
 		if a.Address.IsValid() {
 			l.once(seen, path, a.Address.String(), "name every address once")
 		}
@@ -88,20 +105,11 @@ func (l *loader) judgeAddresses() {
 		}
 		for _, n := range l.cfg.Nodes {
 			if n.Address == a.Address && a.Address.IsValid() {
-				l.report(path, fmt.Sprintf("%s is %s's own address", a.Address, n.Name), "use a free address of the same network: this one moves to the primary")
+				l.report(path, fmt.Sprintf("%s is %s's own address", a.Address, n.Name), "use a free address of the same network: this one moves from host to host")
 			}
 		}
-		l.judgeInterface(at("addresses", i, "interface"), a.Interface)
-		l.judgeMAC(macs, at("addresses", i, "mac"), a)
-		if a.Interface == onLoopback && !l.cfg.announces() {
-			l.warn(at("addresses", i, "interface"), "nobody outside this host sees an address on lo unless routers are told of it", "add an endpoint with a block bgp, frr or route, or announce it yourself and only while it is there")
-		}
-	}
-	for i, t := range l.cfg.Detection.Track {
-		l.judgeInterface(at("detection.track", i, "interface"), t.Interface)
-		if t.Interface == onLoopback {
-			l.report(at("detection.track", i, "interface"), "lo never loses its carrier", "name the interface of the clients' network")
-		}
+		l.judgeInterface(at(list, i, "interface"), a.Interface)
+		l.judgeMAC(macs, at(list, i, "mac"), a)
 	}
 }
 

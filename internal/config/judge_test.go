@@ -209,7 +209,7 @@ func TestFindings(t *testing.T) {
 			[]string{`baton.yaml:11: warning: durability.acks: has no meaning in mode async; remove it, or use mode: lossless`}},
 
 		"a virtual address that is a node's": {"", "addresses: [{address: 10.77.0.12, interface: eth0}]",
-			[]string{`baton.yaml:11: addresses[0].address: 10.77.0.12 is db2's own address; use a free address of the same network: this one moves to the primary`}},
+			[]string{`baton.yaml:11: addresses[0].address: 10.77.0.12 is db2's own address; use a free address of the same network: this one moves from host to host`}},
 		"a virtual address without an interface": {"", "addresses: [{address: 10.77.0.50}]",
 			[]string{`baton.yaml:11: addresses[0].interface: is missing; name the interface that binds it, such as interface: eth0`}},
 		"a virtual address twice": {"", "addresses: [{address: 10.77.0.50, interface: eth0}, {address: 10.77.0.50, interface: eth1}]",
@@ -272,6 +272,15 @@ func TestFindings(t *testing.T) {
 				`baton.yaml:12: addresses[4].mac: 02:00:00:00:00:51 stands on line 12 already; give every address its own, or auto`,
 				`baton.yaml:12: addresses[5].mac: there are no link-layer addresses on lo; remove it: routers lead to this address`,
 				`baton.yaml:12: warning: addresses[5].interface: nobody outside this host sees an address on lo unless routers are told of it; add an endpoint with a block bgp, frr or route, or announce it yourself and only while it is there`}},
+
+		"addresses for readers": {"", "addresses: [{address: 10.77.0.50, interface: eth0}]\nreaders: {addresses: [{address: 10.77.0.60, interface: eth0, mac: auto}, {address: \"fd77::60\", interface: eth0}], max_lag: 5s, no_replica: nobody}", nil},
+		"addresses for readers that are none": {"", `addresses: [{address: 10.77.0.50, interface: eth0, mac: 02:00:00:00:00:51}]
+readers: {addresses: [{address: 10.77.0.50, interface: eth0}, {address: 10.77.0.12, interface: eth0, mac: 02:00:00:00:00:51}, {address: 10.99.0.60, interface: lo}], max_lag: 1ms, no_replica: none}`,
+			[]string{`baton.yaml:12: readers.addresses[0].address: 10.77.0.50 stands on line 11 already; name every address once`,
+				`baton.yaml:12: readers.addresses[1].address: 10.77.0.12 is db2's own address; use a free address of the same network: this one moves from host to host`,
+				`baton.yaml:12: readers.addresses[1].mac: 02:00:00:00:00:51 stands on line 11 already; give every address its own, or auto`,
+				`baton.yaml:12: readers.addresses[2].interface: no endpoint announces addresses for readers to routers; name an interface of the clients' network`,
+				`baton.yaml:12: readers.max_lag: 1ms is too little; write 1s to 24h`, `baton.yaml:12: readers.no_replica: "none" is no place to lead readers to; use primary or nobody`}},
 
 		"an account without a password": {"probe: {password_file: probe.password}", "probe: {user: watcher}",
 			[]string{`baton.yaml:10: server.probe.password_file: watcher connects over the network and needs a password; write it into a file that only root may read, and name that file here`}},

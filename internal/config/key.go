@@ -97,7 +97,7 @@ func (k Key) doc(lines ...string) Key        { k.Doc = strings.Join(lines, " ");
 // Keys returns the whole table, in the order of the documentation.
 func Keys() []Key {
 	var all []Key
-	for _, part := range [][]Key{identityKeys(), nodeKeys(), storeKeys(), serverKeys(), endpointKeys(), centralKeys(), connectionKeys(), hookKeys(), notifyKeys(), durabilityKeys(), timingKeys(), detectionKeys(), healthKeys(), preheatKeys(), otherKeys(), httpKeys(), dnsKeys()} {
+	for _, part := range [][]Key{identityKeys(), nodeKeys(), storeKeys(), serverKeys(), endpointKeys(), readerKeys(), centralKeys(), connectionKeys(), hookKeys(), notifyKeys(), durabilityKeys(), timingKeys(), detectionKeys(), healthKeys(), preheatKeys(), otherKeys(), httpKeys(), dnsKeys()} {
 		all = append(all, part...)
 	}
 	return all

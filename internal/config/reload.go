@@ -142,6 +142,7 @@ func (c *Config) clone() *Config {
 		}
 	}
 	d.Addresses = slices.Clone(c.Addresses)
+	d.Readers.Addresses = slices.Clone(c.Readers.Addresses)
 	d.Endpoints = slices.Clone(c.Endpoints)
 	d.Hooks = slices.Clone(c.Hooks)
 	d.Notify.Targets = slices.Clone(c.Notify.Targets)

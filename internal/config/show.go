@@ -90,9 +90,11 @@ func (c *Config) named(path string) string {
 			return "nodes[" + string(n.Name) + "]" + rest
 		}
 	}
-	for i, a := range c.Addresses {
-		if rest, ok := strings.CutPrefix(path, at("addresses", i, "")); ok {
-			return "addresses[" + a.Address.String() + "]" + rest
+	for list, all := range map[string][]Address{"addresses": c.Addresses, "readers.addresses": c.Readers.Addresses} {
+		for i, a := range all {
+			if rest, ok := strings.CutPrefix(path, at(list, i, "")); ok {
+				return list + "[" + a.Address.String() + "]" + rest
+			}
 		}
 	}
 	return path

@@ -147,24 +147,29 @@ func scopeOf(c *config.Config) fence.Scope {
 
 // misfits are the keys that those who will bind the addresses do not take.
 func misfits(c *config.Config) ([]config.Misfit, error) {
-	if len(c.Addresses) == 0 {
-		return nil, nil
-	}
-	set := vip.Config{Cluster: c.Cluster}
-	for _, a := range c.Addresses {
-		mac, err := vip.ParseMAC(a.MAC, c.Cluster, a.Address)
-		if err != nil {
-			return nil, fmt.Errorf("look at the virtual address %s: %w", a.Address, err)
-		}
-		set.Addresses = append(set.Addresses, vip.Address{IP: a.Address, Interface: a.Interface, MAC: mac})
-	}
 	var all []config.Misfit
-	for _, err := range flat(vip.CheckHost(set)) {
-		wrong, ok := errors.AsType[*vip.ConfigError](err)
-		if !ok {
-			return nil, fmt.Errorf("look at the virtual addresses: %w", err)
+	for _, of := range []struct {
+		block, group string
+		addresses    []config.Address
+	}{{"", "", c.Addresses}, {"readers.", "readers", c.Readers.Addresses}} {
+		if len(of.addresses) == 0 {
+			continue
 		}
-		all = append(all, config.Misfit{Key: wrong.Key, What: wrong.What, Mend: wrong.Mend})
+		set := vip.Config{Cluster: c.Cluster, Group: of.group}
+		for _, a := range of.addresses {
+			mac, err := vip.ParseMAC(a.MAC, c.Cluster, a.Address)
+			if err != nil {
+				return nil, fmt.Errorf("look at the virtual address %s: %w", a.Address, err)
+			}
+			set.Addresses = append(set.Addresses, vip.Address{IP: a.Address, Interface: a.Interface, MAC: mac})
+		}
+		for _, err := range flat(vip.CheckHost(set)) {
+			wrong, ok := errors.AsType[*vip.ConfigError](err)
+			if !ok {
+				return nil, fmt.Errorf("look at the virtual addresses: %w", err)
+			}
+			all = append(all, config.Misfit{Key: of.block + wrong.Key, What: wrong.What, Mend: wrong.Mend})
+		}
 	}
 	return all, nil
 }

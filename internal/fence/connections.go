@@ -56,13 +56,17 @@ func (c *Connections) Close() { c.conn.close() }
 
 // Each hands every connection to f, in no order.
 func (c *Connections) Each(ctx context.Context, stage Stage, f func(Socket)) error {
+	return c.each(ctx, stage, func(s diagSocket) { f(s.Socket) })
+}
+
+func (c *Connections) each(ctx context.Context, stage Stage, f func(diagSocket)) error {
 	for _, family := range c.families {
 		req := netlink.Message{Header: netlink.Header{Type: sockDiagByFamily}, Data: diagRequest(family, uint32(stage), c.program)}
 		err := c.conn.dump(ctx, req, func(body []byte) error {
 			if len(body) < diagMsgLen {
 				return fmt.Errorf("socket answer of %d bytes, want %d", len(body), diagMsgLen)
 			}
-			f(readDiag(body).Socket)
+			f(readDiag(body))
 			return nil
 		})
 		if err != nil {
@@ -109,4 +113,25 @@ func addressProgram(at []netip.AddrPort) []byte {
 		}
 	}
 	return program
+}
+
+// ResetAt resets the connections of this host's own sockets at some addresses and ports,
+// and returns how many there were: before an address goes to another host, as long as the
+// resets still leave. Connections at other addresses stay. It works in the network
+// namespace of the calling thread.
+func ResetAt(ctx context.Context, at []netip.AddrPort) (int, error) {
+	c, err := OpenConnections(at)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	var found []diagSocket
+	if err := c.each(ctx, Any, func(s diagSocket) { found = append(found, s) }); err != nil {
+		return 0, err
+	}
+	n, err := destroySockets(ctx, c.conn, found)
+	if err != nil {
+		return n, fmt.Errorf("reset the connections of %v (%d are): %w", at, n, err)
+	}
+	return n, nil
 }

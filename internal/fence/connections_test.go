@@ -82,3 +82,24 @@ func TestAConnectionThatOneSideHasClosed(t *testing.T) {
 		t.Errorf("%v after the end, want nothing", seen)
 	}
 }
+
+func TestConnectionsOfAnAddressAreResetAndNoOthers(t *testing.T) {
+	l := newLab(t)
+	serve(l.host)
+	four, six, node := l.client.dial(virtual4, dbPort), l.client.dial(virtual6, dbPort), l.peer.dial(own4, dbPort)
+	var n int
+	l.host.do(func() (err error) {
+		n, err = ResetAt(t.Context(), []netip.AddrPort{netip.AddrPortFrom(virtual4, dbPort)})
+		return err
+	})
+	if n != 1 {
+		t.Errorf("%d were reset", n)
+	}
+	wantReset(t, four)
+	seen := connections(l, Any, netip.AddrPortFrom(virtual6, dbPort), netip.AddrPortFrom(own4, dbPort))
+	for _, c := range []net.Conn{six, node} {
+		if !seen[serverSide(c)] {
+			t.Errorf("%v is gone, too", serverSide(c))
+		}
+	}
+}

@@ -60,6 +60,8 @@ type Fact struct {
 	// Network is the clients' network as this host tracks it; zero if it tracks
 	// none. Suspect is after a first bad look, and down what has lasted.
 	Network LayerView `json:"network,omitzero"`
+	// Readers are the addresses for readers that this host has, for people.
+	Readers []string `json:"readers,omitempty"`
 	// Progress changes whenever a promotion gets on. Others only compare it.
 	Progress string `json:"progress,omitempty"`
 	// Gate is for whom the gate of this host is open (package reconcile).

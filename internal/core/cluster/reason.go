@@ -123,6 +123,7 @@ const (
 	AddressUnseen     Reason = "address-unseen"       // another node does not find the virtual address at the primary
 	AddressStray      Reason = "address-stray"        // this host had the virtual address although another is primary
 	AddressLost       Reason = "address-lost"         // somebody took the virtual address from the primary
+	ReadersNowhere    Reason = "readers-nowhere"      // no host has an address for readers
 	GateFlushed       Reason = "gate-flushed"         // something removed Baton's firewall table
 	GateMissing       Reason = "gate-unavailable"     // no nftables here: weaker guarantee
 	RenewalLate       Reason = "renewal-late"         //

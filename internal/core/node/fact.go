@@ -18,7 +18,7 @@ func (n *Node) Own() cluster.Fact {
 		Schema: cluster.Schema, Node: n.Self, Agent: n.Agent, Mode: n.Mode, Config: n.Config, Build: n.Build,
 		Epoch: n.Board.Record.Epoch, RecordRev: n.Acted, Seen: n.Board.Newest, Server: n.Server,
 		Promise: n.Promise, Fenced: n.Fenced, ClientsReset: n.ClientsReset, Drained: n.Drained, Muted: n.Muted, Marked: n.Marked, Endpoints: n.Endpoints,
-		Gate: n.gateShown(), AckCut: n.CutFor, CutAt: n.CutAt, Addresses: n.Addresses, MACs: n.MACs, Realtime: n.Realtime,
+		Gate: n.gateShown(), AckCut: n.CutFor, CutAt: n.CutAt, Addresses: n.Addresses, Readers: n.Readers, MACs: n.MACs, Realtime: n.Realtime,
 		Strains: n.Strains, Leads: n.Leads, Would: n.Would, Lacks: n.Lacks, Errant: n.Divergence.Errant, Held: n.whyHeld(), Lost: n.lost(),
 		Rejoined: n.Rejoined, Rejoining: n.Rejoining, Preheated: n.Preheated,
 	}

@@ -73,6 +73,7 @@ type Node struct {
 	Leads          []cluster.Lead    // where the endpoints lead that this node sets
 	Network        cluster.LayerView // the clients', as it is tracked here
 	Unbound        string            // why the addresses could not be bound at the last attempt
+	Readers        []string          // the addresses for readers that this host has
 
 	// Would and Lacks are what an agent that only observes tells people: the steps
 	// that this host would take, and what is in the way of that.
