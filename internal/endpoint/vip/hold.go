@@ -185,9 +185,10 @@ func (s *Set) Observe(_ context.Context) (Observation, error) {
 				continue
 			}
 			name := s.kernel.name(p.index)
-			if _, at, err := s.kernel.places(a); s.kernel.mark.owns(p) && (err == nil && p.index == at.index || name == a.Interface && !a.virtual()) {
+			if s.kernel.mark.owns(p) && name == s.kernel.mark.where(a) {
+				_, at, err := s.kernel.places(a)
 				state.Present = true
-				state.Bound = err == nil && at.up && s.kernel.local(a.IP) && quiet
+				state.Bound = err == nil && at.index == p.index && at.up && s.kernel.local(a.IP) && quiet
 				state.Left = time.Duration(p.valid) * time.Second
 			} else {
 				state.Others = append(state.Others, Presence{p.prefix, name})

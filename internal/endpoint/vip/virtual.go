@@ -43,6 +43,14 @@ func (m mark) device(a Address) string {
 	return fmt.Sprintf("bv%06x-%06x", m.metric&0xffffff, (sum>>24^sum)&0xffffff)
 }
 
+// where names the interface that an address is bound on.
+func (m mark) where(a Address) string {
+	if a.virtual() {
+		return m.device(a)
+	}
+	return a.Interface
+}
+
 // ownsLink reports whether a link is a macvlan that this cluster set up.
 func (m mark) ownsLink(l netlink.Link) bool {
 	_, is := l.(*netlink.Macvlan)

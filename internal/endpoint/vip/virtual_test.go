@@ -400,6 +400,13 @@ func TestOneAddressOfSeveralIsTakenAndDropped(t *testing.T) {
 	if bound := observe(t, other).Bound(); len(bound) != 2 {
 		t.Errorf("the addresses for readers: %v", bound)
 	}
+	// They are there, whatever becomes of the interface below.
+	l.db2.ip(t, "link set eth0 down")
+	for _, a := range observe(t, other).Addresses {
+		if !a.Present || a.Bound {
+			t.Errorf("with its interface down: %+v", a)
+		}
+	}
 }
 
 func TestASecondOwnerUnderTheSameVirtualMACIsReported(t *testing.T) {
