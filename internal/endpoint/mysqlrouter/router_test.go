@@ -130,8 +130,8 @@ func (r *router) run(log *os.File) bool {
 		r.t.Error(err)
 		return false
 	}
-	if cmd.Wait() == nil {
-		return true
+	if cmd.Wait() == nil || !cmd.ProcessState.Exited() {
+		return true // also if it was told to end before it knew how to
 	}
 	r.write("failed", "")
 	for r.failed() && !r.ends() {
@@ -154,7 +154,7 @@ func (r *router) ends() bool {
 
 // restart is what the service manager is told: it starts what has failed, too.
 func (r *router) restart() string {
-	return "rm -f " + r.path("failed") + "; kill $(cat " + r.path("pid") + ") || true"
+	return "kill $(cat " + r.path("pid") + "); rm -f " + r.path("failed")
 }
 
 func (r *router) pid() int {
