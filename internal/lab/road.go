@@ -22,6 +22,9 @@ type Road struct {
 	Name string
 	Help string
 
+	// instead is the road whose place it takes, if that is not in the lab; all of them
+	// are those without it.
+	instead string
 	needs   []need
 	witness bool // part of it is on the witness's host
 	router  bool // its clients are behind the router
@@ -63,7 +66,7 @@ func Roads() []Road {
 		dnsRoad(), zoneRoad(),
 		haproxyRoad(), checksRoad(), nginxRoad(),
 		zookeeperRoad(), webhookRoad(), templateRoad(),
-		frrRoad(), routeRoad(), keepalivedRoad(),
+		frrRoad(), bgpRoad(), routeRoad(), keepalivedRoad(),
 	}
 }
 
@@ -83,7 +86,7 @@ const EveryRoad = "all"
 func roadsOf(names []string) ([]Road, error) {
 	all := Roads()
 	if slices.Contains(names, EveryRoad) {
-		return all, nil
+		return slices.DeleteFunc(all, func(r Road) bool { return r.instead != "" }), nil
 	}
 	var found []Road
 	for _, name := range names {
@@ -95,7 +98,7 @@ func roadsOf(names []string) ([]Road, error) {
 			found = append(found, all[i])
 		}
 	}
-	return found, nil
+	return found, exclusive(found)
 }
 
 // withRoads gives a lab what its roads need of it.

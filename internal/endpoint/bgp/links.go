@@ -121,6 +121,11 @@ func (s *Speaker) renew(ctx context.Context, at netip.Addr) {
 			continue
 		}
 		err := b.DeletePeer(ctx, &api.DeletePeerRequest{Address: at.String()})
+		s.mu.Lock()
+		if l := s.links[at]; l != nil {
+			l.words.set("it was given up because BFD had lost the router: " + l.change.Why.String())
+		}
+		s.mu.Unlock()
 		if err == nil {
 			err = b.AddPeer(ctx, &api.AddPeerRequest{Peer: s.peer(n)})
 		}

@@ -120,7 +120,10 @@ func (w *words) hear(message string, said map[string]slog.Value) {
 	case "outgoing connection IO error":
 		w.set("the router has ended the connection without a word: does it expect this host?")
 	case "Peer Down":
-		if reason := said["Reason"].String(); !strings.HasPrefix(reason, "notification") {
+		switch reason := said["Reason"].String(); {
+		case strings.HasPrefix(reason, "notification"): // which was heard
+		case reason == "unknown": // it was given up here
+		default:
 			w.set("it was lost: " + reason)
 		}
 	}
