@@ -144,13 +144,11 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 			l.roads.spans[s.Name] = l.timeline.Begin(timeline.Endpoint(s.Name), string(s.Kind))
 		}
 	case (s.Settled || s.Told) && span != nil:
-		done := attempts(before.Attempts + 1)
+		done := []string{attempts(before.Attempts + 1), "leads to " + s.Want.String(), s.Tells}
 		if s.Told {
-			done = strings.TrimPrefix(done+", told, it cannot be asked", ", ")
+			done[1] = "told, it cannot be asked"
 		}
-		done = strings.TrimPrefix(done+", "+s.Tells, ", ")
-		done = strings.TrimSuffix(done, ", ")
-		span.End(timeline.OK, done)
+		span.End(timeline.OK, strings.Join(slices.DeleteFunc(done, func(t string) bool { return t == "" }), ", "))
 		delete(l.roads.spans, s.Name)
 	}
 	l.noteProblem(s)

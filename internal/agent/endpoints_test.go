@@ -106,11 +106,11 @@ func TestTheTimelineTellsWhatAnEndpointFinds(t *testing.T) {
 		state endpoint.State
 		want  string
 	}{
-		"at once, with a view of its own":      {endpoint.State{Settled: true, Tells: "it finds db1 UP"}, "it finds db1 UP"},
-		"at once, without":                     {endpoint.State{Settled: true}, "proxy"},
-		"at the second attempt":                {endpoint.State{Attempts: 1, Settled: true, Tells: "it finds db1 UP"}, "2 attempts, it finds db1 UP"},
+		"at once, with a view of its own":      {endpoint.State{Settled: true, Tells: "it finds db1 UP"}, "leads to db1, it finds db1 UP"},
+		"at once, without":                     {endpoint.State{Settled: true}, "leads to db1"},
+		"at the second attempt":                {endpoint.State{Attempts: 1, Settled: true, Tells: "it finds db1 UP"}, "2 attempts, leads to db1, it finds db1 UP"},
 		"it was told, and cannot be asked":     {endpoint.State{Told: true}, "told, it cannot be asked"},
-		"at the second attempt without a view": {endpoint.State{Attempts: 1, Settled: true}, "2 attempts"},
+		"at the second attempt without a view": {endpoint.State{Attempts: 1, Settled: true}, "2 attempts, leads to db1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := reviewed()
@@ -147,7 +147,7 @@ func TestTheTimelineTellsWhatAnEndpointFindsLater(t *testing.T) {
 	for _, e := range part.Events {
 		got = append(got, string(e.Step)+": "+e.Detail)
 	}
-	if diff := cmp.Diff([]string{"endpoint name: dns", "seen-by name: a", "seen-by name: a; b", "seen-by name: c"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"endpoint name: leads to db1", "seen-by name: a", "seen-by name: a; b", "seen-by name: c"}, got); diff != "" {
 		t.Errorf("on the timeline:\n%s", diff)
 	}
 }

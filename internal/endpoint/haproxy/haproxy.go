@@ -84,6 +84,9 @@ func (e *Endpoint) tell(socket string, servers map[string]server, to cluster.Nod
 	if to == "" || !ok || s.finds == "" {
 		return ""
 	}
+	if s.finds == "no check" {
+		return fmt.Sprintf("HAProxy at %s has %s/%s ready, and does not check it", socket, e.o.Backend, name)
+	}
 	return fmt.Sprintf("HAProxy at %s finds %s/%s %s", socket, e.o.Backend, name, s.finds)
 }
 

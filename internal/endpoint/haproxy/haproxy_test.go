@@ -206,7 +206,7 @@ listen each
 	if got := tells(""); got != "" {
 		t.Errorf("while it leads nowhere: %q", got)
 	}
-	for n, want := range map[cluster.NodeName]string{"db1": "HAProxy at " + h.Socket + " finds each/db1 UP (L4OK)", "db2": "HAProxy at " + h.Socket + " finds each/db2 no check"} {
+	for n, want := range map[cluster.NodeName]string{"db1": "HAProxy at " + h.Socket + " finds each/db1 UP (L4OK)", "db2": "HAProxy at " + h.Socket + " has each/db2 ready, and does not check it"} {
 		if err := e.Set(t.Context(), endpoint.Target{Node: n, Addresses: []netip.Addr{at[n].Addr()}, Port: int(at[n].Port())}); err != nil {
 			t.Fatal(err)
 		}
