@@ -201,6 +201,9 @@ func goesByTheAddress(t *testing.T, w world) {
 	if err := e.Tend(t.Context(), at(1)); err != nil {
 		t.Errorf("all is well: %v", err)
 	}
+	if got := e.Tells(); !strings.HasPrefix(got, "told ") || !strings.Contains(got, " of 10.99.0.50; told ") || !strings.HasSuffix(got, " of fd99::50") {
+		t.Errorf("it tells %q", got)
+	}
 	w.has(t, false) // as when the kernel ends an address's time
 	w.awaitRoutes(t, false)
 	if got, err := e.Observe(t.Context()); err != nil || got.Node != "" {
