@@ -32,6 +32,12 @@ import (
 // linkTo is db2's link to the agent of db1, which answers for its log as told.
 func linkTo(t *testing.T, gives peer.Source) *peer.Link {
 	t.Helper()
+	return linked(t, func(db1 *peer.Link) { db1.HandleStream(tailPath, gives) })
+}
+
+// linked is db2's link to the agent of db1, whose handlers setup registers.
+func linked(t *testing.T, setup func(db1 *peer.Link)) *peer.Link {
+	t.Helper()
 	dir, here := t.TempDir(), netip.MustParseAddr("127.0.0.1")
 	ca, err := pki.NewAuthority("shop", time.Now())
 	if err == nil {
@@ -61,7 +67,7 @@ func linkTo(t *testing.T, gives peer.Source) *peer.Link {
 		return l
 	}
 	db1 := listen("db1", "db2", netip.AddrPortFrom(here, 1))
-	db1.HandleStream(tailPath, gives)
+	setup(db1)
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- db1.Serve(ctx) }()

@@ -3,8 +3,10 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,8 +14,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/reach"
+	"github.com/baton-db/baton/internal/db"
 	"github.com/baton-db/baton/internal/endpoint"
 	"github.com/baton-db/baton/internal/fence"
 )
@@ -109,5 +113,56 @@ func TestTheTimersOfConnections(t *testing.T) {
 	got := clientsOf([]fence.Watch{{Timer: fence.Keepalive, Expires: 7000}, {Timer: fence.Keepalive, Expires: 9000}, {Timer: fence.Retransmission, Expires: 99999}, {Timer: fence.NoTimer}})
 	if diff := cmp.Diff(reach.Clients{Connections: 4, Kept: 2, Busy: 1, Unwatched: 1, Longest: 9000}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// silentServer is a server that does not answer.
+type silentServer struct{ db.Server }
+
+func (silentServer) Limits(context.Context) (reach.Server, error) {
+	return reach.Server{}, errors.New("the server is frozen")
+}
+
+// TestEveryAgentReadsItsHost: the own one, one over the link, and of one that cannot be
+// asked it is said.
+func TestEveryAgentReadsItsHost(t *testing.T) {
+	configOf := func(self cluster.NodeName, role string) *config.Config {
+		cfg, found := config.Parse("baton.yaml", fmt.Appendf(nil, `node: %s
+cluster: shop
+nodes: [{name: db1, role: %s, address: 127.0.0.1}, {name: db2, role: data, address: 127.0.0.2}, {name: db3, role: data, address: 127.0.0.3}, {name: db4, role: data, address: 127.0.0.4}]
+server: {flavor: mariadb, socket: /nowhere.sock, password_file: agent.password, replication: {user: baton_repl, password_file: repl.password}, probe: {user: baton_probe, password_file: probe.password}}
+addresses: [{address: 192.0.2.9, interface: lo}]
+`, self, role))
+		if err := found.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return cfg
+	}
+	agentOf := func(self cluster.NodeName, host *hostParts) *Agent {
+		a := &Agent{Options: Options{Config: configOf(self, "witness"), Log: slog.New(slog.DiscardHandler)}, host: host}
+		a.current.Store(&inForce{config: a.Config})
+		return a
+	}
+	asked := agentOf("db1", &hostParts{witness: true})
+	asks := agentOf("db2", &hostParts{database: silentServer{}, probes: &clientProbes{}, roads: &roads{}})
+	asks.host.roads.took.add("dns", "dns", endpoint.Setting, time.Second, nil)
+	asks.link = linked(t, asked.answerSurroundings)
+	got := asks.Surroundings(t.Context())
+	if len(got.Hosts) != 4 || got.Limits.Normal == 0 || got.Deadline == 0 {
+		t.Fatalf("got %+v", got)
+	}
+	db1, db2, db3 := got.Hosts[0], got.Hosts[1], got.Hosts[2]
+	if db1.Node != "db1" || db1.Why != "" || db1.TCP["tcp_retries2"] == 0 || len(db1.Paths) != 1 || db1.Server != nil {
+		t.Errorf("of the one over the link: %+v", db1)
+	}
+	if db2.Node != "db2" || db2.Why != "" || len(db2.Calls) != 1 || db2.Clients == nil || !slices.Contains(db2.Missing, "the server is frozen") {
+		t.Errorf("of the own one: %+v", db2)
+	}
+	if db3.Node != "db3" || db3.Why == "" || len(db3.TCP) > 0 {
+		t.Errorf("of one that cannot be asked: %+v", db3)
+	}
+	asks.link = nil
+	if alone := asks.Surroundings(t.Context()); alone.Hosts[0].Why != "there is no direct link to the other agents (tls)" || alone.Hosts[1].Why != "" {
+		t.Errorf("without a link: %+v", alone.Hosts)
 	}
 }

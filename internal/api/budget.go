@@ -158,7 +158,7 @@ func failures(set cluster.Settings, around Surroundings, t Took, past []timeline
 	died := []cluster.Reason{cluster.PrimaryResigned}
 	hung := []cluster.Reason{cluster.PrimaryHung, cluster.PrimaryCannotWrite, cluster.PrimaryDiskFull, cluster.PrimaryDiskReadOnly, cluster.PrimaryDiskStuck}
 
-	lease := Stretch{Name: "until its lease has surely run out", Takes: &t.Lease, From: fmt.Sprintf("timing.lease %s, renewed every %s", set.Lease, set.Renew), took: timeline.Stopping(gone...)}
+	lease := Stretch{Name: "until its lease has surely run out", Takes: &t.Lease, From: fmt.Sprintf("at most: timing.lease %s, renewed every %s", set.Lease, set.Renew), took: timeline.Stopping(gone...)}
 	noticed := before("until its agent has seen it, and clients are shut out", timeline.Stopping(died...), past, "such failures")
 	silence := timeline.Millis(set.Hang)
 	hangs := Stretch{Name: "until it counts as hung", Takes: &silence, From: "timing.hang", took: within(silence, timeline.Stopping(hung...))}

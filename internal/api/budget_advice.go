@@ -47,6 +47,9 @@ func advice(s Snapshot, around Surroundings, b Budget, past []timeline.Switch) [
 	if i := slices.IndexFunc(b.Ways, func(w Way) bool { return w.Name == Planned }); i >= 0 && b.Ways[i].Total == nil {
 		a.say(0, "", "what a switch takes here is not known: one planned switch (baton switchover) tells most of it")
 	}
+	if len(b.Ways) > 0 {
+		a.most(b.Ways[0])
+	}
 	slices.SortStableFunc(a.all, func(x, y Advice) int { return cmp.Compare(y.Saves, x.Saves) })
 	return a.all
 }
@@ -116,4 +119,13 @@ func (a *advisor) ofClients(b Budget, around Surroundings) {
 		saves, why = time.Duration(c.Heard.Every)*time.Millisecond, "how far apart the clients here ask"
 	}
 	a.say(saves, "idle clients of a host that is gone", "connections.tickle is off: nobody tells them that their connection is over (%s)", why)
+}
+
+// most says which part of the worst that can happen is the longest.
+func (a *advisor) most(w Way) {
+	if w.Total == nil {
+		return
+	}
+	longest := slices.MaxFunc(w.Parts, func(x, y Stretch) int { return cmp.Compare(*x.Takes, *y.Takes) })
+	a.say(0, "", "if %s, most of it is: %s, %s of %s", w.Name, longest.Name, timeline.Duration(longest.Takes.D()), timeline.Duration(w.Total.D()))
 }
