@@ -56,8 +56,9 @@ type host struct {
 
 var labs atomic.Int64
 
-// newLab builds the rig, or skips the test where that is not possible.
-func newLab(t testing.TB) *lab {
+// newLab builds the rig, or skips the test where that is not possible. before is done to
+// every host before it has an interface.
+func newLab(t testing.TB, before ...func(*host)) *lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: these tests make network namespaces and need root")
@@ -75,6 +76,9 @@ func newLab(t testing.TB) *lab {
 		mac  string
 	}{{&l.sw, "sw", ""}, {&l.db1, "db1", "02:00:0a:4e:00:0b"}, {&l.db2, "db2", "02:00:0a:4e:00:0c"}, {&l.cl, "cl", "02:00:0a:4e:00:64"}, {&l.rt, "rt", "02:00:0a:4e:00:01"}, {&l.cl2, "cl2", "02:00:0a:4e:01:64"}} {
 		*h.at = newHost(t, fmt.Sprintf("bvi-%d-%d-%s", os.Getpid(), n, h.name), h.name, h.mac)
+		for _, f := range before {
+			f(*h.at)
+		}
 	}
 	l.sw.ip(t, "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0", "link set br0 up")
 	for h, last := range map[*host]int{l.db1: 11, l.db2: 12, l.cl: 100, l.rt: 1} {

@@ -26,6 +26,13 @@ func withMACs(c *vip.Config) {
 	}
 }
 
+// newOldLab is newLab with hosts that have been up for long: their link-local addresses
+// are not on probation, in whose name they ask for others.
+func newOldLab(t testing.TB) *lab {
+	t.Helper()
+	return newLab(t, func(h *host) { h.sh(t, "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad") })
+}
+
 // static gives the host entries that no announcement and no answer changes.
 func (h *host) static(t testing.TB, mac func(netip.Addr) string) {
 	t.Helper()
@@ -45,7 +52,7 @@ func (h *host) deaf(t testing.TB) {
 
 func TestClientsWithAnyNeighbourEntryAreLedToTheNewHostByTheVirtualMAC(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newOldLab(t)
 	both := []netip.Addr{vip4, vip6}
 	fixed, mute := l.client(t, "fix", 101), l.client(t, "deaf", 102)
 	for _, h := range []*host{l.db1, l.db2} {
@@ -128,7 +135,7 @@ func (l *lab) client(t testing.TB, name string, last int) *host {
 
 func TestWithoutAVirtualMACWhoTakesNoAnnouncementStaysWithTheOldHost(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newOldLab(t)
 	l.db1.serve(t)
 	l.db2.serve(t)
 	fixed := l.client(t, "fix", 101)
@@ -151,7 +158,7 @@ func TestWithoutAVirtualMACWhoTakesNoAnnouncementStaysWithTheOldHost(t *testing.
 
 func TestAHostThatIsLeftBehindSaysNothingUnderTheVirtualMAC(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newOldLab(t)
 	l.db1.serve(t)
 	l.db2.serve(t)
 	fixed := l.client(t, "fix", 101)
@@ -191,9 +198,9 @@ func TestAHostThatIsLeftBehindSaysNothingUnderTheVirtualMAC(t *testing.T) {
 	await(t, func() bool { return reports() > 0 }, func() string { return "nobody answers who asks for groups" })
 	l.cl.ip(t, "neigh flush dev eth0")
 	for _, at := range []string{"10.78.0.50", "fd78::50", "10.78.0.11", "fd78::b"} {
-		l.cl.sh(t, "ping -c 1 -W 1 "+at+" || true")
+		l.cl.sh(t, "ping -c 1 -W 0.2 "+at+" || true")
 	}
-	l.cl.sh(t, "ping -c 2 -i 0.2 -W 1 ff02::1%eth0 || true; ping -b -c 1 -W 1 10.78.0.255 || true")
+	l.cl.sh(t, "ping -c 1 -W 0.2 ff02::1%eth0 || true; ping -b -c 1 -W 0.2 10.78.0.255 || true")
 	for _, ip := range both {
 		fixed.awaitReach(t, ip, l.db2)
 	}
@@ -272,7 +279,7 @@ func (h *host) askForGroups(t testing.TB) {
 
 func TestInAHandoverTheMutedHostDoesNotTakeTheSwitchBack(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newOldLab(t)
 	l.db1.serve(t)
 	l.db2.serve(t)
 	fixed := l.client(t, "fix", 101)
@@ -317,7 +324,7 @@ func TestInAHandoverTheMutedHostDoesNotTakeTheSwitchBack(t *testing.T) {
 
 func TestARestartedAgentKeepsTheVirtualMACAndFindsWhatIsLeft(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newOldLab(t)
 	l.db1.serve(t)
 	bind(t, l.db1.set(t, withMACs))
 	l.cl.awaitReach(t, vip4, l.db1)
@@ -365,7 +372,7 @@ func TestARestartedAgentKeepsTheVirtualMACAndFindsWhatIsLeft(t *testing.T) {
 
 func TestOneAddressOfSeveralIsTakenAndDropped(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newOldLab(t)
 	l.db1.serve(t)
 	l.db2.serve(t)
 	readers := func(c *vip.Config) { withMACs(c); c.Group = "readers" }
@@ -411,7 +418,7 @@ func TestOneAddressOfSeveralIsTakenAndDropped(t *testing.T) {
 
 func TestASecondOwnerUnderTheSameVirtualMACIsReported(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newOldLab(t)
 	s := l.db1.set(t, withMACs)
 	runSet(t, s)
 	bind(t, s)
@@ -430,7 +437,7 @@ func TestASecondOwnerUnderTheSameVirtualMACIsReported(t *testing.T) {
 
 func TestAnInterfaceThatCannotHaveAnotherMACIsNamed(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
+	l := newOldLab(t)
 	l.db1.ip(t, "link add br9 type bridge", "link add v8 type veth peer name v9", "link set v8 master br9 up", "link set v9 up", "link set br9 up",
 		"addr add 10.79.0.1/24 dev br9", "addr add 10.80.0.1/24 dev v8", "link add link v9 name m9 type macvlan", "link set m9 up", "addr add 10.81.0.1/24 dev m9")
 	check := func(ip, on string) error {
