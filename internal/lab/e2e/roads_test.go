@@ -42,6 +42,19 @@ func TestEveryRoadLeadsToThePrimary(t *testing.T) {
 	}
 }
 
+// TestTheAgentsOwnBGPLeadsToThePrimary: in place of an FRR's.
+func TestTheAgentsOwnBGPLeadsToThePrimary(t *testing.T) {
+	rare(t)
+	l := withRoads(t, "bgp")
+	for range runs(t) {
+		for _, fault := range []string{"crash", "switchover", "power", "partition"} {
+			if !t.Failed() {
+				t.Run(fault, func(t *testing.T) { moves(t, l, fault) })
+			}
+		}
+	}
+}
+
 // withRoads builds a lab, or skips the test where it cannot be built.
 func withRoads(t *testing.T, roads ...string) *lab.Lab {
 	t.Helper()
