@@ -202,6 +202,11 @@ func (h *hands) silenceServer(ctx context.Context) error {
 			_, err = h.observe(sql)
 			return err
 		}
+		// Given up, by a loop that has seen since that nobody can write here: that
+		// is no reason to kill anybody, and nothing is said to be fenced.
+		if errors.Is(context.Cause(ctx), errNotWanted) {
+			return fmt.Errorf("silence the server: %w", errNotWanted)
+		}
 		h.log.Warn("the fencing SQL did not come back", "err", err)
 	}
 	if !h.process.MayKill() {

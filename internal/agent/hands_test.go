@@ -112,6 +112,42 @@ func TestAFenceWaitsForNoStatementBehindAWriteThatHangs(t *testing.T) {
 	}
 }
 
+// givesUp is a server to which a session is only ever about to be opened when the loop
+// gives the step up, or when the agent ends.
+type givesUp struct {
+	db.Server
+	end func()
+}
+
+func (g givesUp) Session(ctx context.Context) (db.Session, error) {
+	g.end()
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestAFenceThatIsGivenUpKillsNobody: the loop has seen that nobody can write here, while
+// the fence was still about to see to it. When the agent ends nobody has seen that.
+func TestAFenceThatIsGivenUpKillsNobody(t *testing.T) {
+	for name, tt := range map[string]struct {
+		why    error
+		killed bool
+	}{
+		"given up":          {errNotWanted, false},
+		"the agent is over": {nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &stage{fails: map[string]bool{}, alive: true, runs: true}
+			h := s.hands()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			h.database = givesUp{end: func() { cancel(tt.why) }}
+			_, err := h.perform(ctx, reconcile.Step{Kind: reconcile.Fence, Epoch: 5})
+			if killed := slices.Contains(s.asked, "kill the server"); killed != tt.killed || !killed && err == nil {
+				t.Errorf("killed: %t after %v, and it says %v", killed, s.asked, err)
+			}
+		})
+	}
+}
+
 // TestFence holds what a fence does, and what comes of it, against what is refused.
 func TestFence(t *testing.T) {
 	for name, tt := range map[string]struct {

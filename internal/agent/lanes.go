@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 
@@ -35,6 +36,9 @@ type lanes struct {
 	all     sync.WaitGroup
 }
 
+// errNotWanted is why a step's context ended that the loop has given up.
+var errNotWanted = errors.New("not wanted any more")
+
 // want has the wanted steps run, and those that are not wanted any more end. It
 // returns when to ask again because of a step that has to wait; 0 if there is
 // none.
@@ -50,8 +54,8 @@ func (l *lanes) want(ctx context.Context, steps []reconcile.Step, now cluster.In
 }
 
 func (l *lanes) start(ctx context.Context, s reconcile.Step) {
-	ctx, cancel := context.WithCancel(ctx)
-	l.cancels[s.Lane] = cancel
+	ctx, cancel := context.WithCancelCause(ctx)
+	l.cancels[s.Lane] = func() { cancel(errNotWanted) }
 	var span *timeline.Running
 	if s.Asked == "" { // a rejoin is part of no switch, and takes hours
 		span = l.timeline.Begin(timelineStep(s), s.String())
@@ -63,7 +67,7 @@ func (l *lanes) start(ctx context.Context, s reconcile.Step) {
 		begun := clock.Now()
 		done, err := l.perform(ctx, s)
 		abandoned := ctx.Err() != nil
-		cancel()
+		cancel(nil)
 		took := clock.Now().Sub(begun)
 		switch {
 		case err == nil:
