@@ -39,22 +39,27 @@ exit
 func quick() string { return strings.ReplaceAll(hostFRR, "timers 1 60", "timers 1 3") }
 
 // startRouter starts one of the two kinds.
-func startRouter(b *testing.B, kind string, r *bgptest.Rig) {
+func startRouter(b *testing.B, kind string, r *bgptest.Rig) (frr bgptest.FRR) {
 	if kind == "FRR" {
-		r.Router.StartFRR(b, routerFRR, "")
-		return
+		return r.Router.StartFRR(b, routerFRR, "")
 	}
 	r.Router.StartBIRD(b, routerBIRD(60))
+	return frr
 }
 
 // BenchmarkAnnounce is from the address's coming to the host, or its going, until the
 // router's kernel has the route or has lost it.
 func BenchmarkAnnounce(b *testing.B) {
-	for _, router := range []string{"BIRD", "FRR"} {
+	for _, router := range []string{"BIRD", "FRR", "FRR without zebra's pause"} {
 		b.Run(router, func(b *testing.B) {
 			w := world{Rig: bgptest.New(b)}
-			startRouter(b, router, w.Rig)
+			kind, _, hasty := strings.Cut(router, " without")
+			at := startRouter(b, kind, w.Rig)
 			w.frr = w.DB.StartFRR(b, hostFRR, "")
+			if hasty {
+				w.frr.Tell(b, "configure terminal", "zebra work-queue 0")
+				at.Tell(b, "configure terminal", "zebra work-queue 0")
+			}
 			bgptest.Await(b, 50*time.Millisecond, func() error { return w.endpoint().StandBy(b.Context()) })
 			var announce, withdraw []time.Duration
 			for b.Loop() {
@@ -78,7 +83,7 @@ func BenchmarkAnnounce(b *testing.B) {
 // BenchmarkHostDeath is from the moment in which nothing of the host arrives any more
 // until the router's kernel has lost the route; the link stays up.
 func BenchmarkHostDeath(b *testing.B) {
-	for name, bfd := range map[string]string{"BFD 50 ms x 3": fastBFD, "hold timer 3 s": ""} {
+	for name, bfd := range map[string]string{"BFD 50 ms x 3": fastBFD, "hold timer 3 s": "", "BFD 50 ms x 3 with BIRD": fastBFD} {
 		b.Run(name, func(b *testing.B) {
 			w := world{Rig: bgptest.New(b)}
 			host, router := quick(), routerFRR
@@ -86,7 +91,12 @@ func BenchmarkHostDeath(b *testing.B) {
 				host = strings.ReplaceAll(host, " neighbor 10.79.1.1 peer-group R\n", " neighbor 10.79.1.1 peer-group R\n neighbor 10.79.1.1 bfd profile fast\n")
 				router = strings.ReplaceAll(router, " neighbor 10.79.1.2 timers", " neighbor 10.79.1.2 bfd profile fast\n neighbor 10.79.1.2 timers")
 			}
-			w.Router.StartFRR(b, router, bfd)
+			if strings.HasSuffix(name, "BIRD") {
+				w.Router.StartBIRD(b, strings.Replace(routerBIRD(9), "ipv4 { import all; export where", "bfd on; ipv4 { import all; export where", 1)+
+					`protocol bfd { interface "eth0" { min rx interval 50 ms; min tx interval 50 ms; multiplier 3; }; }`)
+			} else {
+				w.Router.StartFRR(b, router, bfd)
+			}
 			w.frr = w.DB.StartFRR(b, host, bfd)
 			w.has(b, true)
 			e := w.endpoint()
