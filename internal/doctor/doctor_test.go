@@ -178,7 +178,7 @@ func TestARealServerThatIsNotAsItShouldBe(t *testing.T) {
 			if diff := cmp.Diff(append(slices.Clone(want), db2Silent, db3Silent), aboutServers(Check(t.Context(), cfg), s)); diff != "" {
 				t.Error(diff)
 			}
-			found := CheckStart(t.Context(), cfg)
+			found := atStart(t, cfg)
 			if diff := cmp.Diff(want, aboutServers(found, s)); diff != "" {
 				t.Errorf("at the start of an agent: %s", diff)
 			}
@@ -239,16 +239,23 @@ func TestAnotherServerThatLetsNobodyReplicate(t *testing.T) {
 	if !strings.Contains(found, "server of db2: 'baton_repl'@'127.0.0.1' lacks the privilege to log in") {
 		t.Errorf("the missing account is not in %s", found)
 	}
-	if err := CheckStart(t.Context(), cfg).Err(); err != nil {
+	if err := atStart(t, cfg).Err(); err != nil {
 		t.Errorf("another server keeps this host's agent from starting: %v", err)
 	}
+}
+
+// atStart is CheckStart of a server that is up: it answers, be it slowly on a machine
+// that has much to do.
+func atStart(t *testing.T, cfg *config.Config) config.Findings {
+	t.Helper()
+	return config.CheckStart(t.Context(), cfg, Host{Config: cfg}, newServers(cfg, time.Minute))
 }
 
 func TestTheSocketOfAnotherServer(t *testing.T) {
 	s := settled(t, dbtest.Options{})
 	file := fileOf(t, s, [3]int{nobody, nobody, nobody}, "  version: \"10.1\"\n")
 	cfg := load(t, file)
-	found := CheckStart(t.Context(), cfg)
+	found := atStart(t, cfg)
 	want := []string{
 		fmt.Sprintf("baton.yaml:6: nodes[0].server.port: the server at %s listens on port %d, not %d; write port: %d, or the socket of the right server", s.Socket, s.Port, nobody, s.Port),
 		fmt.Sprintf("baton.yaml:15: server.version: the server of db1 is of version %s, not 10.1; write the version that you run, or remove the key", s.Value(t, "SELECT @@version")),
@@ -304,7 +311,7 @@ func TestAServerThatDoesNotAnswerKeepsNoAgentFromStarting(t *testing.T) {
 func TestInModeObserveNoServerKeepsAnAgentFromStarting(t *testing.T) {
 	s := settled(t, dbtest.Options{Args: []string{"--skip-log-bin", "--read-only=OFF"}})
 	cfg := load(t, fileOf(t, s, [3]int{s.Port, nobody, nobody}, "mode: observe\n"))
-	found := CheckStart(t.Context(), cfg)
+	found := atStart(t, cfg)
 	if err := found.Err(); err != nil {
 		t.Errorf("the agent is kept from starting: %v", err)
 	}

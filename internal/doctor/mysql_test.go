@@ -70,7 +70,7 @@ func TestARealMySQL(t *testing.T) {
 				own := cfg.Nodes[0].Server
 				own.Start, own.Stop = []string{"true"}, []string{"true"}
 			}
-			found := CheckStart(t.Context(), cfg)
+			found := atStart(t, cfg)
 			var got []string
 			for _, f := range aboutServers(found, s) {
 				// How the server is asked for its options is long, and differs.
@@ -94,12 +94,12 @@ func TestARealMySQL(t *testing.T) {
 // nothing more is said of such a server.
 func TestAServerOfAnotherFlavor(t *testing.T) {
 	mysql := settled(t, dbtest.Options{Flavor: dbtest.MySQL})
-	found := CheckStart(t.Context(), load(t, fileOf(t, mysql, [3]int{mysql.Port, nobody, nobody}, "")))
+	found := atStart(t, load(t, fileOf(t, mysql, [3]int{mysql.Port, nobody, nobody}, "")))
 	version := mysql.Value(t, "SELECT VERSION()")
 	wants(t, found, mysql, "server.flavor: the server of db1 is mysql "+version+", not mariadb; write flavor: mysql, if that is what you run")
 
 	mariadb := settled(t, dbtest.Options{})
-	found = CheckStart(t.Context(), onMySQL(t, mariadb))
+	found = atStart(t, onMySQL(t, mariadb))
 	version = mariadb.Value(t, "SELECT VERSION()")
 	wants(t, found, mariadb, "server.flavor: the server of db1 is mariadb "+version+", not mysql; write flavor: mariadb, if that is what you run")
 }
