@@ -46,6 +46,20 @@ func TestACrashIsTold(t *testing.T) {
 	}
 }
 
+// TestWhatIsDoneAgainLaterBelongsToNoSwitch: an address that somebody took away in the
+// new reign is bound again.
+func TestWhatIsDoneAgainLaterBelongsToNoSwitch(t *testing.T) {
+	w := crash(skewed())
+	w.step("db2", StepAddress, 31_000, 31_010, OK, "")
+	s := merged(t, w.parts())
+	if n := len(slices.DeleteFunc(slices.Clone(s.Spans), func(sp Span) bool { return sp.Step != StepAddress || sp.Node != "db2" })); n != 2 {
+		t.Fatalf("the addresses were bound twice, told: %d times", n)
+	}
+	if s.Serving == nil || !near(*s.Serving, 126) || !near(s.Took, 140) {
+		t.Errorf("db2 served 126 ms after the change and 140 ms after the first sign; told %v and %v", s.Serving, s.Took.D())
+	}
+}
+
 // TestAFirstElectionIsNoFailover: nobody had the role, so nobody lost it.
 func TestAFirstElectionIsNoFailover(t *testing.T) {
 	w := newWorld(skewed())

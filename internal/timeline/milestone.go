@@ -81,7 +81,7 @@ func milestones(s Switch) []Milestone {
 		{Applied, StepApply}, {Promoted, StepPromote}, {LeaseHeld, StepLease}, {GateOpen, StepOpenGate},
 		{Addressed, StepAddress}, {Verified, StepVerify}, {Marked, StepMarker},
 	} {
-		sp, ok := lastEnded(s.Spans, func(sp Span) bool { return sp.Step == m.step && sp.Node == s.To })
+		sp, ok := s.reached(m.step)
 		span(m.name, sp, ok)
 	}
 	sp, ok = lastEnded(s.Spans, func(sp Span) bool { return sp.Step == StepFollow && sp.Node != s.To })
@@ -94,6 +94,21 @@ func milestones(s Switch) []Milestone {
 		before = ms[i].At
 	}
 	return ms
+}
+
+// reached is when the new primary had done a step for this switch. Once the record is
+// steady it may do it again for other reasons, such as an address that somebody took
+// away. Only what a switch that was rolled back opens again comes after that.
+func (s Switch) reached(step Step) (Span, bool) {
+	here := func(sp Span) bool { return sp.Step == step && sp.Node == s.To }
+	steady := slices.IndexFunc(s.Changes, func(c Change) bool { return c.Phase == cluster.PhaseSteady })
+	if steady < 0 {
+		return lastEnded(s.Spans, here)
+	}
+	if sp, ok := lastEnded(s.Spans, func(sp Span) bool { return here(sp) && sp.Start <= s.Changes[steady].At }); ok {
+		return sp, ok
+	}
+	return firstEnded(slices.DeleteFunc(slices.Clone(s.Spans), func(sp Span) bool { return !here(sp) }), step)
 }
 
 func firstEnded(spans []Span, step Step) (Span, bool) {

@@ -212,13 +212,10 @@ func (s *Switch) measure() {
 
 // servingAt is when the last of what clients need was there on the new primary.
 func (s *Switch) servingAt() (Millis, bool) {
-	on := func(step Step) (Span, bool) {
-		return lastEnded(s.Spans, func(sp Span) bool { return sp.Step == step && sp.Node == s.To })
-	}
-	gate, found := on(StepOpenGate)
+	gate, found := s.reached(StepOpenGate)
 	at := gate.End()
 	for _, step := range []Step{StepLease, StepAddress} {
-		if sp, ok := on(step); ok {
+		if sp, ok := s.reached(step); ok {
 			at = max(at, sp.End())
 		}
 	}
