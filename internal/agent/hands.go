@@ -203,8 +203,9 @@ func (h *hands) silenceServer(ctx context.Context) error {
 			return err
 		}
 		// Given up, by a loop that has seen since that nobody can write here: that
-		// is no reason to kill anybody, and nothing is said to be fenced.
-		if errors.Is(context.Cause(ctx), errNotWanted) {
+		// is no reason to kill anybody, and nothing is said to be fenced. One that hangs
+		// is not writable either, but for how long nobody knows.
+		if errors.Is(context.Cause(ctx), errNotWanted) && !h.hung() {
 			return fmt.Errorf("silence the server: %w", errNotWanted)
 		}
 		h.log.Warn("the fencing SQL did not come back", "err", err)

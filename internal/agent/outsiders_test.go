@@ -286,6 +286,7 @@ func TestWhatIsDueToWhom(t *testing.T) {
 		"another one leads clients":                   {cluster.Record{Phase: cluster.PhaseSteady, Primary: "db1"}, false, true},
 		"this one does":                               {cluster.Record{Phase: cluster.PhaseSteady, Primary: "db3"}, true, false},
 		"this one is to":                              {cluster.Record{Phase: cluster.PhaseSteady, Primary: "db3"}, false, false},
+		"a person may move them in a pause":           {cluster.Record{Phase: cluster.PhaseSteady, Primary: "db1", Paused: &cluster.Pause{}}, false, false},
 		"its lease is not over":                       {cluster.Record{Phase: cluster.PhaseSteady, Primary: "db1"}, true, false},
 		"during a switch nothing is taken in a hurry": {cluster.Record{Phase: cluster.PhaseElecting, Previous: "db1"}, false, false},
 		"nothing is known yet":                        {cluster.Record{}, false, false},

@@ -217,6 +217,11 @@ func (r *readerAddresses) answer(from cluster.NodeName, q readers.Question) (rea
 	if !r.book.Hear(from, q, now) {
 		return readers.Answer{}, fmt.Errorf("a newer question of %s was answered already", from)
 	}
+	if from == r.self {
+		// From now on others may be given what this node says it does not have: should
+		// it begin anew soon, it must not take that for its own.
+		maps.DeleteFunc(r.until, func(ip netip.Addr, _ cluster.Instant) bool { return !slices.Contains(q.Has, ip) })
+	}
 	well := slices.DeleteFunc(slices.Clone(r.look.well), func(n readers.Node) bool { return !r.book.Asks(n.Name, now) })
 	var otherwise cluster.NodeName
 	if r.orPrimary {

@@ -103,9 +103,9 @@ func (c *readerCell) turn(t *testing.T, seconds int) {
 			h.mu.Unlock()
 			if !c.down[n] {
 				h.readerAddresses.turn(t.Context())
+				c.where(t) // not only when all have spoken
 			}
 		}
-		c.where(t)
 	}
 }
 
@@ -222,6 +222,19 @@ func TestANewPrimaryGoesOnWithWhatIsSo(t *testing.T) {
 	c.reign("db2", 6)
 	c.turn(t, 1)
 	c.expect(t, "no replica is left", "db2", "db2")
+}
+
+func TestAPrimaryThatBeginsAnewKnowsNothingOfWhatItHadBefore(t *testing.T) {
+	c := newReaderCell()
+	c.reign("db1", 5)
+	c.turn(t, 7)
+	c.expect(t, "no replica is well", "db1", "db1")
+	c.reign("db1", 5, "db2", "db3")
+	c.turn(t, 1)
+	c.expect(t, "two are", "db2", "db3")
+	c.reign("db1", 7, "db2", "db3") // such as after a switchover that was rolled back
+	c.turn(t, 1)
+	c.expect(t, "the same primary in another reign", "db2", "db3")
 }
 
 func TestANewPrimaryWaitsForWhoMayHaveAnAddress(t *testing.T) {

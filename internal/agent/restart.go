@@ -84,6 +84,8 @@ func (l *loop) mayRestart() error {
 		return refuse("this host is in the middle of a step", "ask again in a moment")
 	case r.Primary == l.Self && l.Settings.Lease < restartNeeds:
 		return refuse(fmt.Sprintf("this is the primary, and its lease of %s is too short to bridge the restart", l.Settings.Lease), "hand the role over first: baton switchover")
+	case r.Primary == l.Self && l.roads != nil && len(l.roads.runs) > 0:
+		return refuse("this is the primary, and its BGP sessions end with this process: routers would have no way here for seconds", "hand the role over first: baton switchover")
 	}
 	return nil
 }

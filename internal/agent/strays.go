@@ -47,9 +47,10 @@ type strays struct {
 }
 
 // undue says that a host is not to have the addresses: the record is another one's, who
-// leads clients, and this host has no lease.
+// leads clients, and this host has no lease. While Baton is paused, a person may move
+// them by hand.
 func undue(self cluster.NodeName, r cluster.Record, leased bool) bool {
-	return r.Phase == cluster.PhaseSteady && r.Primary != "" && r.Primary != self && !leased
+	return r.Phase == cluster.PhaseSteady && r.Primary != "" && r.Primary != self && !leased && r.Paused == nil
 }
 
 func (s *strays) run(ctx context.Context) {
@@ -107,6 +108,9 @@ func (s *strays) remove() (left, gone []string, err error) {
 	for _, one := range all {
 		if one.Marked && s.fenced {
 			continue
+		}
+		if _, _, is := s.undue(); !is {
+			return left, gone, nil // promoted meanwhile
 		}
 		if err := s.host.Remove(one); err != nil {
 			left = append(left, err.Error())

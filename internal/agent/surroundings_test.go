@@ -148,6 +148,10 @@ addresses: [{address: 192.0.2.9, interface: lo}]
 	asks.host.roads.took.add("dns", "dns", endpoint.Setting, time.Second, nil)
 	asks.link = linked(t, asked.answerSurroundings)
 	got := asks.Surroundings(t.Context())
+	// A person waits two seconds, in which a machine under load may not have answered.
+	for limit := time.Now().Add(time.Minute); len(got.Hosts) == 4 && got.Hosts[0].Why != "" && time.Now().Before(limit); {
+		got = asks.Surroundings(t.Context())
+	}
 	if len(got.Hosts) != 4 || got.Limits.Normal == 0 || got.Deadline == 0 {
 		t.Fatalf("got %+v", got)
 	}

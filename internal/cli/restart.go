@@ -26,7 +26,8 @@ node by node, under load, without an outage.
 
 Before anything happens the new program is asked whether it can read the
 configuration. It is refused in the midst of a switch, and on a primary whose lease
-is shorter than 1.5 s (profile fast): hand its role over first.
+is shorter than 1.5 s (profile fast), or whose agent announces addresses by BGP itself,
+for its sessions end with the process: hand its role over first.
 
 (Stopping or restarting the service hands a primary's role over, which takes about
 0.1 s.)`,

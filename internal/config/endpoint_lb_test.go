@@ -55,14 +55,15 @@ func TestWhatIsWrongWithALoadBalancer(t *testing.T) {
 		}},
 		"readers who are writers": {"proxysql: {admins: ['10.0.0.1:1'], user: b, password_file: p, writer_hostgroup: 7, reader_hostgroup: 7}", []string{
 			here + "proxysql.reader_hostgroup: 7 is the writers' hostgroup; give the hostgroup of the replicas, or leave it out"}},
-		"a whole MySQL Router":                       {"nodes: [w1], mysqlrouter: {file: /etc/mysqlrouter/shop.conf, routing: shop_primary, listen: '[::1]:6446', pid_file: /run/x.pid, restart: [systemctl, restart, mysqlrouter], user: u, password_file: p}", nil},
-		"a MySQL Router that nobody is asked behind": {"mysqlrouter: {file: /etc/mysqlrouter/shop.conf, routing: shop, listen: '127.0.0.1:6446'}", nil},
+		"a whole MySQL Router":                       {"nodes: [w1], timeout: 10s, mysqlrouter: {file: /etc/mysqlrouter/shop.conf, routing: shop_primary, listen: '[::1]:6446', pid_file: /run/x.pid, restart: [systemctl, restart, mysqlrouter], user: u, password_file: p}", nil},
+		"a MySQL Router that nobody is asked behind": {"timeout: 10s, mysqlrouter: {file: /etc/mysqlrouter/shop.conf, routing: shop, listen: '127.0.0.1:6446'}", nil},
 		"a MySQL Router without anything": {"mysqlrouter: {user: u}", []string{
 			here + "mysqlrouter.file: is missing; name the file with which the router is started, such as /etc/mysqlrouter/shop.conf",
 			here + "mysqlrouter.routing: is missing; write the section's key, such as shop_primary for [routing:shop_primary]",
 			here + "mysqlrouter.listen: is missing; write where clients reach the section, such as 127.0.0.1:6446",
-			here + "mysqlrouter.user: a user and a password belong together; give both user and password_file, or neither"}},
-		"a MySQL Router's odd parts": {"mysqlrouter: {file: /etc/mysqlrouter/mysqlrouter.conf, routing: 'routing:shop', listen: 'localhost:6446', restart: [systemctl restart mysqlrouter]}", []string{
+			here + "mysqlrouter.user: a user and a password belong together; give both user and password_file, or neither",
+			"baton.yaml:12: warning: endpoints[0].mysqlrouter: a restart that takes longer than 2s is taken back, again and again; give the endpoint a timeout such as 10s"}},
+		"a MySQL Router's odd parts": {"timeout: 10s, mysqlrouter: {file: /etc/mysqlrouter/mysqlrouter.conf, routing: 'routing:shop', listen: 'localhost:6446', restart: [systemctl restart mysqlrouter]}", []string{
 			here + "mysqlrouter.file: is MySQL Router's own configuration, and would be replaced; give a file that it is started with beside that (--extra-config), such as /etc/mysqlrouter/shop.conf",
 			here + `mysqlrouter.routing: "routing:shop" is no key of a section; write what stands after routing: , of letters, digits and _`,
 			here + `mysqlrouter.listen: "localhost:6446" is no address with a port; write it like 127.0.0.1:6446`,

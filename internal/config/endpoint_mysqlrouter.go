@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // MySQLRouter is a routing section of the MySQL Router of each host.
@@ -60,10 +61,16 @@ func (l *loader) judgeMySQLRouter(block string, endpoint Endpoint) {
 		l.report(block+".listen", fmt.Sprintf("%q is no address with a port", m.Listen), "write it like 127.0.0.1:6446")
 	}
 	l.judgeWords(block+".restart", m.Restart)
+	if limit := endpoint.Timeout; limit > 0 && limit < routerRestarts {
+		l.warn(block, fmt.Sprintf("a restart that takes longer than %s is taken back, again and again", shortDuration(limit)), "give the endpoint a timeout such as 10s")
+	}
 	if (m.User == "") != (m.PasswordFile == "") {
 		l.report(block+".user", "a user and a password belong together", "give both user and password_file, or neither")
 	}
 }
+
+// routerRestarts is what a restart of MySQL Router may take on a host with much to do.
+const routerRestarts = 5 * time.Second
 
 // RestartCommand restarts the router.
 func (m MySQLRouter) RestartCommand() []string {

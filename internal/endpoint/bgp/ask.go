@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
 	"syscall"
@@ -16,13 +17,11 @@ import (
 
 // askWhy asks routers that refuse a session why they do, each time that GoBGP has been
 // refused and waits some seconds until it tries again: it does not keep what they say.
-func (s *Speaker) askWhy(ctx context.Context) {
+func (s *Speaker) askWhy(ctx context.Context, links map[netip.Addr]*link) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	for _, n := range s.o.Neighbors {
-		s.mu.Lock()
-		w := s.links[n.Address].words
-		s.mu.Unlock()
+		w := links[n.Address].words
 		asking.Go(func() {
 			for {
 				select {

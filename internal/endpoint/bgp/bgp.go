@@ -167,7 +167,7 @@ func (s *Speaker) speak(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	lost := make(chan netip.Addr, 1)
 	running.Go(func() { s.watchLinks(ctx, lost) })
-	running.Go(func() { s.askWhy(ctx) })
+	running.Go(func() { s.askWhy(ctx, links) })
 	defer cancel()
 	return s.attend(ctx, lost)
 }

@@ -147,7 +147,7 @@ func addFindings(servers map[string]server, stat string) {
 			continue
 		}
 		s.finds = field(statStatus)
-		check := field(statCheck)
+		check := strings.TrimPrefix(field(statCheck), "* ") // while the next one is under way
 		if code := field(statCode); check != "" && code != "" {
 			check += "/" + code
 		}

@@ -219,6 +219,13 @@ func (e *Endpoint) put(ctx context.Context, a *admin, target endpoint.Target) er
 			return err
 		}
 	}
+	// ProxySQL forgets at runtime whom nobody may use, once its last connection has ended:
+	// that is no reason to load the tables again.
+	for _, r := range rows {
+		if r.status == offlineHard && !slices.ContainsFunc(running, func(t row) bool { return t.group == r.group && t.Host == r.Host }) {
+			running = append(running, r)
+		}
+	}
 	for _, statement := range e.edits(rows, target) {
 		if err := a.exec(ctx, statement); err != nil {
 			return err

@@ -191,6 +191,18 @@ func TestReaders(t *testing.T) {
 	if got := readers()[0]; got != "10.77.0.11 OFFLINE_HARD" {
 		t.Errorf("the primary had been shunned as a reader: %q", got)
 	}
+	// ProxySQL forgets at runtime whom nobody may use, once no connection is left.
+	forget := "DELETE FROM runtime_mysql_servers WHERE status='OFFLINE_HARD'"
+	s.Do(forget)
+	s.Asked()
+	lead(t, e, to("db1", 3))
+	if got := s.Asked(); len(got) > 0 {
+		t.Errorf("ProxySQL has forgotten whom nobody may use, and is disturbed: %q", got)
+	}
+	lead(t, e, to("db2", 4))
+	if got := readers(); !slices.Equal(got, []string{"10.77.0.11 ONLINE", "10.77.0.12 OFFLINE_HARD", "db3.example.org OFFLINE_SOFT"}) {
+		t.Errorf("db2 is primary again: %q", got)
+	}
 }
 
 func TestWhereItLeadsAstray(t *testing.T) {

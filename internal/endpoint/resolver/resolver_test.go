@@ -184,6 +184,10 @@ func TestWhenAResolverGivesTheNewAnswerIsTold(t *testing.T) {
 		if err := w.Check(t.Context(), to, now); err != nil {
 			t.Errorf("blamed: %v", err)
 		}
+		// A resolver on a machine under load may have answered too late to count.
+		for limit := time.Now().Add(time.Minute); w.Tells() != want && time.Now().Before(limit); {
+			_ = w.Check(t.Context(), to, now) // it has been seen to blame nobody
+		}
 		if got := w.Tells(); got != want {
 			t.Errorf("it tells %q, want %q", got, want)
 		}

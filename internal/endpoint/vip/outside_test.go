@@ -138,7 +138,7 @@ func TestAHostBehindARouterSeesWhetherItsEchoesArrive(t *testing.T) {
 	s := l.db1.set(t)
 	bind(t, s)
 	own := netip.MustParseAddr("10.78.0.11")
-	for _, at := range []string{"10.78.0.11", "10.78.0.12", "fd78::b", "fd78::c"} {
+	for _, at := range []string{"10.78.0.11", "10.78.0.12", "fd78::b", "fd78::c", vip4.String(), vip6.String()} {
 		// An address of a new interface cannot be used for a second or two.
 		await(t, func() bool {
 			return strings.Contains(l.cl2.sh(t, "ping -q -c 1 -W 1 "+at+" || true"), " 0% packet loss")

@@ -69,6 +69,13 @@ func (a *Asker) Remove(s Stray) error {
 	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip))
 	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip))
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		// The kernel does not know one of a point-to-point link without its other end.
+		left, lerr := a.Strays([]netip.Addr{s.Prefix.Addr()})
+		if lerr != nil || slices.ContainsFunc(left, func(l Stray) bool { return l.index == s.index && l.Prefix == s.Prefix }) {
+			return errors.Join(fmt.Errorf("remove %s: the kernel does not; if it was added with a peer, remove it by hand (ip addr del … peer …)", s.Presence), lerr)
+		}
+	}
 	if err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.ENODEV) {
 		return fmt.Errorf("remove %s: %w", s.Presence, err)
 	}

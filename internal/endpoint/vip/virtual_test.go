@@ -100,9 +100,7 @@ func TestClientsWithAnyNeighbourEntryAreLedToTheNewHostByTheVirtualMAC(t *testin
 	warm(l.cl, l.rt, fixed, mute)
 	for _, own := range []string{"10.78.0.12", "fd78::c"} {
 		l.cl.ip(t, "neigh flush to "+own)
-		if got := l.cl.reaches(netip.MustParseAddr(own)); got != "db2" {
-			t.Errorf("the host's own address %s leads to %q", own, got)
-		}
+		l.cl.awaitReach(t, netip.MustParseAddr(own), l.db2)
 		if mac := l.cl.neighbour(t, netip.MustParseAddr(own)); mac != l.db2.mac {
 			t.Errorf("the host's own address %s is at %s", own, mac)
 		}
@@ -207,9 +205,7 @@ func TestAHostThatIsLeftBehindSaysNothingUnderTheVirtualMAC(t *testing.T) {
 	if n := said(); n != ended {
 		t.Errorf("the old host sent %d frames under the virtual MACs after the addresses had ended:\n%s", n-ended, l.db1.sh(t, "nft list ruleset"))
 	}
-	if who := l.cl.reaches(netip.MustParseAddr("10.78.0.11")); who != "db1" {
-		t.Errorf("the old host's own address leads to %q", who)
-	}
+	l.cl.awaitReach(t, netip.MustParseAddr("10.78.0.11"), l.db1)
 	// Its agent wakes up.
 	drop(t, frozen)
 	l.db1.wantNothing(t)
