@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -53,6 +54,7 @@ func counts[K ~string](n map[K]int) string {
 func newLabBenchCommand(e *env, o *lab.Options) *cobra.Command {
 	var faults []string
 	var runs int
+	var look time.Duration
 	var idle idleOptions
 	cmd := &cobra.Command{
 		Use: "bench", Short: "Measure the outage that clients see, fault by fault",
@@ -62,7 +64,8 @@ wait until clients write elsewhere, heal, wait until all replicas follow. With
 
 With --roads no client writes: what is measured is how long each road takes, from the
 opening of the new primary's gate, until it leads there. Milliseconds; OWN is what the
-agent worked on the road, SEEN is what somebody outside saw of it.
+agent worked on the road, SEEN is what somebody outside saw of it, who asks every
+--look: those who ask share the machine with what they look at.
 
 With --idle nothing is broken: what each agent takes of its host is measured,
 the member of the store in it included, in several spans of --seconds.`,
@@ -74,6 +77,9 @@ the member of the store in it included, in several spans of --seconds.`,
 			}
 			if idle.seconds < 1 {
 				return usage("--seconds %d: use one or more", idle.seconds)
+			}
+			if look < time.Millisecond {
+				return usage("--look %s: use 1ms or more", look)
 			}
 			if idle.on {
 				if cmd.Flags().Changed("fault") {
@@ -90,7 +96,7 @@ the member of the store in it included, in several spans of --seconds.`,
 				wanted = append(wanted, f)
 			}
 			if len(o.Roads) > 0 {
-				return e.benchRoads(cmd.Context(), *o, wanted, runs)
+				return e.benchRoads(cmd.Context(), *o, wanted, runs, look)
 			}
 			return e.bench(cmd.Context(), *o, wanted, runs)
 		},
@@ -100,6 +106,7 @@ the member of the store in it included, in several spans of --seconds.`,
 	cmd.Flags().BoolVar(&idle.on, "idle", false, "measure what each agent costs while nothing happens")
 	cmd.Flags().IntVar(&idle.seconds, "seconds", 10, "with --idle: `length` of each run")
 	cmd.Flags().BoolVar(&idle.load, "load", false, "with --idle: clients write meanwhile")
+	cmd.Flags().DurationVar(&look, "look", 10*time.Millisecond, "with --roads: how `often` each is asked from outside")
 	shapeFlags(cmd, o)
 	withFlag(cmd, o)
 	cmd.Flags().Lookup("with").Usage = "who moves the primary: baton, or keepalived as the yardstick"

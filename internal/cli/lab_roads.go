@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -97,11 +98,11 @@ func newLabCentreCommand() *cobra.Command {
 }
 
 // benchRoads builds a lab, measures its roads and takes it away.
-func (e *env) benchRoads(ctx context.Context, o lab.Options, faults []lab.Fault, runs int) error {
+func (e *env) benchRoads(ctx context.Context, o lab.Options, faults []lab.Fault, runs int, look time.Duration) error {
 	var results []lab.RoadsResult
 	failed := lab.With(ctx, o, e.err, func(l *lab.Lab) error {
 		for _, f := range faults {
-			r, err := l.BenchRoads(ctx, f, runs, e.err)
+			r, err := l.BenchRoads(ctx, f, runs, look, e.err)
 			if r.Runs > 0 {
 				results = append(results, r)
 			}

@@ -53,9 +53,10 @@ type RoadsResult struct {
 type wholeRun struct{ whole, slowest float64 }
 
 // BenchRoads moves the primary again and again and measures when each road leads to the
-// new one. No clients write meanwhile: those who look are load enough. All hosts of a lab
-// have one clock, so that its readings may be compared.
-func (l *Lab) BenchRoads(ctx context.Context, f Fault, runs int, progress io.Writer) (RoadsResult, error) {
+// new one. No clients write meanwhile: those who look at each
+// road every look are load enough. All hosts of a lab have one clock, so that its
+// readings may be compared.
+func (l *Lab) BenchRoads(ctx context.Context, f Fault, runs int, look time.Duration, progress io.Writer) (RoadsResult, error) {
 	r := RoadsResult{Fault: f.Name, Machine: thisMachine()}
 	if !f.Moves {
 		return r, fmt.Errorf("%s moves no primary, so no road leads elsewhere", f.Name)
@@ -64,7 +65,7 @@ func (l *Lab) BenchRoads(ctx context.Context, f Fault, runs int, progress io.Wri
 		r.Roads = append(r.Roads, RoadResult{Road: road.Name})
 	}
 	for i := range runs {
-		if err := l.benchRoads(ctx, f, &r); err != nil {
+		if err := l.benchRoads(ctx, f, look, &r); err != nil {
 			return r, fmt.Errorf("run %d of %d: %w", i+1, runs, err)
 		}
 		last := r.runs[len(r.runs)-1]
@@ -75,7 +76,7 @@ func (l *Lab) BenchRoads(ctx context.Context, f Fault, runs int, progress io.Wri
 }
 
 // benchRoads is one run of it.
-func (l *Lab) benchRoads(ctx context.Context, f Fault, r *RoadsResult) error {
+func (l *Lab) benchRoads(ctx context.Context, f Fault, look time.Duration, r *RoadsResult) error {
 	if err := l.WaitSteady(ctx); err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (l *Lab) benchRoads(ctx context.Context, f Fault, r *RoadsResult) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, moveLimit)
 	defer cancel()
-	seen := l.watchRoads(limited, old)
+	seen := l.watchRoads(limited, old, look)
 	if err := l.Inject(limited, f, old); err != nil {
 		return err
 	}
@@ -102,14 +103,11 @@ func (l *Lab) benchRoads(ctx context.Context, f Fault, r *RoadsResult) error {
 	return l.addRoads(ctx, r, at)
 }
 
-// A watch that asks at once again would take the machine from what it watches.
-const (
-	watchEvery = 10 * time.Millisecond
-	watchAsk   = 250 * time.Millisecond // also how long a connect to a dead host may take
-)
+// watchAsk is how long one question may take, and a connect to a dead host.
+const watchAsk = 250 * time.Millisecond
 
 // watchRoads looks when each road leads elsewhere than to old, and says so when all do.
-func (l *Lab) watchRoads(ctx context.Context, old string) (wait func() ([]cluster.Instant, error)) {
+func (l *Lab) watchRoads(ctx context.Context, old string, look time.Duration) (wait func() ([]cluster.Instant, error)) {
 	roads := l.TheRoads()
 	at, errs := make([]cluster.Instant, len(roads)), make([]error, len(roads))
 	var all sync.WaitGroup
@@ -118,7 +116,7 @@ func (l *Lab) watchRoads(ctx context.Context, old string) (wait func() ([]cluste
 		if ask == nil {
 			ask = road.leads
 		}
-		all.Go(func() { at[i], errs[i] = l.watchRoad(ctx, ask, old) })
+		all.Go(func() { at[i], errs[i] = l.watchRoad(ctx, ask, old, look) })
 	}
 	return func() ([]cluster.Instant, error) {
 		all.Wait()
@@ -126,8 +124,8 @@ func (l *Lab) watchRoads(ctx context.Context, old string) (wait func() ([]cluste
 	}
 }
 
-func (l *Lab) watchRoad(ctx context.Context, ask asks, old string) (cluster.Instant, error) {
-	tick := time.NewTicker(watchEvery)
+func (l *Lab) watchRoad(ctx context.Context, ask asks, old string, look time.Duration) (cluster.Instant, error) {
+	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
 		short, cancel := context.WithTimeout(ctx, watchAsk)
