@@ -210,22 +210,9 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 func TestSIGHUPReadsNoDestinations(t *testing.T) {
 	r := newRouter(t)
 	says := func(name string) netip.AddrPort {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				_, _ = io.WriteString(c, "\x05\x00\x00\x00\xff\x51\x04"+name)
-				_ = c.Close()
-			}
-		}()
-		return l.Addr().(*net.TCPAddr).AddrPort()
+		return endpointtest.Serve(t, func(c net.Conn) {
+			_, _ = io.WriteString(c, "\x05\x00\x00\x00\xff\x51\x04"+name)
+		})
 	}
 	greets := func() string {
 		c, err := net.Dial("tcp", r.listen.String())

@@ -14,32 +14,18 @@ import (
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint"
+	"github.com/baton-db/baton/internal/endpoint/endpointtest"
 	"github.com/baton-db/baton/internal/endpoint/nginx"
 )
 
 // greets is a server that begins with those bytes, and counts who has come.
 func greets(t *testing.T, with string, came *atomic.Int64) netip.AddrPort {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			came.Add(1)
-			go func() {
-				defer c.Close()
-				_, _ = c.Write([]byte(with))
-				_, _ = c.Read(make([]byte, 1)) // until the client goes
-			}()
-		}
-	}()
-	return l.Addr().(*net.TCPAddr).AddrPort()
+	return endpointtest.Serve(t, func(c net.Conn) {
+		came.Add(1)
+		_, _ = c.Write([]byte(with))
+		_, _ = c.Read(make([]byte, 1)) // until the client goes
+	})
 }
 
 // packet is one of MySQL's protocol, the first that a server sends.
