@@ -2,7 +2,6 @@ package bgp_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,8 +66,8 @@ func BenchmarkAnnounce(b *testing.B) {
 					took[there] = append(took[there], clock.Now().Sub(began))
 				}
 			}
-			report(b, "announce", took[true])
-			report(b, "withdraw", took[false])
+			bgptest.Report(b, "announce", took[true])
+			bgptest.Report(b, "withdraw", took[false])
 		})
 	}
 }
@@ -94,16 +93,9 @@ func BenchmarkHostDeath(b *testing.B) {
 					took = append(took, clock.Now().Sub(began))
 					w.Router.Deafen(b, false)
 				}
-				report(b, "gone", took)
+				bgptest.Report(b, "gone", took)
 				w.has(b, false)
 			})
 		}
 	}
-}
-
-func report(b *testing.B, what string, took []time.Duration) {
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, what+"-median-ms")
-	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, what+"-max-ms")
-	b.ReportMetric(0, "ns/op")
 }

@@ -93,18 +93,7 @@ func speaks(t testing.TB, o bgp.Options) (s *bgp.Speaker, stop func()) {
 // has gives the host the addresses, as package vip does, or takes them.
 func (w world) has(t testing.TB, addresses bool) {
 	t.Helper()
-	for _, a := range both {
-		if here, err := w.DB.Has(a); err != nil {
-			t.Fatal(err)
-		} else if here == addresses {
-			continue
-		}
-		verb := "del"
-		if addresses {
-			verb = "add"
-		}
-		w.DB.IP(t, fmt.Sprintf("addr %s %s/%d dev lo", verb, a, a.BitLen()))
-	}
+	w.DB.Serves(t, both, addresses)
 }
 
 func (w world) awaitRoutes(t testing.TB, there bool) {

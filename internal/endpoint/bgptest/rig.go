@@ -145,6 +145,23 @@ func (h *Host) Has(a netip.Addr) (bool, error) {
 	return slices.ContainsFunc(all, func(l netlink.Addr) bool { return l.IP.Equal(a.AsSlice()) }), err
 }
 
+// Serves gives the host the addresses on lo, as package vip does, or takes them.
+func (h *Host) Serves(t testing.TB, addresses []netip.Addr, there bool) {
+	t.Helper()
+	for _, a := range addresses {
+		if here, err := h.Has(a); err != nil {
+			t.Fatal(err)
+		} else if here == there {
+			continue
+		}
+		verb := "del"
+		if there {
+			verb = "add"
+		}
+		h.IP(t, fmt.Sprintf("addr %s %s/%d dev lo", verb, a, a.BitLen()))
+	}
+}
+
 // Routes reports whether the host's kernel has a route to exactly that address.
 func (h *Host) Routes(t testing.TB, a netip.Addr) bool {
 	t.Helper()
@@ -217,4 +234,14 @@ func (h *Host) Deafen(t testing.TB, deaf bool) {
 	}
 	line := h.Command(need(t, "nft"), rules)
 	run(t, line[0], line[1:]...)
+}
+
+// Report puts the median and the longest of what was measured in place of a benchmark's
+// own time.
+func Report(b *testing.B, what string, took []time.Duration) {
+	b.Helper()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, what+"-median-ms")
+	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, what+"-max-ms")
+	b.ReportMetric(0, "ns/op")
 }

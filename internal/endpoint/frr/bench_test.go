@@ -2,7 +2,6 @@ package frr_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,8 +73,8 @@ func BenchmarkAnnounce(b *testing.B) {
 					*into = append(*into, clock.Now().Sub(began))
 				}
 			}
-			report(b, "announce", announce)
-			report(b, "withdraw", withdraw)
+			bgptest.Report(b, "announce", announce)
+			bgptest.Report(b, "withdraw", withdraw)
 		})
 	}
 }
@@ -113,14 +112,7 @@ func BenchmarkHostDeath(b *testing.B) {
 				took = append(took, clock.Now().Sub(began))
 				w.Router.Deafen(b, false)
 			}
-			report(b, "gone", took)
+			bgptest.Report(b, "gone", took)
 		})
 	}
-}
-
-func report(b *testing.B, what string, took []time.Duration) {
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, what+"-median-ms")
-	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, what+"-max-ms")
-	b.ReportMetric(0, "ns/op")
 }

@@ -88,18 +88,7 @@ func (w world) endpoint(change ...func(*frr.Options)) *frr.Endpoint {
 // has gives the host the addresses, as package vip does, or takes them.
 func (w world) has(t testing.TB, addresses bool) {
 	t.Helper()
-	for _, a := range []netip.Addr{service4, service6} {
-		if here, err := w.DB.Has(a); err != nil {
-			t.Fatal(err)
-		} else if here == addresses {
-			continue
-		}
-		verb := "del"
-		if addresses {
-			verb = "add"
-		}
-		w.DB.IP(t, fmt.Sprintf("addr %s %s/%d dev lo", verb, a, a.BitLen()))
-	}
+	w.DB.Serves(t, []netip.Addr{service4, service6}, addresses)
 }
 
 func db1() endpoint.Target { return endpoint.Target{Epoch: 1, Node: "db1"} }
