@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -43,7 +44,7 @@ func TestWhatIsWrongWithAKeyInAConfigStore(t *testing.T) {
 		"a webhook's odd parts": {`webhook: {url: 'ftp://c/x', method: PUSH, body: '{{.Prymary}}', expect: '(', headers: [application/json], then: [{url: 'https://{{.Cluster}}/x'}], observe: {json: data, match: 'p'}}`, []string{
 			here + `webhook.url: "ftp://c/x" is no URL of a server; write it as https://config.example.com/path`,
 			here + `webhook.method: "PUSH" is no method; use POST, PUT, PATCH, GET or DELETE`,
-			here + `webhook.body: is no template: 1:2: executing "template" at <.Prymary>: can't evaluate field Prymary in type render.Data; mend it; docs/endpoints.md says what templates know`,
+			here + `webhook.body: is no template: 1:2: executing "template" at <.Prymary>: can't evaluate field Prymary in type render.Data; mend it; docs/endpoints/configuration-centres.md says what templates know`,
 			here + "webhook.expect: is no regular expression: missing closing ): `(`; mend it; the syntax is that of RE2",
 			here + `webhook.headers[0]: "application/json" is no header; write it as 'Name: value', in quotes`,
 			here + "webhook.then[0].url: its host is a template; write the host itself: a request goes to one host and no other",
@@ -74,12 +75,20 @@ func TestWhatIsWrongWithAKeyInAConfigStore(t *testing.T) {
 }
 
 func TestTheExamplesInTheGuideToEndpointsAreAccepted(t *testing.T) {
-	guide, err := os.ReadFile("../../docs/endpoints.md")
+	pages, err := filepath.Glob("../../docs/endpoints/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var guide string
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		guide += string(text)
+	}
 	seen := 0
-	for _, part := range strings.Split(string(guide), "```yaml\n")[1:] {
+	for _, part := range strings.Split(guide, "```yaml\n")[1:] {
 		example, _, _ := strings.Cut(part, "```")
 		if strings.HasPrefix(example, "  - name:") {
 			example = "endpoints:\n" + example
@@ -90,7 +99,7 @@ func TestTheExamplesInTheGuideToEndpointsAreAccepted(t *testing.T) {
 		seen++
 		wantFindings(t, good+example)
 	}
-	if seen < 4 {
+	if seen < 15 {
 		t.Errorf("only %d examples were found", seen)
 	}
 }
@@ -108,7 +117,7 @@ func TestWhatATemplateNamesIsLookedForOnThisHost(t *testing.T) {
   - {name: c, template: {file: /x/c, source: `+dir+`/none.tmpl}}
   - {name: d, template: {file: /x/d, source: `+dir+`/none.tmpl}, nodes: [db2]}
 `)
-	const want = `baton.yaml:13: endpoints[1].template.source: DIR/bad.tmpl is no template: 1: unclosed action; mend it; docs/endpoints.md says what templates know
+	const want = `baton.yaml:13: endpoints[1].template.source: DIR/bad.tmpl is no template: 1: unclosed action; mend it; docs/endpoints/configuration-centres.md says what templates know
 baton.yaml:13: endpoints[1].template.owner: group: unknown group no-such-group; name a user and a group that this host has
 baton.yaml:13: endpoints[1].template.check: there is no command no-such-check; install it, or give its path
 baton.yaml:13: endpoints[1].template.reload: there is no command no-such-reload; install it, or give its path

@@ -108,7 +108,7 @@ func (c *Config) checkTemplates() Findings {
 		if text, err := os.ReadFile(t.Source); err != nil {
 			found = append(found, c.finding(block+".source", fmt.Sprintf("read %s: %s", t.Source, cause(err)), "write the template there"))
 		} else if _, err := render.Parse(string(text), ""); err != nil {
-			found = append(found, c.finding(block+".source", fmt.Sprintf("%s is no template: %s", t.Source, err), "mend it; docs/endpoints.md says what templates know"))
+			found = append(found, c.finding(block+".source", fmt.Sprintf("%s is no template: %s", t.Source, err), "mend it; docs/endpoints/configuration-centres.md says what templates know"))
 		}
 		if _, _, err := t.Owners(); err != nil {
 			found = append(found, c.finding(block+".owner", err.Error(), "name a user and a group that this host has"))

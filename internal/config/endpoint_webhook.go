@@ -124,7 +124,7 @@ func (l *loader) judgeRequest(block string, r WebhookRequest) {
 func (l *loader) judgeTemplate(path, text string) (ok bool) {
 	_, err := render.Parse(text, "")
 	if err != nil {
-		l.report(path, "is no template: "+err.Error(), "mend it; docs/endpoints.md says what templates know")
+		l.report(path, "is no template: "+err.Error(), "mend it; docs/endpoints/configuration-centres.md says what templates know")
 	}
 	return err == nil
 }

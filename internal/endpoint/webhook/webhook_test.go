@@ -78,7 +78,7 @@ func (c *centre) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func now() time.Time { return time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC) }
 
-// genuine is the check that docs/endpoints.md tells receivers to make, written anew.
+// genuine is the check that docs/endpoints/configuration-centres.md tells receivers to make, written anew.
 func genuine(r *http.Request, body []byte) bool {
 	at := r.Header.Get("X-Baton-Timestamp")
 	mac := hmac.New(sha256.New, []byte(secret))
