@@ -174,6 +174,7 @@ func (a *Agent) newLoop(m memory) *loop {
 	},
 		results: make(chan finished, 16), timeline: a.recorder, log: a.Log, cancels: map[reconcile.Lane]context.CancelFunc{}}
 	a.host.join(a, l)
+	l.word = newWord(a)
 	l.hooks = newHooks(a)
 	l.Node.Hooks.Wanted = l.hooks.delays()
 	l.notices = a.notices

@@ -49,6 +49,7 @@ type loop struct {
 	hooks      *hooks            // nil if there are none
 	notices    *notices          // nil if nobody is told
 	roads      *roads            // nil if this node leads no endpoints
+	word       *word             // nil where there is no link to the other agents
 	suspected  *timeline.Running // a sign that the primary has failed
 	storeLooks api.Store
 	lastSwitch *api.LastSwitch
@@ -144,6 +145,9 @@ func (l *loop) step(ctx context.Context) time.Duration {
 	}
 	if l.outsiders != nil {
 		l.outsiders.tend(look.Input)
+	}
+	if l.word != nil {
+		l.word.tend(ctx, look.Input) // before what this node leads, which is work
 	}
 	l.leadEndpoints(look.Input, look.World)
 	l.SettledSteps(l.lanes.Settled(look.Plan.Steps))

@@ -54,6 +54,7 @@ func (a *Agent) answerPeers(link *peer.Link) {
 	}))
 	a.host.answerLooks(a, link)
 	a.answerSurroundings(link)
+	a.answerWord(link)
 	if a.host.cloner != nil {
 		a.host.cloner.answer(link)
 		a.host.logs.answer(link)

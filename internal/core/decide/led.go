@@ -13,8 +13,22 @@ func Led(w World) cluster.NodeName {
 	switch {
 	case w.StoreSilent, w.WentBack != "", w.Unreadable != "", w.RecordRev == 0, r.Schema > cluster.Schema:
 		return ""
-	case r.Phase == cluster.PhasePromoting && w.fact(r.Primary).Serving != r.Epoch:
+	case r.Phase == cluster.PhasePromoting && w.fact(r.Primary).Serving != r.Epoch && !w.Word.Is(r):
 		return ""
 	}
 	return r.Primary
+}
+
+// Word is what a new primary tells the other nodes itself, past the store: clients can
+// write to it. It is there sooner than the fact that says so, and for as long as its
+// reign is the record's it stays said. It leads clients and decides nothing: whoever may
+// not serve refuses them.
+type Word struct {
+	Of    cluster.NodeName
+	Epoch cluster.Epoch
+}
+
+// Is reports whether it is the word of the record's primary for this reign.
+func (w Word) Is(r cluster.Record) bool {
+	return w.Of != "" && w.Of == r.Primary && w.Epoch == r.Epoch
 }

@@ -12,6 +12,7 @@ func TestWhereANodeLeadsWhatItsHostHasForItself(t *testing.T) {
 		w.Record.Epoch, w.Record.Phase, w.Record.Primary, w.Record.Previous = 6, cluster.PhasePromoting, "db3", "db1"
 	}
 	serves := func(e cluster.Epoch) change { return fact("db3", func(f *cluster.Fact) { f.Serving = e }) }
+	word := func(of cluster.NodeName, e cluster.Epoch) change { return func(w *World) { w.Word = Word{of, e} } }
 	for name, tt := range map[string]struct {
 		world World
 		want  cluster.NodeName
@@ -22,6 +23,11 @@ func TestWhereANodeLeadsWhatItsHostHasForItself(t *testing.T) {
 		"not to one that does not serve yet":                      {newWorld(promoting), ""},
 		"not to one that served in another reign":                 {newWorld(promoting, serves(5)), ""},
 		"to the new one as soon as it serves":                     {newWorld(promoting, serves(6)), "db3"},
+		"to the new one that has told so itself":                  {newWorld(promoting, word("db3", 6)), "db3"},
+		"not by the word of another reign":                        {newWorld(promoting, word("db3", 5)), ""},
+		"not by the word of another node":                         {newWorld(promoting, word("db2", 6)), ""},
+		"nowhere by a word where nobody is elected yet":           {newWorld(electingAfterDb1, word("", 6)), ""},
+		"nothing is changed by a word without the store":          {newWorld(promoting, word("db3", 6), func(w *World) { w.StoreSilent = true }), ""},
 		"nothing is changed without the store":                    {newWorld(func(w *World) { w.StoreSilent = true }), ""},
 		"nothing is changed by a store that went back":            {newWorld(func(w *World) { w.WentBack = "it did" }), ""},
 		"nothing is changed by a record that cannot be read":      {newWorld(func(w *World) { w.Unreadable = "odd" }), ""},

@@ -47,6 +47,8 @@ type World struct {
 	Facts    map[cluster.NodeName]Seen[cluster.Fact]
 	Views    map[cluster.NodeName]Seen[cluster.View]
 	Requests []Seen[cluster.Request] // oldest first
+	// Word is what a primary told this node directly, ahead of its fact.
+	Word Word
 
 	Hooks Hooks
 

@@ -28,6 +28,9 @@ type Board struct {
 	Facts    map[cluster.NodeName]decide.Seen[cluster.Fact]
 	Views    map[cluster.NodeName]decide.Seen[cluster.View]
 	Requests map[string]decide.Seen[cluster.Request]
+	// Word is the newest reign of which its primary told this node directly that
+	// clients can write to it.
+	Word decide.Word
 	// Pace is how many transactions a second a server was last seen to apply. It
 	// is for people; nothing is decided on it.
 	Pace map[cluster.NodeName]float64
@@ -54,6 +57,13 @@ func NewBoard() Board {
 		Unreadable: map[string]error{},
 		Pace:       map[cluster.NodeName]float64{},
 		Walls:      map[cluster.NodeName]int64{},
+	}
+}
+
+// Told takes in what a primary says directly. An older reign's word is no news.
+func (b *Board) Told(w decide.Word) {
+	if w.Epoch > b.Word.Epoch {
+		b.Word = w
 	}
 }
 

@@ -191,7 +191,7 @@ func (n *Node) World(s Senses) decide.World {
 	w := decide.World{
 		Self: n.Self, Config: n.Config, Settings: n.Settings, Sites: n.Sites,
 		Record: n.Board.Record, RecordRev: n.Board.RecordRev, PhaseAt: n.Board.PhaseAt, Lease: n.Board.Lease,
-		Facts: n.knownFacts(), Views: n.Board.Views, Requests: n.Board.Asked(), Hooks: n.Hooks, Pace: n.Board.Pace,
+		Facts: n.knownFacts(), Views: n.Board.Views, Requests: n.Board.Asked(), Word: n.Board.Word, Hooks: n.Hooks, Pace: n.Board.Pace,
 		WentBack: n.Board.WentBack, StoreSilent: s.StoreSilent, HeardAt: s.HeardAt, Wall: n.wall(s.Wall, s.Now),
 	}
 	w.Lease.HeardAt = s.HeardAt
