@@ -46,7 +46,7 @@ func marked(lab, namespace string) ([]Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	started, err := sessions(lab)
+	began, err := sessions(lab)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func marked(lab, namespace string) ([]Process, error) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if p, ok := markedProcess(pid, lab, inode, started); ok {
+		if p, ok := markedProcess(pid, lab, inode, began); ok {
 			found = append(found, p)
 		}
 	}
@@ -69,32 +69,38 @@ func marked(lab, namespace string) ([]Process, error) {
 
 // sessions are the processes that the lab has started last under each name, by their
 // number: each began a session of its own.
-func sessions(lab string) (map[int]Process, error) {
+func sessions(lab string) (map[int]started, error) {
 	files, err := filepath.Glob(recordPath(lab, "*"))
 	if err != nil {
 		return nil, fmt.Errorf("list what the lab has started: %w", err)
 	}
-	started := map[int]Process{}
+	found := map[int]started{}
 	for _, f := range files {
-		if p, ok := Recorded(lab, strings.TrimSuffix(filepath.Base(f), ".json")); ok {
-			started[p.PID] = p
+		if s, ok := recorded(lab, strings.TrimSuffix(filepath.Base(f), ".json")); ok {
+			found[s.PID] = s
 		}
 	}
-	return started, nil
+	return found, nil
 }
 
 // inSession reports whether a process is in the session that such a process began. The
-// number of one that has ended is given to nobody as long as its session lives.
-func inSession(stat procStat, started map[int]Process) bool {
-	first, ok := started[stat.session]
+// number of one that has ended is given to nobody as long as its session lives; but once
+// that is over too, a stranger may get it, begin a session and end. The stranger's
+// children are not in the lab's network namespace, of which the lab keeps the number for
+// as long as it is up.
+func inSession(pid int, stat procStat, sessions map[int]started) bool {
+	first, ok := sessions[stat.session]
 	if !ok || stat.start < first.Start {
 		return false
 	}
-	now, err := readStat(first.PID)
-	return err != nil || now.start == first.Start
+	if now, err := readStat(first.PID); err == nil {
+		return now.start == first.Start
+	}
+	have, err := inodeOf(fmt.Sprintf("/proc/%d/ns/net", pid))
+	return err == nil && have == first.Namespace
 }
 
-func markedProcess(pid int, lab string, inode uint64, started map[int]Process) (Process, bool) {
+func markedProcess(pid int, lab string, inode uint64, sessions map[int]started) (Process, bool) {
 	stat, err := readStat(pid)
 	if err != nil || stat.state == 'Z' || stat.state == 'X' {
 		return Process{}, false
@@ -103,7 +109,7 @@ func markedProcess(pid int, lab string, inode uint64, started map[int]Process) (
 	mark := err == nil && slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool {
 		return string(v) == markVar+"="+lab
 	})
-	if !mark && !inSession(stat, started) {
+	if !mark && !inSession(pid, stat, sessions) {
 		return Process{}, false
 	}
 	if inode != 0 {

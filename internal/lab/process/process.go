@@ -35,6 +35,14 @@ type Process struct {
 	Start uint64 `json:"start"` // clock ticks after boot, field 22 of /proc/PID/stat (proc(5))
 }
 
+// started is a process as it is recorded: the record outlives a boot of the host, after
+// which somebody else may have the same number and start time.
+type started struct {
+	Process
+	Boot      string `json:"boot"`      // /proc/sys/kernel/random/boot_id
+	Namespace uint64 `json:"namespace"` // inode of its network namespace
+}
+
 // A Spec says what to start and where.
 type Spec struct {
 	Lab       string   // the lab's directory: the mark, and where records are kept
@@ -68,7 +76,7 @@ func Start(spec Spec) (Process, error) {
 		return Process{}, fmt.Errorf("look at %s, just started: %w", spec.Name, err)
 	}
 	p := Process{PID: cmd.Process.Pid, Start: stat.start}
-	if err := record(spec.Lab, spec.Name, p); err != nil {
+	if err := record(spec, p); err != nil {
 		return Process{}, errors.Join(err, p.Signal(unix.SIGKILL))
 	}
 	return p, nil
@@ -78,37 +86,60 @@ func recordPath(lab, name string) string {
 	return filepath.Join(lab, "processes", name+".json")
 }
 
-func record(lab, name string, p Process) error {
-	path := recordPath(lab, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return fmt.Errorf("record process %s: %w", name, err)
-	}
-	b, err := json.Marshal(p)
+func record(spec Spec, p Process) error {
+	fail := func(err error) error { return fmt.Errorf("record process %s: %w", spec.Name, err) }
+	boot, err := bootID()
 	if err != nil {
-		return fmt.Errorf("record process %s: %w", name, err)
+		return fail(err)
+	}
+	namespace, err := namespaceInode(spec.Namespace)
+	if err != nil {
+		return fail(err)
+	}
+	path := recordPath(spec.Lab, spec.Name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return fail(err)
+	}
+	b, err := json.Marshal(started{p, boot, namespace})
+	if err != nil {
+		return fail(err)
 	}
 	tmp := path + ".new"
 	if err := os.WriteFile(tmp, b, 0o640); err != nil {
-		return fmt.Errorf("record process %s: %w", name, err)
+		return fail(err)
 	}
 	if err := os.Rename(tmp, path); err != nil {
-		return fmt.Errorf("record process %s: %w", name, err)
+		return fail(err)
 	}
 	return nil
 }
 
-// Recorded returns the process that was last started under that name. It may
-// have ended since.
+// Recorded returns the process that was last started under that name, since the host
+// booted. It may have ended since.
 func Recorded(lab, name string) (Process, bool) {
+	s, ok := recorded(lab, name)
+	return s.Process, ok
+}
+
+func recorded(lab, name string) (started, bool) {
 	b, err := os.ReadFile(recordPath(lab, name))
 	if err != nil {
-		return Process{}, false
+		return started{}, false
 	}
-	var p Process
-	if json.Unmarshal(b, &p) != nil || p.PID <= 1 {
-		return Process{}, false
+	var s started
+	if json.Unmarshal(b, &s) != nil || s.PID <= 1 {
+		return started{}, false
 	}
-	return p, true
+	if boot, err := bootID(); err != nil || s.Boot != boot {
+		return started{}, false // it ended with the boot that it was of
+	}
+	return s, true
+}
+
+// bootID identifies the present boot of this host.
+func bootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return string(bytes.TrimSpace(b)), err
 }
 
 // Alive reports whether the process runs (stopped by a signal counts, a zombie

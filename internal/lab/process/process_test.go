@@ -1,7 +1,10 @@
 package process
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -193,5 +197,93 @@ func TestAChildWithoutAMarkIsKilledByItsSession(t *testing.T) {
 	if child.Alive() {
 		t.Error("it lives")
 		_ = child.Signal(unix.SIGKILL)
+	}
+}
+
+// orphan starts a process whose parent began a session and has ended.
+func orphan(t *testing.T) (parent, child Process) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := exec.Command("sh", "-c", "tail -f /dev/null >/dev/null 2>&1 & echo $!; read wait")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Stdout = &out
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stat, err := readStat(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	_ = cmd.Wait() // what read makes of the end of its input
+	pid, err := strconv.Atoi(strings.TrimSpace(out.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	of, err := readStat(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child = Process{PID: pid, Start: of.start}
+	t.Cleanup(func() {
+		if !child.Alive() {
+			t.Error("the bystander was killed")
+		}
+		if err := child.Signal(unix.SIGKILL); err != nil {
+			t.Error(err)
+		}
+	})
+	return Process{PID: cmd.Process.Pid, Start: stat.start}, child
+}
+
+// TestStrangersWithANumberThatWasOurs: the host was booted, or our process and its whole
+// session have ended, and a stranger with the same number, which began a session and has
+// ended too, left a child.
+func TestStrangersWithANumberThatWasOurs(t *testing.T) {
+	here, err := inodeOf("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	boot, err := bootID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent, child := orphan(t)
+	for name, tt := range map[string]struct {
+		recorded started
+		ours     bool
+	}{
+		"it is ours indeed":                         {started{parent, boot, here}, true},
+		"the host was booted since":                 {started{parent, "5f0c2a1e", here}, false},
+		"written by who did not know of boots":      {started{parent, "", here}, false},
+		"it is in no network namespace of this lab": {started{parent, boot, here + 1}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lab := t.TempDir()
+			b, err := json.Marshal(tt.recorded)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.Mkdir(filepath.Join(lab, "processes"), 0o700), os.WriteFile(recordPath(lab, "w1-nginx"), b, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			found, err := marked(lab, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if slices.Contains(found, child) != tt.ours {
+				t.Errorf("found %v; the child is %v, ours: %v", found, child, tt.ours)
+			}
+			if tt.ours {
+				return
+			}
+			if err := KillMarked(t.Context(), lab, ""); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
