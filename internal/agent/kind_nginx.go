@@ -9,6 +9,6 @@ import (
 
 func openNginx(o opening) (endpoint.Endpoint, error) {
 	n := o.Nginx
-	return nginx.Open(o.Name, nginx.Options{File: n.File, Upstream: n.Upstream, Port: n.Port, PIDFile: n.PIDFile, Check: n.CheckCommand(), Reload: n.Reload, Through: n.Through,
+	return nginx.Open(o.Name, nginx.Options{File: n.File, Upstream: n.Upstream, Port: n.Port, PIDFile: n.PIDFile, Check: n.CheckCommand(), Reload: n.Reload, Through: n.Through, Wall: o.wall,
 		Limit: o.Timeout, Note: filepath.Join(o.config.StateDir(), "endpoints", o.Name+".json"), Cluster: o.config.Cluster, Servers: serversOf(o.config)})
 }

@@ -16,7 +16,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/command"
+	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint"
 	"github.com/baton-db/baton/internal/endpoint/daemon"
 	"github.com/baton-db/baton/internal/endpoint/template"
@@ -34,8 +36,9 @@ type Options struct {
 	// Through is where this nginx takes clients for that upstream: a path, or an address
 	// and a port. Empty: it is not tried whether a server is reached.
 	Through string
-	Limit   time.Duration // of each of them
-	Note    string        // the file in which it is noted what was loaded
+	Wall    func() time.Time // tells people since when something is so; nil: this host's
+	Limit   time.Duration    // of each command
+	Note    string           // the file in which it is noted what was loaded
 	Cluster string
 	Servers []render.Server // of all data nodes
 }
@@ -43,15 +46,19 @@ type Options struct {
 // Endpoint is the upstream of one nginx. It implements endpoint.Endpoint,
 // endpoint.Tender and endpoint.Teller, and is not safe for concurrent use.
 type Endpoint struct {
-	o      Options
-	file   *template.Endpoint
-	passed passed
-	placed daemon.Placed
+	o       Options
+	file    *template.Endpoint
+	through through
+	placed  daemon.Placed
+	now     func() cluster.Instant // this host's clock, but in tests
 }
 
 // Open prepares an upstream. It writes nothing and signals nobody.
 func Open(name string, o Options) (*Endpoint, error) {
-	e := &Endpoint{o: o, placed: daemon.Beside(o.Note)}
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
+	e := &Endpoint{o: o, placed: daemon.Beside(o.Note), now: clock.Now}
 	text := fmt.Sprintf("# Baton keeps this file (endpoint %s of cluster {{.Cluster}}): a change by hand is undone.\nupstream %s {\n    server {{.Primary.HostPort}};\n}\n", name, o.Upstream)
 	file, err := template.Open(name, template.Options{File: o.File, Text: text, Mode: 0o644, UID: -1, GID: -1, Check: o.Check, Load: e.load,
 		Limit: o.Limit, Note: o.Note, Cluster: o.Cluster, Servers: o.Servers})

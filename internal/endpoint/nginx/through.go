@@ -12,37 +12,60 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint"
 )
 
-// passed is the last time that a server was reached through nginx.
-type passed struct {
+// through is what came of trying to reach a server through nginx, in one reign.
+type through struct {
 	epoch cluster.Epoch
 	node  cluster.NodeName
-	tells string
+	tells string // of the server that was reached
+	err   error  // why none was, and since when; nil: one was, or nobody has tried
+	since time.Time
+	pause time.Duration
+	again cluster.Instant // not before
 }
 
+// The pauses between tries that fail: each may be counted by the server.
+const (
+	firstPause   = time.Second
+	longestPause = 5 * time.Minute
+)
+
 // Tend implements endpoint.Tender: a client that connects to nginx is greeted by a
-// database server. It is tried once in every reign, for the server counts a client that
-// goes without having logged in.
+// database server. It is tried until that is so once in every reign, for the server
+// counts a client that goes without having logged in, and with growing pauses.
 func (e *Endpoint) Tend(ctx context.Context, target endpoint.Target) error {
-	if e.o.Through == "" || e.passed.epoch == target.Epoch && e.passed.node == target.Node {
+	if e.o.Through == "" {
 		return nil
 	}
-	began := clock.Now()
-	version, err := greeted(ctx, e.o.Through)
-	if err != nil {
-		return fmt.Errorf("connect through nginx at %s: %w", e.o.Through, err)
+	if e.through.epoch != target.Epoch || e.through.node != target.Node {
+		e.through = through{epoch: target.Epoch, node: target.Node, pause: firstPause}
 	}
-	took := clock.Now().Sub(began)
-	e.passed = passed{target.Epoch, target.Node, fmt.Sprintf("through %s a server greets (%s), %.3g ms", e.o.Through, version, float64(took.Microseconds())/1000)}
-	return nil
+	t, began := &e.through, e.now()
+	if t.tells != "" || began < t.again {
+		return t.err
+	}
+	version, err := greeted(ctx, e.o.Through)
+	over := e.now()
+	if err == nil {
+		t.tells, t.err = fmt.Sprintf("through %s a server greets (%s), %.3g ms", e.o.Through, version, float64(over.Sub(began).Microseconds())/1000), nil
+		return nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return err // something else is wanted
+	}
+	if t.err == nil {
+		t.since = e.o.Wall()
+	}
+	t.err = fmt.Errorf("connect through nginx at %s: %w (since %s)", e.o.Through, err, t.since.UTC().Format(time.RFC3339))
+	t.again, t.pause = over.Add(t.pause), min(2*t.pause, longestPause)
+	return t.err
 }
 
 // Tells implements endpoint.Teller.
-func (e *Endpoint) Tells() string { return e.passed.tells }
+func (e *Endpoint) Tells() string { return e.through.tells }
 
 // greeted connects and reads with what a server begins: a packet of a header of four
 // bytes, a protocol's number, and a version that ends with a zero (MySQL's protocol,
@@ -97,11 +120,11 @@ func noGreeting(ctx context.Context, err error) error {
 	return ended(ctx, err)
 }
 
-// ended returns the context's own error where that is why a call failed.
+// ended returns why the context ended where that is why a call failed.
 func ended(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err()
+		return context.Cause(ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return context.DeadlineExceeded
 	}

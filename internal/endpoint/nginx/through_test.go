@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -47,6 +48,7 @@ func TestAServerIsReachedThroughIt(t *testing.T) {
 	p := newProxy(t, streamConf).start()
 	o := p.options(at)
 	o.Through = filepath.Join(p.dir, "front")
+	o.Wall = func() time.Time { return time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC) }
 	e, err := nginx.Open("proxy", o)
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +77,7 @@ func TestAServerIsReachedThroughIt(t *testing.T) {
 		"db3": "the server refuses: Host '10.0.0.9' is blocked",
 		"db4": "what answers is no database server",
 	} {
-		if err := lead(n, 9, patience); err == nil || !strings.HasSuffix(err.Error(), "front: "+want) {
+		if err := lead(n, 9, patience); err == nil || !strings.HasSuffix(err.Error(), "front: "+want+" (since 2026-11-20T10:00:00Z)") {
 			t.Errorf("%s: %v, want %q", n, err, want)
 		}
 	}
@@ -87,5 +89,52 @@ func TestAServerIsReachedThroughIt(t *testing.T) {
 	defer cancel()
 	if err := e.Tend(ctx, to("db1", at["db1"], 10)); err == nil || !strings.Contains(err.Error(), "connect through nginx at") {
 		t.Errorf("without nginx: %v", err)
+	}
+}
+
+// TestAServerThatIsNotReachedIsTriedLessAndLess: nobody answers for an hour, then a server
+// does.
+func TestAServerThatIsNotReachedIsTriedLessAndLess(t *testing.T) {
+	var came atomic.Int64
+	var says atomic.Value
+	says.Store("")
+	front := endpointtest.Serve(t, func(c net.Conn) {
+		came.Add(1)
+		_, _ = c.Write([]byte(says.Load().(string)))
+	})
+	dir := t.TempDir()
+	passed := time.Duration(0)
+	begun := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	e, err := nginx.Open("proxy", nginx.Options{File: filepath.Join(dir, "file"), Note: filepath.Join(dir, "note"), Upstream: "shop", Cluster: "shop", Through: front.String(),
+		Wall: func() time.Time { return begun.Add(passed) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.SetClock(func() cluster.Instant { return cluster.Instant(passed) })
+	want := endpoint.Target{Epoch: 3, Node: "db1"}
+	var tried []time.Duration
+	for ; passed < time.Hour; passed += 10 * time.Second {
+		before := came.Load()
+		err := e.Tend(t.Context(), want)
+		if err == nil || !strings.HasSuffix(err.Error(), "it takes the connection, and reaches no server (since 2026-11-20T10:00:00Z)") {
+			t.Fatalf("after %s: %v", passed, err)
+		}
+		if came.Load() != before {
+			tried = append(tried, passed)
+		}
+	}
+	if !slices.Equal(tried[:6], []time.Duration{0, 10 * time.Second, 20 * time.Second, 30 * time.Second, 40 * time.Second, 60 * time.Second}) || len(tried) > 22 || time.Hour-tried[len(tried)-1] > 6*time.Minute {
+		t.Errorf("tried after %v", tried)
+	}
+	says.Store(packet("\x0a11.4.2-MariaDB\x00"))
+	passed += 5 * time.Minute
+	if err := e.Tend(t.Context(), want); err != nil || !strings.HasPrefix(e.Tells(), "through ") {
+		t.Errorf("a server answers again: %v, %q", err, e.Tells())
+	}
+	before := came.Load()
+	says.Store("")
+	want.Epoch++ // another reign is tried at once, and what the one before found is not said of it
+	if err := e.Tend(t.Context(), want); err == nil || came.Load() == before || e.Tells() != "" {
+		t.Errorf("another reign: %v, %q", err, e.Tells())
 	}
 }
