@@ -86,6 +86,10 @@ func TestClientsAreLedWhereItSays(t *testing.T) {
 	if _, err := strange.Observe(t.Context()); !errors.Is(err, endpoint.ErrForeign) || !strings.Contains(err.Error(), "answers at "+r.listen.String()+", which is no node's server") {
 		t.Errorf("a stranger answers: %v", err)
 	}
+	silent := r.open(map[cluster.NodeName]netip.AddrPort{"db1": netip.MustParseAddrPort("127.0.0.1:1"), "db2": at["db1"]}, func(o *mysqlrouter.Options) { o.User, o.Password = "who", "x" })
+	if _, err := silent.Observe(t.Context()); !errors.Is(err, endpoint.ErrForeign) || !strings.Contains(err.Error(), "names db2, which is another server. It may be one of the replicas that cannot be asked: db1 (dial tcp 127.0.0.1:1: connect: connection refused); is that") {
+		t.Errorf("it may be a replica that is down: %v", err)
+	}
 	denied := r.open(at, func(o *mysqlrouter.Options) { o.User, o.Password = "who", "wr0ng" })
 	if _, err := denied.Observe(t.Context()); err == nil || errors.Is(err, endpoint.ErrForeign) || !strings.Contains(err.Error(), "Access denied for user 'who'") || strings.Contains(err.Error(), "wr0ng") {
 		t.Errorf("a wrong password: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -30,17 +31,23 @@ func (e *Endpoint) asked(ctx context.Context, node cluster.NodeName) error {
 		return fmt.Errorf("ask who answers at %s: %w", e.o.Listen, err)
 	}
 	e.tells = fmt.Sprintf("through %s %s answers", e.o.Listen, here)
+	var silent []string // replicas that may be the one who answers
 	for _, s := range e.nodes(node) {
 		there, err := e.ask(ctx, s.HostPort())
 		switch {
 		case err != nil && s.Node == node:
 			return fmt.Errorf("ask %s itself: %w", node, err)
-		case err != nil: // a replica may be down
+		case err != nil:
+			silent = append(silent, fmt.Sprintf("%s (%v)", s.Node, err))
 		case there == here && s.Node == node:
 			return nil
 		case there == here:
 			return endpoint.Astray("%s answers at %s, though %s names %s: is that the port of [routing:%s]?", s.Node, e.o.Listen, e.o.File, node, e.o.Section)
 		}
+	}
+	if len(silent) > 0 {
+		return endpoint.Astray("%s answers at %s, though %s names %s, which is another server. It may be one of the replicas that cannot be asked: %s; is that the port of [routing:%s]?",
+			here, e.o.Listen, e.o.File, node, strings.Join(silent, ", "), e.o.Section)
 	}
 	return endpoint.Astray("%s answers at %s, which is no node's server", here, e.o.Listen)
 }
