@@ -32,10 +32,16 @@ type roads struct {
 	states map[string]endpoint.State // the loop's own
 	spans  map[string]*timeline.Running
 	told   map[string][]string                 // what the timeline was told of each, since it was wanted there
-	views  map[string]int                      // how often it was told of its own view
+	views  map[string]view                     // what the timeline has of its own view
 	at     map[cluster.NodeName]netip.AddrPort // the data nodes' servers
 	set    []api.RoadSetting
 	took   callTimes
+}
+
+// view is what the timeline has of an endpoint's own view in this reign.
+type view struct {
+	last  string
+	notes int // beside the first, which is part of how it was led there
 }
 
 // road is one of them.
@@ -148,6 +154,7 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 		if s.Told {
 			done[1] = "told, it cannot be asked"
 		}
+		l.roads.noted(s.Name, view{last: s.Tells})
 		span.End(timeline.OK, strings.Join(slices.DeleteFunc(done, func(t string) bool { return t == "" }), ", "))
 		delete(l.roads.spans, s.Name)
 	}
@@ -187,16 +194,21 @@ func (l *loop) noteProblem(s endpoint.State) {
 }
 
 // noteView tells the timeline what an endpoint finds later than when it was led there,
-// and something else than then.
+// and something else than it was told last.
 func (l *loop) noteView(before, s endpoint.State) {
-	if !s.Settled || !before.Settled || s.Want.Epoch != before.Want.Epoch || s.Tells == "" || s.Tells == before.Tells || l.roads.views[s.Name] >= mostTold {
+	known := l.roads.views[s.Name]
+	if !s.Settled || !before.Settled || s.Want.Epoch != before.Want.Epoch || s.Tells == "" || s.Tells == known.last || known.notes >= mostTold {
 		return
 	}
 	l.timeline.Note(timeline.SeenBy(s.Name), timeline.OK, s.Tells)
-	if l.roads.views == nil {
-		l.roads.views = map[string]int{}
+	l.roads.noted(s.Name, view{s.Tells, known.notes + 1})
+}
+
+func (r *roads) noted(name string, v view) {
+	if r.views == nil {
+		r.views = map[string]view{}
 	}
-	l.roads.views[s.Name]++
+	r.views[name] = v
 }
 
 func inWords(why error, otherwise string) string {

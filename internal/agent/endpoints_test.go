@@ -138,7 +138,7 @@ func TestTheTimelineTellsWhatAnEndpointFindsLater(t *testing.T) {
 	s := endpoint.State{Name: "name", Kind: "dns", Want: endpoint.Target{Epoch: 5, Node: "db1"}}
 	l.sawEndpoint(s)
 	s.Settled = true
-	for _, tells := range []string{"", "", "a", "a", "a; b", "a; b", "c", "d", "e"} {
+	for _, tells := range []string{"", "", "a", "a", "", "a", "a; b", "a; b", "c", "d", "e"} {
 		s.Tells = tells
 		l.sawEndpoint(s)
 	}

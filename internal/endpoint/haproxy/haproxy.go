@@ -81,13 +81,14 @@ func (e *Endpoint) tell(socket string, servers map[string]server, to cluster.Nod
 		name = e.serverOf(to)
 	}
 	s, ok := servers[name]
-	if to == "" || !ok || s.finds == "" {
+	finds := s.finds.steady()
+	switch {
+	case to == "" || !ok || finds == "":
 		return ""
-	}
-	if s.finds == "no check" {
+	case finds == "no check":
 		return fmt.Sprintf("HAProxy at %s has %s/%s ready, and does not check it", socket, e.o.Backend, name)
 	}
-	return fmt.Sprintf("HAProxy at %s finds %s/%s %s", socket, e.o.Backend, name, s.finds)
+	return fmt.Sprintf("HAProxy at %s finds %s/%s %s", socket, e.o.Backend, name, finds)
 }
 
 // each does something with every HAProxy at the same time.
@@ -136,7 +137,7 @@ func (e *Endpoint) target(n cluster.NodeName) endpoint.Target {
 // up says that HAProxy sends nobody to a server although it may.
 func (e *Endpoint) up(s server) error {
 	if s.down {
-		return endpoint.Astray("%s/%s is ready, but HAProxy's own checks find it %s", e.o.Backend, s.name, cmp.Or(s.finds, "down"))
+		return endpoint.Astray("%s/%s is ready, but HAProxy's own checks find it %s", e.o.Backend, s.name, cmp.Or(s.finds.String(), "down"))
 	}
 	return nil
 }

@@ -69,7 +69,38 @@ type server struct {
 	at    netip.AddrPort
 	admin uint64 // srv_admin_state
 	down  bool   // it takes nobody although it may
-	finds string // its status in HAProxy's words, and the check behind it; empty: not told
+	finds finding
+}
+
+// finding is what HAProxy's own checks say of a server, in its words; empty: not told.
+type finding struct {
+	status string // such as UP, or UP 1/3 while the last checks do not agree
+	check  string // the last one, and its code
+	said   string // what came of it
+}
+
+// String is all of it.
+func (f finding) String() string {
+	switch {
+	case f.status == "" || f.check == "":
+		return f.status
+	case f.said == "":
+		return fmt.Sprintf("%s (%s)", f.status, f.check)
+	}
+	return fmt.Sprintf("%s (%s, %s)", f.status, f.check, f.said)
+}
+
+// steady is what people are told at every look: of a server that is up neither what the
+// check read, nor anything while single checks come out otherwise, for that changes all
+// the time and nobody is led elsewhere by it.
+func (f finding) steady() string {
+	if up, failing := strings.CutPrefix(f.status, "UP "); failing && strings.Contains(up, "/") {
+		return ""
+	}
+	if f.status == "UP" {
+		f.said = ""
+	}
+	return f.String()
 }
 
 // The bits of srv_admin_state (management guide, "show servers state").
@@ -146,16 +177,12 @@ func addFindings(servers map[string]server, stat string) {
 		if !ok {
 			continue
 		}
-		s.finds = field(statStatus)
-		check := strings.TrimPrefix(field(statCheck), "* ") // while the next one is under way
-		if code := field(statCode); check != "" && code != "" {
-			check += "/" + code
+		s.finds = finding{status: field(statStatus), check: strings.TrimPrefix(field(statCheck), "* ")} // while the next one is under way
+		if code := field(statCode); s.finds.check != "" && code != "" {
+			s.finds.check += "/" + code
 		}
-		if said := field(statSaid); check != "" && said != "" {
-			check += ", " + shortened(said)
-		}
-		if check != "" && s.finds != "" {
-			s.finds += " (" + check + ")"
+		if said := field(statSaid); said != "" {
+			s.finds.said = shortened(said)
 		}
 		servers[s.name] = s
 	}

@@ -158,19 +158,19 @@ func (a *admin) pairs(ctx context.Context, groups []int) (pairs [][2]int, err er
 	return pairs, err
 }
 
-// pool are the connections to one server, as ProxySQL counts them since it began.
+// pool are the connections to one server, as ProxySQL counts them.
 type pool struct {
 	row
-	used, free, failed int
+	used, free int
 }
 
 // pools are those of a hostgroup.
 func (a *admin) pools(ctx context.Context, group int) ([]pool, error) {
 	var found []*pool
-	err := a.query(ctx, fmt.Sprintf("SELECT srv_host, srv_port, status, ConnUsed, ConnFree, ConnERR FROM stats_mysql_connection_pool WHERE hostgroup=%d ORDER BY srv_host, srv_port", group), func() []any {
+	err := a.query(ctx, fmt.Sprintf("SELECT srv_host, srv_port, status, ConnUsed, ConnFree FROM stats_mysql_connection_pool WHERE hostgroup=%d ORDER BY srv_host, srv_port", group), func() []any {
 		p := &pool{}
 		found = append(found, p)
-		return []any{&p.Name, &p.Port, &p.status, &p.used, &p.free, &p.failed}
+		return []any{&p.Name, &p.Port, &p.status, &p.used, &p.free}
 	})
 	var all []pool
 	for _, p := range found {

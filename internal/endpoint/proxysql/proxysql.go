@@ -87,7 +87,9 @@ func (e *Endpoint) Tells() string {
 }
 
 // tell is what one ProxySQL says of its connections. Nothing rests on it: where that is
-// not known it says nothing.
+// not known it says nothing. It gives no numbers, which change at every look: what
+// matters is whether it is connected to the new primary, and whether sessions still use
+// the old one.
 func (e *Endpoint) tell(ctx context.Context, a *admin, at string) string {
 	pools, err := a.pools(ctx, e.o.Writers)
 	if err != nil {
@@ -95,8 +97,13 @@ func (e *Endpoint) tell(ctx context.Context, a *admin, at string) string {
 	}
 	var parts []string
 	for _, p := range pools {
-		if p.status == online || p.status == shunned || p.used+p.free > 0 {
-			parts = append(parts, fmt.Sprintf("%s %s (%d connections in use, %d idle, %d failed)", e.called(p.row), p.status, p.used, p.free, p.failed))
+		switch taken := p.status == online || p.status == shunned; {
+		case taken && p.used+p.free > 0:
+			parts = append(parts, fmt.Sprintf("%s %s (connected)", e.called(p.row), p.status))
+		case taken:
+			parts = append(parts, fmt.Sprintf("%s %s (without connections)", e.called(p.row), p.status))
+		case p.used > 0:
+			parts = append(parts, fmt.Sprintf("%s %s (sessions still use it)", e.called(p.row), p.status))
 		}
 	}
 	if len(parts) == 0 {

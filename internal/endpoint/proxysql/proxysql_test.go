@@ -342,7 +342,15 @@ func TestItsConnectionsAreTold(t *testing.T) {
 	}
 	s.Do("INSERT INTO stats_mysql_connection_pool (hostgroup, srv_host, srv_port, status, ConnUsed, ConnFree, ConnERR) VALUES " +
 		"(10, '10.77.0.11', 3306, 'OFFLINE_HARD', 2, 0, 7), (10, '10.77.0.12', 3306, 'ONLINE', 3, 4, 0), (10, '192.0.2.1', 3306, 'OFFLINE_HARD', 0, 0, 0), (20, '10.77.0.12', 3306, 'ONLINE', 9, 9, 9)")
-	want := "ProxySQL at " + s.At() + " has db1 OFFLINE_HARD (2 connections in use, 0 idle, 7 failed), db2 ONLINE (3 connections in use, 4 idle, 0 failed)"
+	want := "ProxySQL at " + s.At() + " has db1 OFFLINE_HARD (sessions still use it), db2 ONLINE (connected)"
+	for range 3 { // nothing else is said when only their number is another
+		if _, err := e.Observe(t.Context()); err != nil || e.Tells() != want {
+			t.Errorf("it tells %q, want %q (%v)", e.Tells(), want, err)
+		}
+		s.Do("UPDATE stats_mysql_connection_pool SET ConnUsed=ConnUsed+1, ConnFree=ConnFree+2, ConnERR=ConnERR+3 WHERE ConnUsed>0")
+	}
+	s.Do("UPDATE stats_mysql_connection_pool SET ConnUsed=0, ConnFree=0 WHERE hostgroup=10 AND srv_host='10.77.0.12'", "UPDATE stats_mysql_connection_pool SET ConnUsed=0 WHERE srv_host='10.77.0.11'")
+	want = "ProxySQL at " + s.At() + " has db2 ONLINE (without connections)"
 	if _, err := e.Observe(t.Context()); err != nil || e.Tells() != want {
 		t.Errorf("it tells %q, want %q (%v)", e.Tells(), want, err)
 	}
