@@ -7,7 +7,7 @@ import (
 )
 
 func openRoutes(o opening) (endpoint.Endpoint, error) {
-	r := route.Options{Addresses: o.config.RoutedAddresses(), Ways: map[cluster.NodeName][]route.Way{}}
+	r := route.Options{Owner: string(o.config.Cluster) + "/" + o.Name, Addresses: o.config.RoutedAddresses(), Ways: map[cluster.NodeName][]route.Way{}}
 	for _, n := range o.config.Nodes {
 		if n.Role != cluster.Data {
 			continue

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,6 +58,13 @@ func New(t testing.TB, others ...int) *Rig {
 	t.Helper()
 	needRoot(t)
 	return join(t, newHost(t, prefix()+"db"), others)
+}
+
+// Alone builds a host without a router, and with no link at all.
+func Alone(t testing.TB) *Host {
+	t.Helper()
+	needRoot(t)
+	return newHost(t, prefix()+"al")
 }
 
 func needRoot(t testing.TB) {
@@ -118,6 +126,22 @@ func (h *Host) IP(t testing.TB, commands ...string) {
 		}
 		run(t, "ip", args...)
 	}
+}
+
+// Batch runs commands of iproute2 on the host in one process.
+func (h *Host) Batch(t testing.TB, commands ...string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "batch")
+	if err := os.WriteFile(file, []byte(strings.Join(commands, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.IP(t, "-batch "+file)
+}
+
+// Link joins two hosts by a cable, whose ends have these names.
+func (h *Host) Link(t testing.TB, name string, other *Host, there string) {
+	t.Helper()
+	h.IP(t, fmt.Sprintf("link add %s type veth peer name %s netns %s", name, there, other.place()))
 }
 
 // Output runs a command there and returns what it prints.

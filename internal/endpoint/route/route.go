@@ -2,8 +2,8 @@
 // cluster's addresses on loopback, and has it lead to another: on a router, or on a host
 // of clients, where nothing like BGP does it.
 //
-// It asks nobody whether a way works, and touches no route that somebody else made,
-// but for one of the same address and metric, which it replaces. The rule: a change
+// It sends nothing by a way to see whether that works, and touches no route that somebody
+// else made, but for one of the same address and metric, which it replaces. The rule: a change
 // replaces what was there in one step of the kernel's, so that at no moment packets go
 // nowhere, or by a less specific route.
 package route
@@ -12,23 +12,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint"
 )
 
-// Protocol is Baton's number in a route's rtm_protocol, as `ip route` shows it. It is
-// none of those that the kernel, iproute2 or FRR give away.
+// Protocol is Baton's number in a route's rtm_protocol and in a nexthop object's
+// nh_protocol, as `ip route` and `ip nexthop` show it. It is none of those that the
+// kernel, iproute2 or FRR give away.
 const Protocol = 183
 
 // Way is one way to a node.
@@ -42,6 +40,9 @@ type Way struct {
 
 // Options say where the addresses are reached.
 type Options struct {
+	// Owner is whose routes they are, a name that no other endpoint on this host has. Its
+	// nexthop objects are numbered by it.
+	Owner     string
 	Addresses []netip.Addr
 	Ways      map[cluster.NodeName][]Way // of every node that can be primary
 	Table     int                        // of routes; 0: main
@@ -51,42 +52,37 @@ type Options struct {
 
 // Endpoint is the routes of this host. It implements endpoint.Endpoint and
 // endpoint.Tender, and is not safe for concurrent use. Close it.
+//
+// The ways of one metric are one group of nexthop objects, by which the routes to all
+// addresses of a family go. A switch gives the group other members, and so moves them
+// all at once.
 type Endpoint struct {
 	name   string
 	o      Options
-	handle *netlink.Handle
+	kernel *kernel
 	guard  endpoint.EpochGuard
-	tells  []string
+	// asked is the node of the last call: of nodes to which the same ways lead, the one
+	// that is meant.
+	asked cluster.NodeName
+	tells []string
+	// without says that groups are not to be used, as where the kernel has none.
+	without bool
 }
-
-// kernelTimeout bounds one question to the kernel.
-const kernelTimeout = 5 * time.Second
 
 // Open prepares the routes. It changes none.
 func Open(name string, o Options) (*Endpoint, error) {
-	ns := netns.None()
-	if o.Namespace != 0 {
-		ns = netns.NsHandle(o.Namespace)
-	}
 	if o.Table == 0 {
 		o.Table = unix.RT_TABLE_MAIN
 	}
-	handle, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	k, err := dialKernel(o.Namespace)
 	if err != nil {
-		return nil, fmt.Errorf("open netlink: %w", err)
+		return nil, err
 	}
-	if err := handle.SetSocketTimeout(kernelTimeout); err != nil {
-		handle.Close()
-		return nil, fmt.Errorf("bound the wait for netlink: %w", err)
-	}
-	return &Endpoint{name: name, o: o, handle: handle}, nil
+	return &Endpoint{name: name, o: o, kernel: k}, nil
 }
 
 // Close gives the socket back. The routes stay.
-func (e *Endpoint) Close() error {
-	e.handle.Close()
-	return nil
-}
+func (e *Endpoint) Close() error { return e.kernel.conn.Close() }
 
 // Set implements endpoint.Endpoint.
 func (e *Endpoint) Set(ctx context.Context, target endpoint.Target) error {
@@ -99,139 +95,93 @@ func (e *Endpoint) Set(ctx context.Context, target endpoint.Target) error {
 	return e.put(target.Node)
 }
 
-// Tend implements endpoint.Tender: a route that the kernel removed when its interface
-// went down comes back when that is up again.
+// Tend implements endpoint.Tender: a way that the kernel removed when its interface went
+// down comes back when that is up again.
 func (e *Endpoint) Tend(_ context.Context, target endpoint.Target) error {
 	return e.put(target.Node)
 }
 
-// put sees to the routes to a node. What can be there is, even if not all can.
-func (e *Endpoint) put(node cluster.NodeName) error {
-	if len(e.o.Ways[node]) == 0 {
-		return fmt.Errorf("no way to %s is known here", node)
+// host is what the kernel holds at one moment.
+type host struct {
+	paths   []path             // to single addresses, of both families
+	objects map[uint32]nexthop // nil: this kernel has none
+}
+
+func (e *Endpoint) look() (host, error) {
+	if err := e.kernel.within(kernelTimeout); err != nil {
+		return host{}, err
 	}
-	var errs []string
-	for _, a := range e.o.Addresses {
-		present, err := e.present(a)
+	var h host
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		paths, err := e.kernel.paths(family, e.o.Table)
+		if errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOENT) {
+			continue // a host without IPv6, or without such a table, has no such routes
+		}
 		if err != nil {
-			return err
+			return host{}, err
 		}
-		wanted := e.wanted(node, a)
-		if len(wanted) == 0 {
-			return fmt.Errorf("no way to %s is known here for %s", node, a)
-		}
-		for _, r := range wanted {
-			if slices.ContainsFunc(present, func(p netlink.Route) bool { return same(p, r) }) {
-				continue
-			}
-			if err := e.handle.RouteReplace(&r); err != nil {
-				errs = append(errs, fmt.Sprintf("route %s via %s: %s", a, gateways(r), inWords(err)))
-			}
-		}
-		for _, p := range present {
-			if p.Protocol != Protocol || slices.ContainsFunc(wanted, func(r netlink.Route) bool { return r.Priority == p.Priority }) {
-				continue
-			}
-			if err := e.handle.RouteDel(&p); err != nil && !errors.Is(err, syscall.ESRCH) {
-				errs = append(errs, fmt.Sprintf("remove the route %s via %s: %s", a, gateways(p), inWords(err)))
-			}
-		}
+		h.paths = append(h.paths, paths...)
 	}
-	if len(errs) > 0 {
-		return errors.New(strings.Join(errs, "; "))
-	}
-	return nil
-}
-
-// inWords says what the kernel means.
-func inWords(err error) string {
-	switch {
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
-		return "no interface that is up has the gateway's network"
-	case errors.Is(err, syscall.EINVAL):
-		return "the kernel takes no such gateway (is it this host's own address?)"
-	}
-	return err.Error()
-}
-
-// wanted returns the routes to a node, the one that is taken first in front: what is
-// replaced first moves the traffic.
-func (e *Endpoint) wanted(node cluster.NodeName, a netip.Addr) []netlink.Route {
-	byMetric := map[int][]*netlink.NexthopInfo{}
-	var metrics []int
-	for _, w := range e.o.Ways[node] {
-		if w.Gateway.Is4() != a.Is4() {
-			continue
-		}
-		if byMetric[w.Metric] == nil {
-			metrics = append(metrics, w.Metric)
-		}
-		byMetric[w.Metric] = append(byMetric[w.Metric], &netlink.NexthopInfo{Gw: w.Gateway.AsSlice(), Hops: max(w.Weight, 1) - 1})
-	}
-	slices.Sort(metrics)
-	var routes []netlink.Route
-	for _, m := range metrics {
-		r := netlink.Route{Dst: single(a), Priority: m, Protocol: Protocol, Table: e.o.Table, Family: familyOf(a)}
-		if hops := byMetric[m]; len(hops) == 1 {
-			r.Gw = hops[0].Gw
-		} else {
-			r.MultiPath = hops
-		}
-		routes = append(routes, r)
-	}
-	return routes
-}
-
-func familyOf(a netip.Addr) int {
-	if a.Is4() {
-		return netlink.FAMILY_V4
-	}
-	return netlink.FAMILY_V6
-}
-
-func single(a netip.Addr) *net.IPNet {
-	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
-}
-
-// present returns all routes to exactly that address, whoever made them, by metric.
-func (e *Endpoint) present(a netip.Addr) ([]netlink.Route, error) {
-	all, err := e.handle.RouteListFiltered(familyOf(a), &netlink.Route{Dst: single(a), Table: e.o.Table}, netlink.RT_FILTER_DST|netlink.RT_FILTER_TABLE)
+	objects, has, err := e.kernel.nexthops()
 	if err != nil {
-		return nil, fmt.Errorf("list the routes to %s: %w", a, err)
+		return host{}, err
 	}
-	slices.SortStableFunc(all, func(x, y netlink.Route) int { return x.Priority - y.Priority })
-	return all, nil
+	if has && !e.without {
+		h.objects = objects
+	}
+	return h, nil
 }
 
-// hop is a gateway and its weight.
-type hop struct {
-	via    string
-	weight int
-}
-
-func hops(r netlink.Route) []hop {
-	var all []hop
-	for _, h := range r.MultiPath {
-		all = append(all, hop{h.Gw.String(), h.Hops})
+// to returns all routes to an address, whoever made them, by metric.
+func (h host) to(a netip.Addr) []path {
+	var all []path
+	for _, p := range h.paths {
+		if p.to == a {
+			all = append(all, p)
+		}
 	}
-	if len(all) == 0 && r.Gw != nil {
-		all = append(all, hop{r.Gw.String(), 0})
-	}
-	slices.SortFunc(all, func(a, b hop) int { return strings.Compare(a.via, b.via) })
+	slices.SortStableFunc(all, func(x, y path) int { return x.metric - y.metric })
 	return all
 }
 
-func gateways(r netlink.Route) string {
-	var all []string
-	for _, h := range hops(r) {
-		all = append(all, h.via)
+// A tier is the ways of one metric.
+type tier struct {
+	metric int
+	hops   []hop
+}
+
+// tiers returns the ways to a node that an address can take, those that are taken first
+// in front: what is replaced first moves the traffic.
+func (e *Endpoint) tiers(node cluster.NodeName, is4 bool) []tier {
+	var tiers []tier
+	for _, w := range e.o.Ways[node] {
+		if w.Gateway.Is4() != is4 {
+			continue
+		}
+		i := slices.IndexFunc(tiers, func(t tier) bool { return t.metric == w.Metric })
+		if i < 0 {
+			i, tiers = len(tiers), append(tiers, tier{metric: w.Metric})
+		}
+		tiers[i].hops = append(tiers[i].hops, hop{gateway: w.Gateway, weight: max(w.Weight, 1)})
 	}
-	return strings.Join(all, " and ")
+	slices.SortFunc(tiers, func(a, b tier) int { return a.metric - b.metric })
+	return tiers
 }
 
 // same reports whether a route that is there is the one that is wanted.
-func same(there, want netlink.Route) bool {
-	return there.Protocol == Protocol && there.Priority == want.Priority && slices.Equal(hops(there), hops(want))
+func same(there, want path) bool {
+	return there.protocol == want.protocol && there.object == want.object &&
+		(want.object != 0 || len(there.hops) == len(want.hops) && within(there.hops, want.hops))
+}
+
+// within reports whether all ways of one list are in the other, with their weights, and
+// their interfaces where both are known. A single way's weight means nothing.
+func within(some, all []hop) bool {
+	return !slices.ContainsFunc(some, func(s hop) bool {
+		return !slices.ContainsFunc(all, func(h hop) bool {
+			return h.gateway == s.gateway && (h.weight == s.weight || len(some) == 1) && (h.link == s.link || h.link == 0 || s.link == 0)
+		})
+	})
 }
 
 // Observe implements endpoint.Endpoint: it reads the routing table. A host leads to the
@@ -240,8 +190,12 @@ func same(there, want netlink.Route) bool {
 func (e *Endpoint) Observe(context.Context) (endpoint.Target, error) {
 	var leads []cluster.NodeName
 	e.tells = nil
+	h, err := e.look()
+	if err != nil {
+		return endpoint.Target{}, err
+	}
 	for _, a := range e.o.Addresses {
-		node, err := e.leads(a)
+		node, err := e.leads(h, a)
 		if err != nil || node == "" {
 			return endpoint.Target{}, err
 		}
@@ -250,6 +204,9 @@ func (e *Endpoint) Observe(context.Context) (endpoint.Target, error) {
 	if slices.ContainsFunc(leads, func(n cluster.NodeName) bool { return n != leads[0] }) {
 		return endpoint.Target{}, nil // some here, some there: nowhere to rely on
 	}
+	if h.objects == nil {
+		e.tells = append(e.tells, "by multipath routes, as this kernel has no nexthop objects (Linux 5.3 has)")
+	}
 	return endpoint.Target{Node: leads[0]}, nil
 }
 
@@ -257,23 +214,74 @@ func (e *Endpoint) Observe(context.Context) (endpoint.Target, error) {
 func (e *Endpoint) Tells() string { return strings.Join(e.tells, "; ") }
 
 // leads says to which node an address leads.
-func (e *Endpoint) leads(a netip.Addr) (cluster.NodeName, error) {
-	present, err := e.present(a)
-	if err != nil || len(present) == 0 {
-		return "", err
+func (e *Endpoint) leads(h host, a netip.Addr) (cluster.NodeName, error) {
+	present := h.to(a)
+	if len(present) == 0 {
+		return "", nil
 	}
-	if first := present[0]; first.Protocol != Protocol {
-		return "", fmt.Errorf("a route to %s with metric %d, of protocol %s, comes first: %w", a, first.Priority, first.Protocol, endpoint.ErrForeign)
+	if first := present[0]; first.protocol != Protocol {
+		return "", fmt.Errorf("a route to %s with metric %d, of protocol %s, comes first: %w", a, first.metric, protocolName(first.protocol), endpoint.ErrForeign)
 	}
-	present = slices.DeleteFunc(present, func(r netlink.Route) bool { return r.Protocol != Protocol })
+	present = slices.DeleteFunc(present, func(p path) bool { return p.protocol != Protocol })
+	first := gateways(hopsOf(present[0], h.objects))
+	nodes := []cluster.NodeName{e.asked}
 	for node := range e.o.Ways {
-		wanted := e.wanted(node, a)
-		if !slices.ContainsFunc(present, func(p netlink.Route) bool {
-			return !slices.ContainsFunc(wanted, func(w netlink.Route) bool { return same(p, w) })
+		nodes = append(nodes, node)
+	}
+	slices.Sort(nodes[1:])
+	for _, node := range nodes {
+		tiers := e.tiers(node, a.Is4())
+		if len(tiers) > 0 && !slices.ContainsFunc(present, func(p path) bool {
+			hops := hopsOf(p, h.objects)
+			return len(hops) == 0 || !slices.ContainsFunc(tiers, func(t tier) bool { return t.metric == p.metric && within(hops, t.hops) })
 		}) {
-			e.tells = append(e.tells, fmt.Sprintf("%s goes via %s", a, gateways(present[0])))
+			e.tells = append(e.tells, fmt.Sprintf("%s goes via %s", a, first))
 			return node, nil
 		}
 	}
-	return "", fmt.Errorf("the route to %s goes via %s, as none does that leads to a node: %w", a, gateways(present[0]), endpoint.ErrForeign)
+	return "", fmt.Errorf("the route to %s goes via %s, as none does that leads to a node: %w", a, first, endpoint.ErrForeign)
+}
+
+func gateways(hops []hop) string {
+	all := make([]string, 0, len(hops))
+	for _, h := range hops {
+		all = append(all, h.gateway.String())
+	}
+	slices.Sort(all)
+	return strings.Join(all, " and ")
+}
+
+// protocolName is what people call the maker of a route.
+func protocolName(protocol uint8) string {
+	switch protocol {
+	case unix.RTPROT_KERNEL:
+		return "kernel"
+	case unix.RTPROT_BOOT:
+		return "boot"
+	case unix.RTPROT_STATIC:
+		return "static"
+	case unix.RTPROT_DHCP:
+		return "dhcp"
+	case unix.RTPROT_BIRD:
+		return "bird"
+	case unix.RTPROT_ZEBRA:
+		return "zebra"
+	case unix.RTPROT_BGP:
+		return "bgp"
+	}
+	return fmt.Sprint(protocol)
+}
+
+// inWords says what the kernel means.
+func inWords(err error) string {
+	var said *netlink.OpError
+	switch {
+	case errors.Is(err, syscall.ENETDOWN):
+		return "its interface is down, or has no carrier"
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return errNoNetwork.Error()
+	case errors.As(err, &said) && said.Message != "":
+		return said.Message
+	}
+	return err.Error()
 }

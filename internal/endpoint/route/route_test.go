@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -19,7 +20,7 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 // options are those of a router with two links, over which db1 and db2 are reached, and
 // of a third, dearer way.
 func options(h *bgptest.Host) route.Options {
-	o := route.Options{Namespace: int(h.NS), Addresses: []netip.Addr{addr("10.99.0.50"), addr("fd99::50")}, Ways: map[cluster.NodeName][]route.Way{}}
+	o := route.Options{Owner: "shop/uplinks", Namespace: int(h.NS), Addresses: []netip.Addr{addr("10.99.0.50"), addr("fd99::50")}, Ways: map[cluster.NodeName][]route.Way{}}
 	for n, node := range []cluster.NodeName{"db1", "db2"} {
 		last := n + 11
 		o.Ways[node] = []route.Way{
@@ -33,14 +34,16 @@ func options(h *bgptest.Host) route.Options {
 	return o
 }
 
-// newRouter is the router of a rig, with two more links.
+// newRouter is a host with three links.
 func newRouter(t testing.TB) *bgptest.Host {
-	r := bgptest.New(t).Router
-	for _, n := range []int{2, 3} {
-		r.IP(t, fmt.Sprintf("link add x%d type veth peer name y%d", n, n), fmt.Sprintf("link set y%d up", n), fmt.Sprintf("link set x%d up", n),
-			fmt.Sprintf("addr add 10.79.%d.1/24 dev x%d", n, n), fmt.Sprintf("addr add fd79:%d::1/64 dev x%d nodad", n, n))
+	h := bgptest.Alone(t)
+	var commands []string
+	for n, link := range map[int]string{1: "eth0", 2: "x2", 3: "x3"} {
+		commands = append(commands, fmt.Sprintf("link add %s type veth peer name y%d", link, n), fmt.Sprintf("link set y%d up", n), "link set "+link+" up",
+			fmt.Sprintf("addr add 10.79.%d.1/24 dev %s", n, link), fmt.Sprintf("addr add fd79:%d::1/64 dev %s nodad", n, link))
 	}
-	return r
+	h.Batch(t, commands...)
+	return h
 }
 
 func open(t testing.TB, o route.Options) *route.Endpoint {
@@ -50,6 +53,14 @@ func open(t testing.TB, o route.Options) *route.Endpoint {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+// openWithoutGroups is open on a kernel that has no nexthop objects.
+func openWithoutGroups(t testing.TB, o route.Options) *route.Endpoint {
+	t.Helper()
+	e := open(t, o)
+	e.Multipath()
 	return e
 }
 
@@ -83,7 +94,27 @@ func TestRoutesBehaveAsAnEndpoint(t *testing.T) {
 	})
 }
 
-func TestTheRoutesThatTheKernelHas(t *testing.T) {
+func TestMultipathRoutesBehaveAsAnEndpoint(t *testing.T) {
+	endpointtest.Run(t, func(t *testing.T) endpointtest.Subject {
+		h := newRouter(t)
+		again := func() endpoint.Endpoint { return openWithoutGroups(t, options(h)) }
+		return endpointtest.Subject{
+			Endpoint: again(), Again: again,
+			Here: to("db1", 0), There: to("db2", 0),
+			Meddle: func(ctx context.Context) error { return again().Set(ctx, to("db2", 1)) },
+		}
+	})
+}
+
+// eachWay runs a test with groups of nexthop objects, and with multipath routes.
+func eachWay(t *testing.T, test func(t *testing.T, open func(testing.TB, route.Options) *route.Endpoint)) {
+	t.Run("by groups", func(t *testing.T) { test(t, open) })
+	t.Run("by multipath routes", func(t *testing.T) { test(t, openWithoutGroups) })
+}
+
+func TestTheRoutesThatTheKernelHas(t *testing.T) { eachWay(t, testTheRoutesThatTheKernelHas) }
+
+func testTheRoutesThatTheKernelHas(t *testing.T, open func(testing.TB, route.Options) *route.Endpoint) {
 	h := newRouter(t)
 	e := open(t, options(h))
 	set(t, e, to("db1", 1))
@@ -107,15 +138,22 @@ func TestTheRoutesThatTheKernelHas(t *testing.T) {
 	}
 }
 
+// nexthopID is the number of its object in a route as iproute2 shows it.
+var nexthopID = regexp.MustCompile(`nhid \d+`)
+
 func wantRoutes(t *testing.T, h *bgptest.Host, a string, want ...string) {
 	t.Helper()
-	text := strings.Join(strings.Fields(h.Output(t, "ip", "-4", "route", "show", a)), " ")
+	text := strings.Join(strings.Fields(nexthopID.ReplaceAllString(h.Output(t, "ip", "-4", "route", "show", a), "")), " ")
 	if text != strings.Join(want, " ") {
 		t.Errorf("got  %s\nwant %s", text, strings.Join(want, " "))
 	}
 }
 
 func TestAWayIsTakenWhileAnotherOneIsGone(t *testing.T) {
+	eachWay(t, testAWayIsTakenWhileAnotherOneIsGone)
+}
+
+func testAWayIsTakenWhileAnotherOneIsGone(t *testing.T, open func(testing.TB, route.Options) *route.Endpoint) {
 	h := newRouter(t)
 	o := options(h)
 	o.Addresses = o.Addresses[:1]
@@ -125,10 +163,10 @@ func TestAWayIsTakenWhileAnotherOneIsGone(t *testing.T) {
 	h.IP(t, "link set x2 down")
 	wantRoutes(t, h, "10.99.0.50", "10.99.0.50 via 10.79.3.11 dev x3 proto 183 metric 200")
 	wantLeads(t, e, "db1")
-	if got := e.Tells(); got != "10.99.0.50 goes via 10.79.3.11" {
+	if got := e.Tells(); !strings.HasPrefix(got, "10.99.0.50 goes via 10.79.3.11") {
 		t.Errorf("it tells %q", got)
 	}
-	if err := e.Tend(t.Context(), to("db1", 1)); err == nil || err.Error() != "route 10.99.0.50 via 10.79.2.11: no interface that is up has the gateway's network" {
+	if err := e.Tend(t.Context(), to("db1", 1)); err == nil || err.Error() != "the way via 10.79.2.11: no interface that is up has the gateway's network" {
 		t.Errorf("while it is gone: %v", err)
 	}
 	h.IP(t, "link set x2 up")
@@ -138,7 +176,9 @@ func TestAWayIsTakenWhileAnotherOneIsGone(t *testing.T) {
 	wantRoutes(t, h, "10.99.0.50", "10.99.0.50 via 10.79.2.11 dev x2 proto 183 metric 100", "10.99.0.50 via 10.79.3.11 dev x3 proto 183 metric 200")
 }
 
-func TestRoutesThatAreNotOurs(t *testing.T) {
+func TestRoutesThatAreNotOurs(t *testing.T) { eachWay(t, testRoutesThatAreNotOurs) }
+
+func testRoutesThatAreNotOurs(t *testing.T, open func(testing.TB, route.Options) *route.Endpoint) {
 	h := newRouter(t)
 	o := options(h)
 	o.Addresses = o.Addresses[:1]
