@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ the programs that scripts/setup.sh installs.`,
 	cmd.AddCommand(
 		newLabUpCommand(e, &o), newLabStatusCommand(e, &o), newLabFaultCommand(e, &o), newLabHealCommand(e, &o),
 		newLabClientCommand(e, &o), newLabBenchCommand(e, &o), newLabDemoCommand(e, &o), newLabDownCommand(e, &o),
-		newLabServerCommand(&o), newLabRoadsCommand(e, &o), newLabCentreCommand(), newLabModeCommand(e, &o), newLabScenarioCommand(e, &o),
+		newLabServerCommand(&o), newLabRoadsCommand(e, &o), newLabCentreCommand(), newLabRestartCommand(&o), newLabModeCommand(e, &o), newLabScenarioCommand(e, &o),
 	)
 	return cmd
 }
@@ -51,6 +52,8 @@ func shapeFlags(cmd *cobra.Command, o *lab.Options) {
 	cmd.Flags().IntVar(&o.Servers, "servers", 0, "`number` of servers, 2 or 3 (default: 3, with a witness 2)")
 	cmd.Flags().BoolVar(&o.ClientNet, "client-net", false, "the clients have a network of their own, which the nodes track")
 	cmd.Flags().BoolVar(&o.Disks, "disks", false, "every server has a disk of its own, which faults can fill, stall and break")
+	cmd.Flags().BoolVar(&o.Readers, "readers", false, "with addresses for readers, 10.77.0.70 and fd77::70, which are on replicas")
+	cmd.Flags().BoolVar(&o.VirtualMAC, "mac", false, "the virtual addresses have link-layer addresses that move with them, so that neighbours have nothing to learn")
 	cmd.Flags().BoolVar(&o.Routed, "routed", false, "with a client, rc, behind a router, rt")
 	cmd.Flags().StringSliceVar(&o.Roads, "roads", nil, "more `ways` to the primary: "+strings.Join(lab.RoadNames(), ", ")+", or "+lab.EveryRoad+"; `baton lab roads --help` says what they are")
 	cmd.Flags().StringVar(&o.Store, "store", lab.StoreEmbedded, "embedded, or external: etcd on three hosts of its own, et1 to et3")
@@ -75,7 +78,7 @@ func (e *env) progress() io.Writer {
 func newLabUpCommand(e *env, o *lab.Options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Build a lab and leave it running",
-		Example: "  baton lab up\n  baton lab up --witness --profile balanced\n  baton lab up --routed\n  baton lab up --store external\n  baton lab up --roads dns,haproxy,nginx\n  baton lab up --adopt\n  baton lab up --mode observe\n  baton lab up --flavor mysql",
+		Example: "  baton lab up\n  baton lab up --witness --profile balanced\n  baton lab up --routed\n  baton lab up --store external\n  baton lab up --roads dns,haproxy,nginx\n  baton lab up --flavor mysql --roads mysqlrouter\n  baton lab up --readers --mac\n  baton lab up --adopt\n  baton lab up --mode observe\n  baton lab up --flavor mysql",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := lab.Up(cmd.Context(), *o, e.progress())
@@ -144,6 +147,10 @@ func (e *env) printLab(ctx context.Context, l *lab.Lab) error {
 	w := newTable(e.out)
 	fmt.Fprintln(w, "HOST\tADDRESS\tPOWER\tSERVER\tWRITABLE\tAGENT\tHOLDS")
 	for _, h := range hosts {
+		holds := slices.Clone(h.Addresses)
+		for _, a := range h.Readers {
+			holds = append(holds, a+" (readers)")
+		}
 		power, runs := "on", h.Server
 		if h.Store != "" {
 			runs = "etcd " + h.Store
@@ -151,7 +158,7 @@ func (e *env) printLab(ctx context.Context, l *lab.Lab) error {
 		if h.Namespace == "" {
 			power = "off"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%v\t%s\t%s\n", h.Host, h.Address, power, orDash(runs), h.Writable, orDash(h.Agent), orDash(strings.Join(h.Addresses, " ")))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%v\t%s\t%s\n", h.Host, h.Address, power, orDash(runs), h.Writable, orDash(h.Agent), orDash(strings.Join(holds, " ")))
 	}
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("write the answer: %w", err)

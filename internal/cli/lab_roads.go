@@ -25,7 +25,11 @@ type roadState struct {
 func newLabRoadsCommand(e *env, o *lab.Options) *cobra.Command {
 	var list strings.Builder
 	for _, r := range lab.Roads() {
-		fmt.Fprintf(&list, "  %-12s %s\n", r.Name, r.Help)
+		byName := ""
+		if r.ByNameOnly() {
+			byName = " (by name only: not one of " + lab.EveryRoad + ")"
+		}
+		fmt.Fprintf(&list, "  %-12s %s%s\n", r.Name, r.Help, byName)
 	}
 	return &cobra.Command{
 		Use: "roads", Short: "Show where each road of a lab leads its clients",
@@ -94,6 +98,24 @@ func newLabCentreCommand() *cobra.Command {
 				return fmt.Errorf("be a config centre on %s: %w", args[0], err)
 			}
 			return nil
+		}}
+}
+
+// newLabRestartCommand is what an agent of a lab has in place of a service manager, for
+// what a road needs restarted.
+func newLabRestartCommand(o *lab.Options) *cobra.Command {
+	return &cobra.Command{Use: "restart ROAD", Short: "Restart what runs for a road, as an agent does", Hidden: true, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := lab.Open(*o)
+			if err != nil {
+				return usage("%w", err)
+			}
+			for _, r := range l.TheRoads() {
+				if r.Name == args[0] {
+					return l.RestartRoad(cmd.Context(), r)
+				}
+			}
+			return usage("this lab has no road %q", args[0])
 		}}
 }
 

@@ -40,7 +40,11 @@ func (l *Lab) agentConfig(node string) section {
 		nodes = append(nodes, section{"name": witnessName, "role": "witness", "address": l.address(witnessName)})
 	}
 	for _, a := range l.Addresses() {
-		addresses = append(addresses, section{"address": a.String(), "interface": network.Card(a)})
+		virtual := section{"address": a.String(), "interface": network.Card(a)}
+		if l.VirtualMAC {
+			virtual["mac"] = "auto"
+		}
+		addresses = append(addresses, virtual)
 	}
 	password := func(name string) string { return l.path("secrets", name+".password") }
 	keeper := section{"peer_port": PeerPort}
@@ -83,6 +87,9 @@ func (l *Lab) agentConfig(node string) section {
 		"automation": section{"cool_down": "0s", "max_per_hour": 0},
 		"log":        section{"level": "debug"},
 		"http":       section{"listen": []string{fmt.Sprintf("%s:%d", l.address(node), HTTPPort)}},
+	}
+	if l.Readers {
+		config["readers"] = l.readers()
 	}
 	l.configureRoads(config)
 	return config

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -23,10 +24,11 @@ const AppEndpoint = "app-config"
 
 // endpoints is the agents' configuration of what leads clients beside addresses.
 func (l *Lab) endpoints() []section {
-	if l.Store != StoreExternal {
-		return nil
+	all := slices.Clone(l.Endpoints)
+	if l.Store == StoreExternal {
+		all = append(all, section{"name": AppEndpoint, "check": "1s", "etcd": section{"endpoints": l.storeEndpoints(), "key": appKey, "tls": l.storeTLS()}})
 	}
-	return []section{{"name": AppEndpoint, "check": "1s", "etcd": section{"endpoints": l.storeEndpoints(), "key": appKey, "tls": l.storeTLS()}}}
+	return all
 }
 
 // onAppKey does something with the key, as a client's host reaches it.

@@ -58,10 +58,18 @@ type Options struct {
 	// by default.
 	BackFill string `json:"back_fill"`
 	// Roads are the names of more ways to the primary, beside the virtual addresses.
-	Roads   []string `json:"roads,omitempty"`
-	Rewind  bool     `json:"rewind"`  // a diverged server is rewound if no client was told (rejoin.unacknowledged: rewind)
-	Adopt   bool     `json:"adopt"`   // set replication up by hand first, and let Baton take it over
-	Observe bool     `json:"observe"` // the same, with agents that only observe
+	Roads []string `json:"roads,omitempty"`
+	// Readers gives the lab virtual addresses for readers, which are on replicas.
+	Readers bool `json:"readers,omitempty"`
+	// VirtualMAC gives the virtual addresses link-layer addresses that move with them.
+	VirtualMAC bool `json:"virtual_mac,omitempty"`
+	// Endpoints are more entries of the agents' endpoints:, for servers that whoever
+	// builds the lab brings.
+	Endpoints []map[string]any `json:"endpoints,omitempty"`
+
+	Rewind  bool `json:"rewind"`  // a diverged server is rewound if no client was told (rejoin.unacknowledged: rewind)
+	Adopt   bool `json:"adopt"`   // set replication up by hand first, and let Baton take it over
+	Observe bool `json:"observe"` // the same, with agents that only observe
 }
 
 // Where the record of a lab is kept.
@@ -125,6 +133,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Manager == ByBaton && o.Servers == 2 && !o.Witness {
 		return o, errors.New("two nodes have no majority when one is lost: add the witness")
+	}
+	if o.Manager != ByBaton && (o.Readers || o.VirtualMAC) {
+		return o, fmt.Errorf("nobody but %s moves addresses for readers, or with a link-layer address of their own: leave them out with %s", ByBaton, o.Manager)
 	}
 	if o.ClientNet && (o.Routed || o.Manager == ByKeepalived) {
 		return o, errors.New("a network of the clients' own goes neither with a router nor with keepalived")

@@ -18,7 +18,8 @@ type HostState struct {
 	Store     string   `json:"store,omitempty"` // the external store's member: runs, frozen, down
 	Agent     string   `json:"agent,omitempty"` // runs, frozen, down
 	Addresses []string `json:"addresses,omitempty"`
-	Socket    string   `json:"socket,omitempty"` // of the agent
+	Readers   []string `json:"readers,omitempty"` // addresses that lead readers here
+	Socket    string   `json:"socket,omitempty"`  // of the agent
 }
 
 // Look returns what every node of the lab is doing.
@@ -56,6 +57,11 @@ func (l *Lab) Look(ctx context.Context) ([]HostState, error) {
 		for _, a := range l.Addresses() {
 			if has, err := l.net.Holds(ctx, n, a); err == nil && has {
 				s.Addresses = append(s.Addresses, a.String())
+			}
+		}
+		for _, a := range l.ReaderAddresses() {
+			if has, err := l.net.Holds(ctx, n, a); err == nil && has {
+				s.Readers = append(s.Readers, a.String())
 			}
 		}
 		states = append(states, s)

@@ -25,6 +25,7 @@ type Road struct {
 	// instead is the road whose place it takes, if that is not in the lab; all of them
 	// are those without it.
 	instead string
+	apart   bool // it is not among all of them: not everybody can have what it needs
 	needs   []need
 	witness bool // part of it is on the witness's host
 	router  bool // its clients are behind the router
@@ -57,14 +58,16 @@ type asks func(ctx context.Context, l *Lab) (node string, err error)
 type need struct {
 	file string   // a program's name, or an absolute path
 	dirs []string // where else a program may be
-	pack string   // Debian's package
+	// beside is the flavor of the server beside which a program may be; empty: none.
+	beside string
+	pack   string // Debian's package
 }
 
 // Roads are all roads there are.
 func Roads() []Road {
 	return []Road{
 		dnsRoad(), zoneRoad(),
-		haproxyRoad(), checksRoad(), nginxRoad(),
+		haproxyRoad(), checksRoad(), nginxRoad(), mysqlRouterRoad(),
 		zookeeperRoad(), webhookRoad(), templateRoad(),
 		frrRoad(), bgpRoad(), routeRoad(), keepalivedRoad(),
 	}
@@ -79,14 +82,18 @@ func RoadNames() []string {
 	return names
 }
 
-// EveryRoad is what stands for all of them.
+// EveryRoad is what stands for all of them, but for those that have to be asked for by
+// name.
 const EveryRoad = "all"
+
+// ByNameOnly reports whether the road is not among all of them.
+func (r Road) ByNameOnly() bool { return r.instead != "" || r.apart }
 
 // roadsOf are the roads of that name.
 func roadsOf(names []string) ([]Road, error) {
 	all := Roads()
 	if slices.Contains(names, EveryRoad) {
-		return slices.DeleteFunc(all, func(r Road) bool { return r.instead != "" }), nil
+		return slices.DeleteFunc(all, Road.ByNameOnly), nil
 	}
 	var found []Road
 	for _, name := range names {

@@ -20,6 +20,23 @@ import (
 // overMySQL asks the server that answers at an address which one it is, over a
 // connection of its own, as an application on that host.
 func (l *Lab) overMySQL(ctx context.Context, from, address string) (node string, err error) {
+	var id uint32
+	err = l.onceAt(ctx, from, address, func(db querier) error {
+		return db.QueryRowContext(ctx, "SELECT @@server_id").Scan(&id)
+	})
+	if err != nil {
+		return "", fmt.Errorf("ask %s, from %s, which server it is: %w", address, from, err)
+	}
+	return l.nodeOf(id), nil
+}
+
+// querier is what one asks a server.
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// onceAt asks the server that answers at an address, over a connection of its own.
+func (l *Lab) onceAt(ctx context.Context, from, address string, ask func(querier) error) error {
 	cfg := mysql.NewConfig()
 	cfg.User, cfg.Passwd, cfg.Net, cfg.Addr, cfg.DBName = appUser, l.Secrets.App, "tcp", address, "app"
 	cfg.Timeout, cfg.ReadTimeout, cfg.WriteTimeout = askRoad, askRoad, askRoad
@@ -30,28 +47,46 @@ func (l *Lab) overMySQL(ctx context.Context, from, address string) (node string,
 	cfg.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		return l.net.DialContext(ctx, from, network, address)
 	}
-	id, err := serverAt(ctx, cfg)
+	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
-		return "", fmt.Errorf("ask %s, from %s, which server it is: %w", address, from, err)
+		return err
 	}
-	return l.nodeOf(id), nil
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	return ask(db)
 }
 
 // overDNS asks a name server for the address of a name.
 func (l *Lab) overDNS(ctx context.Context, from, server, name string) (node string, err error) {
+	nodes, err := l.allOverDNS(ctx, from, server, name)
+	if err != nil {
+		return "", err
+	}
+	return nodes[0], nil
+}
+
+// allOverDNS asks a name server for all addresses of a name. There is one at least.
+func (l *Lab) allOverDNS(ctx context.Context, from, server, name string) (nodes []string, err error) {
 	m := new(dns.Msg)
 	m.SetQuestion(name, dns.TypeA)
 	answer, err := l.exchange(ctx, from, server, m, nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	for _, rr := range answer.Answer {
 		if a, ok := rr.(*dns.A); ok {
 			ip, _ := netip.AddrFromSlice(a.A)
-			return l.nodeAt(ip.Unmap())
+			node, err := l.nodeAt(ip.Unmap())
+			if err != nil {
+				return nil, err
+			}
+			nodes = append(nodes, node)
 		}
 	}
-	return "", fmt.Errorf("ask %s for %s: %s, and no address", server, name, dns.RcodeToString[answer.Rcode])
+	if len(nodes) == 0 {
+		return nil, fmt.Errorf("ask %s for %s: %s, and no address", server, name, dns.RcodeToString[answer.Rcode])
+	}
+	return nodes, nil
 }
 
 // exchange sends a message to a name server, by UDP, from a host.
@@ -128,16 +163,4 @@ func (l *Lab) nodeBehind(a netip.Addr) (string, error) {
 		}
 	}
 	return l.nodeAt(a)
-}
-
-// serverAt is the server_id of whoever answers.
-func serverAt(ctx context.Context, cfg *mysql.Config) (id uint32, err error) {
-	connector, err := mysql.NewConnector(cfg)
-	if err != nil {
-		return 0, err
-	}
-	db := sql.OpenDB(connector)
-	defer db.Close()
-	err = db.QueryRowContext(ctx, "SELECT @@server_id").Scan(&id)
-	return id, err
 }

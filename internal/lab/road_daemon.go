@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/baton-db/baton/internal/db/program"
 	"github.com/baton-db/baton/internal/lab/process"
 )
 
@@ -62,6 +63,16 @@ func (l *Lab) StartRoad(ctx context.Context, r Road) error {
 }
 
 func (l *Lab) startDaemon(ctx context.Context, d daemon) error {
+	unlock, err := l.lock(d.recorded()) // an agent may be having it restarted
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return l.launch(ctx, d)
+}
+
+// launch starts it unless it runs; its caller has its lock.
+func (l *Lab) launch(ctx context.Context, d daemon) error {
 	p, ok := process.Recorded(l.Dir, d.recorded())
 	if ok && p.Alive() {
 		return nil
@@ -116,7 +127,13 @@ func (n need) find() (string, error) {
 		return n.file, err
 	}
 	path, err := exec.LookPath(n.file)
-	for _, dir := range append(administrators[:], n.dirs...) {
+	dirs := append(administrators[:], n.dirs...)
+	if err != nil && n.beside != "" {
+		if server, _, none := program.Server(n.beside); none == nil {
+			dirs = append(dirs, filepath.Dir(server))
+		}
+	}
+	for _, dir := range dirs {
 		if err != nil {
 			path, err = exec.LookPath(filepath.Join(dir, n.file))
 		}

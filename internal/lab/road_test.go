@@ -24,8 +24,9 @@ func TestWhatRoadsNeedOfALab(t *testing.T) {
 		"a name needs nothing":                 {ask: Options{Roads: []string{"dns"}}, roads: "dns", servers: 3},
 		"nginx is on the witness's host":       {ask: Options{Roads: []string{"nginx", "dns", "nginx"}}, roads: "nginx dns", witness: true, servers: 2},
 		"BGP needs a router":                   {ask: Options{Roads: []string{"frr"}}, roads: "frr", routed: true, servers: 3},
-		"all of them but one of a kind":        {ask: Options{Roads: []string{"all"}}, roads: strings.ReplaceAll(strings.Join(RoadNames(), " "), " bgp ", " "), witness: true, routed: true, servers: 2},
+		"all of them but those by name only":   {ask: Options{Roads: []string{"all"}}, roads: "dns zone haproxy checks nginx zookeeper webhook template frr route keepalived", witness: true, routed: true, servers: 2},
 		"one that there is not":                {ask: Options{Roads: []string{"dns", "hapoxy"}}, refused: "no road is called \"hapoxy\"; there are dns, "},
+		"MySQL Router has to be asked for":     {ask: Options{Roads: []string{"mysqlrouter"}}, roads: "mysqlrouter", witness: true, servers: 2},
 		"two that speak BFD on the same host":  {ask: Options{Roads: []string{"frr", "bgp"}}, refused: "a lab has the road bgp or frr, not both"},
 		"nobody would lead them":               {ask: Options{Roads: []string{"dns"}, Manager: ByKeepalived}, refused: "nobody but baton leads roads"},
 		"the clients are in another network":   {ask: Options{Roads: []string{"dns"}, ClientNet: true}, refused: "roads do not go with"},
@@ -50,13 +51,14 @@ func TestWhatRoadsNeedOfALab(t *testing.T) {
 	}
 }
 
-// TestAgentsTakeTheConfigurationOfEveryRoad: one by one, and all at once.
+// TestAgentsTakeTheConfigurationOfEveryRoad: one by one, and all at once, with addresses
+// for readers and link-layer addresses that move.
 func TestAgentsTakeTheConfigurationOfEveryRoad(t *testing.T) {
 	for _, name := range append(RoadNames(), EveryRoad) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			// A lab's own directory has to be short; this one is never built.
-			o, err := Options{Roads: []string{name}, Dir: "/nowhere"}.withDefaults()
+			o, err := Options{Roads: []string{name}, Dir: "/nowhere", Readers: true, VirtualMAC: true}.withDefaults()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,6 +75,9 @@ func TestAgentsTakeTheConfigurationOfEveryRoad(t *testing.T) {
 			c, found := config.Load(file)
 			if err := found.Err(); err != nil {
 				t.Fatalf("%v\n%s", err, b)
+			}
+			if len(c.Readers.Addresses) != 2 || len(c.Addresses) == 0 || c.Addresses[0].MAC != config.AutoMAC {
+				t.Errorf("for readers %v, and %v", c.Readers.Addresses, c.Addresses)
 			}
 			var want, got []string
 			for _, r := range l.TheRoads() {

@@ -10,7 +10,7 @@ func zoneRoad() Road {
 	r := Road{
 		Name: "zone", Help: "the zone that the agents themselves answer for; clients ask Unbound",
 		needs:    []need{{file: "unbound", pack: "unbound"}},
-		settings: func(_ *Lab, config section) { config["dns"] = section{"zone": agentsZone} },
+		settings: func(_ *Lab, config section) { config["dns"] = section{"zone": agentsZone, "max_lag": readersLag} },
 		leads: func(ctx context.Context, l *Lab) (string, error) {
 			return l.overDNS(ctx, "cl", l.unboundAt(), "primary."+agentsZone)
 		},

@@ -81,30 +81,38 @@ func (l *Lab) StartServer(ctx context.Context, node string) error {
 		return err
 	}
 	defer unlock()
-	p, ok := process.Recorded(l.Dir, serverName(node))
-	if !ok || !p.Alive() {
-		// MySQL takes one that is dead and not yet reaped for a living owner of the socket.
-		if err := os.Remove(l.socket(node) + ".lock"); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove what a dead server has left: %w", err)
-		}
-		if p, err = process.Start(process.Spec{
-			Lab: l.Dir, Name: serverName(node), Namespace: l.net.Namespace(node),
-			Args: []string{l.Program, "--defaults-file=" + l.path(node, "my.cnf")}, Log: l.path(node, "mysqld.log"),
-		}); err != nil {
-			return err
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	// One that was killed may take its time to die, and is no start that went wrong.
+	p, _ := process.Recorded(l.Dir, serverName(node))
+	started := false
 	var ended error
 	err = until(ctx, "the server of "+node+" takes connections", func(ctx context.Context) error {
-		if !p.Alive() {
+		switch {
+		case !p.Alive() && started:
 			ended = fmt.Errorf("the server of %s ended, see %s: %s", node, l.path(node, "mysqld.log"), tail(l.path(node, "mysqld.log"), 400))
 			return nil
+		case !p.Alive():
+			if p, ended = l.launchServer(node); ended != nil {
+				return nil
+			}
+			started = true
 		}
 		return l.ask(ctx, node, "SELECT 1", new(int))
 	})
 	return errors.Join(ended, err)
+}
+
+// launchServer starts a node's server, which does not run.
+func (l *Lab) launchServer(node string) (process.Process, error) {
+	// MySQL takes one that is dead and not yet reaped for a living owner of the socket.
+	if err := os.Remove(l.socket(node) + ".lock"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return process.Process{}, fmt.Errorf("remove what a dead server has left: %w", err)
+	}
+	return process.Start(process.Spec{
+		Lab: l.Dir, Name: serverName(node), Namespace: l.net.Namespace(node),
+		Args: []string{l.Program, "--defaults-file=" + l.path(node, "my.cnf")}, Log: l.path(node, "mysqld.log"),
+	})
 }
 
 // StopServer shuts a node's server down in good order.

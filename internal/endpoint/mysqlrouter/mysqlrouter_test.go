@@ -207,6 +207,14 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 	}
 	// What it had read last is in place again, but with a note that it is to be read anew.
 	lead(t, r.open(nowhere()), to(nowhere(), "db1", 3))
+
+	r.freeze()
+	asks := r.open(nowhere(), func(o *mysqlrouter.Options) { o.User = "app" })
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if _, err := asks.Observe(ctx); err == nil || !strings.Contains(err.Error(), "ask who answers at "+r.listen.String()+": no answer within ") {
+		t.Errorf("one that hangs: %v", err)
+	}
 }
 
 // TestSIGHUPReadsNoDestinations is why there is a restart. MySQL Router has no command

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -52,8 +53,15 @@ func (e *Endpoint) asked(ctx context.Context, node cluster.NodeName) error {
 	return endpoint.Astray("%s answers at %s, which is no node's server", here, e.o.Listen)
 }
 
-// ask asks one server, over a connection that begins and ends as it should.
+// ask asks one server, over a connection that begins and ends as it should. It takes no
+// more than half of the time that is left: who it was that did not answer has to be said.
 func (e *Endpoint) ask(ctx context.Context, at string) (w who, err error) {
+	if end, limited := ctx.Deadline(); limited {
+		half := time.Until(end) / 2
+		short, cancel := context.WithTimeoutCause(ctx, half, fmt.Errorf("no answer within %s", half.Round(100*time.Millisecond)))
+		defer cancel()
+		ctx = short
+	}
 	c := mysql.NewConfig()
 	c.User, c.Passwd = e.o.User, e.o.Password
 	c.Net, c.Addr = "tcp", at
@@ -66,5 +74,8 @@ func (e *Endpoint) ask(ctx context.Context, at string) (w who, err error) {
 	db := sql.OpenDB(connector)
 	defer db.Close()
 	err = db.QueryRowContext(ctx, "SELECT @@global.server_id, @@global.hostname, @@global.port").Scan(&w.id, &w.host, &w.port)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	return w, err
 }
