@@ -153,14 +153,8 @@ func (k *clients) look(ctx context.Context) {
 			list.Close()
 		}
 	}()
-	wait := time.NewTimer(0)
-	defer wait.Stop()
-	for pause := ledgerRetry; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-wait.C:
-		}
+	again := backoff{first: ledgerRetry, longest: ledgerRetryMost}
+	for wait := time.Duration(0); waited(ctx, wait); {
 		var err error
 		if list == nil {
 			list, err = k.open()
@@ -170,13 +164,12 @@ func (k *clients) look(ctx context.Context) {
 			took, err = k.lookOnce(ctx, feed, list)
 		}
 		if err != nil && ctx.Err() == nil {
-			k.log.Warn("look at the clients' connections", "err", err, "again_in", pause)
-			wait.Reset(pause)
-			pause = min(2*pause, ledgerRetryMost)
+			wait = again.pause()
+			k.log.Warn("look at the clients' connections", "err", err, "again_in", wait)
 			continue
 		}
-		pause = ledgerRetry
-		wait.Reset(k.nextLook(took))
+		again.reset()
+		wait = k.nextLook(took)
 		if now := k.fullness(feed.Beyond()); now != full {
 			full = now
 			k.raise(cluster.LedgerFull, full)
@@ -273,26 +266,24 @@ func (k *clients) tell(ctx context.Context, w io.Writer) error {
 func (k *clients) follow(ctx context.Context, primary cluster.NodeName) {
 	heard := time.Now()
 	defer k.upset("")
-	for pause := ledgerRetry; ; {
+	again := backoff{first: ledgerRetry, longest: ledgerRetryMost}
+	for {
 		took, err := k.copyFrom(ctx, primary)
 		if ctx.Err() != nil {
 			return
 		}
 		if took {
-			pause, heard = ledgerRetry, time.Now()
+			again.reset()
+			heard = time.Now()
 		}
-		k.log.Debug("the ledger of the clients' connections is not kept up", "of", primary, "err", err, "again_in", pause)
+		wait := again.pause()
+		k.log.Debug("the ledger of the clients' connections is not kept up", "of", primary, "err", err, "again_in", wait)
 		if age := time.Since(heard); age >= ledgerSilence {
 			k.upset(fmt.Sprintf("nothing of the connections of %s for %s: %v", primary, age.Round(time.Second), err))
 		}
-		again := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			again.Stop()
+		if !waited(ctx, wait) {
 			return
-		case <-again.C:
 		}
-		pause = min(2*pause, ledgerRetryMost)
 	}
 }
 

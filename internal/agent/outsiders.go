@@ -104,7 +104,7 @@ func (o *outsiders) run(ctx context.Context) {
 func (o *outsiders) watch(ctx context.Context, reign outlook) {
 	defer o.say(nil)
 	var before amiss
-	pause := outsidersSoon
+	again := backoff{first: outsidersSoon, longest: outsidersSlow}
 	for n := 0; ; n++ {
 		nodes := o.nodes
 		if n == 0 {
@@ -121,17 +121,12 @@ func (o *outsiders) watch(ctx context.Context, reign outlook) {
 		o.mend(ctx, before, now)
 		o.say(lasting(before, now))
 		if (len(now.what) > 0) != (len(before.what) > 0) {
-			pause = outsidersSoon
+			again.reset()
 		}
 		before = now
-		again := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			again.Stop()
+		if !waited(ctx, again.pause()) {
 			return
-		case <-again.C:
 		}
-		pause = min(2*pause, outsidersSlow)
 	}
 }
 

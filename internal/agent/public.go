@@ -199,12 +199,7 @@ func (a *Agent) listenOn(ctx context.Context, addresses []string, again time.Dur
 					return
 				}
 				say(wrongs.say(address, err.Error()))
-				pause := time.NewTimer(again)
-				select {
-				case <-ctx.Done():
-				case <-pause.C:
-				}
-				pause.Stop()
+				waited(ctx, again)
 			}
 		})
 	}

@@ -131,12 +131,8 @@ func (t *takeover) tell(ctx context.Context, o takenOver) {
 		log.Info("the clients of the host before were told that their connections are over", "did", did)
 	}
 	for _, pause := range tickleAgain() {
-		again := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			again.Stop()
+		if !waited(ctx, pause) {
 			return
-		case <-again.C:
 		}
 		if did, err = t.once(ctx, o); err != nil {
 			log.Warn("tell them again", "did", did, "err", err)
