@@ -93,7 +93,7 @@ func (l *link) are(t *testing.T, want State) {
 	t.Helper()
 	for i, end := range l.ends {
 		end.mu.Lock()
-		if got := end.session.State(); got != want {
+		if got := end.session.state; got != want {
 			t.Errorf("end %d is %s, want %s", i, got, want)
 		}
 		end.mu.Unlock()

@@ -67,9 +67,6 @@ func NewSession(s Settings, mine uint32, now time.Time) *Session {
 	return &Session{Settings: s, mine: mine, state: Down, theirState: Down, theirRx: time.Microsecond, next: now}
 }
 
-// State is the present one.
-func (s *Session) State() State { return s.state }
-
 // Receive takes in a packet that was meant for this session (RFC 5880, section 6.8.6).
 func (s *Session) Receive(p Packet, now time.Time) error {
 	if p.Yours != 0 && p.Yours != s.mine {

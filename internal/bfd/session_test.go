@@ -145,13 +145,13 @@ func TestWhatTheNeighbourSays(t *testing.T) {
 	} {
 		s := up(t)
 		s.hears(tt.state)
-		if _, changes := s.step(0); s.State() != tt.want || !cmp.Equal(changes, tt.told) {
-			t.Errorf("%s: it is %s, %s", name, s.State(), cmp.Diff(tt.told, changes))
+		if _, changes := s.step(0); s.state != tt.want || !cmp.Equal(changes, tt.told) {
+			t.Errorf("%s: it is %s, %s", name, s.state, cmp.Diff(tt.told, changes))
 		}
 	}
 	s := up(t)
-	if err := s.Receive(Packet{State: Down, Mine: 9, Yours: 8, Multiplier: 3}, s.now); err == nil || s.State() != Up {
-		t.Errorf("what is said to another session: %v, it is %s", err, s.State())
+	if err := s.Receive(Packet{State: Down, Mine: 9, Yours: 8, Multiplier: 3}, s.now); err == nil || s.state != Up {
+		t.Errorf("what is said to another session: %v, it is %s", err, s.state)
 	}
 }
 

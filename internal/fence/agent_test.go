@@ -166,28 +166,6 @@ func TestRemoveLeavesNothingAndTouchesNoForeignTable(t *testing.T) {
 	l.client.dial(virtual4, dbPort)
 }
 
-func TestRemoveLeftoverTakesOnlyAnAbandonedGate(t *testing.T) {
-	l := newLab(t)
-	remove := func() (found bool, err error) {
-		err = l.host.try(func() (err error) { found, err = RemoveLeftover(t.Context(), "bfe-test"); return err })
-		return found, err
-	}
-	if found, err := remove(); found || err != nil {
-		t.Fatalf("without a gate: %v, %v", found, err)
-	}
-	g := openGate(l.host, testConfig())
-	if _, err := remove(); !errors.Is(err, ErrOwned) {
-		t.Fatalf("removed the gate of a living agent: %v, want ErrOwned", err)
-	}
-	g.Leave()
-	if found, err := remove(); !found || err != nil {
-		t.Fatalf("with a leftover: %v, %v", found, err)
-	}
-	if rules := l.host.sh("nft", "list", "ruleset"); rules != "" {
-		t.Fatalf("left over:\n%s", rules)
-	}
-}
-
 func TestWithoutPrivilegeTheGateIsUnavailable(t *testing.T) {
 	s := newSpace(t)
 	_, out := startHelper(s, "unprivileged")

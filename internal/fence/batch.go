@@ -149,12 +149,6 @@ func (b *batch) addElements(setName string, elems []element) {
 	}
 }
 
-func (b *batch) deleteElements(setName string, elems []element) {
-	if len(elems) > 0 {
-		b.elements(unix.NFT_MSG_DELSETELEM, 0, setName, elems)
-	}
-}
-
 func (b *batch) elements(kind int, flags netlink.HeaderFlags, setName string, elems []element) {
 	b.add(kind, flags, func(ae *netlink.AttributeEncoder) {
 		ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)

@@ -261,3 +261,12 @@ func Present(ctx context.Context, clusterName string) (bool, error) {
 	}
 	return info.present, nil
 }
+
+func removeTable(ctx context.Context, nft *nlConn, table string) error {
+	b := newBatch(table)
+	b.deleteTable()
+	if err := b.commit(ctx, nft); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	return nil
+}

@@ -42,25 +42,6 @@ func DestroyClientSockets(ctx context.Context, scope Scope) (int, error) {
 	return n, nil
 }
 
-// Clients lists the client connections on the database ports: those that
-// DestroyClientSockets would destroy.
-func Clients(ctx context.Context, scope Scope) ([]Socket, error) {
-	c, err := dialNetlink(unix.NETLINK_SOCK_DIAG)
-	if err != nil {
-		return nil, fmt.Errorf("list clients on ports %v: %w", scope.Ports, err)
-	}
-	defer c.close()
-	found, err := findSockets(ctx, c, scope.Ports, diagLocal, scope.isClient)
-	if err != nil {
-		return nil, fmt.Errorf("list clients on ports %v: %w", scope.Ports, err)
-	}
-	clients := make([]Socket, len(found))
-	for i, s := range found {
-		clients[i] = s.Socket
-	}
-	return clients, nil
-}
-
 func (s Scope) isClient(c Socket) bool { return !s.nodeTraffic(c.Local.Addr(), c.Remote.Addr()) }
 
 // destroy destroys the connections with one of the ports on that side for

@@ -1,6 +1,7 @@
 package fence
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/baton-db/baton/internal/clock"
 )
@@ -20,8 +23,27 @@ func destroyClients(l *lab, scope Scope) (n int) {
 
 func clients(l *lab, scope Scope) (socks []Socket) {
 	l.host.t.Helper()
-	l.host.do(func() (err error) { socks, err = Clients(l.host.t.Context(), scope); return err })
+	l.host.do(func() (err error) { socks, err = listClients(l.host.t.Context(), scope); return err })
 	return socks
+}
+
+// listClients lists the client connections on the database ports: those that
+// DestroyClientSockets would destroy.
+func listClients(ctx context.Context, scope Scope) ([]Socket, error) {
+	c, err := dialNetlink(unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return nil, fmt.Errorf("list clients on ports %v: %w", scope.Ports, err)
+	}
+	defer c.close()
+	found, err := findSockets(ctx, c, scope.Ports, diagLocal, scope.isClient)
+	if err != nil {
+		return nil, fmt.Errorf("list clients on ports %v: %w", scope.Ports, err)
+	}
+	clients := make([]Socket, len(found))
+	for i, s := range found {
+		clients[i] = s.Socket
+	}
+	return clients, nil
 }
 
 func TestEveryClientHasItsResetAndEveryNodeStays(t *testing.T) {
@@ -161,7 +183,7 @@ func BenchmarkRenewalVariants(b *testing.B) {
 		},
 		"add, delete, add": func(bt *batch) {
 			bt.addElements(setOpen, openElement(time.Hour))
-			bt.deleteElements(setOpen, openElement(0))
+			bt.elements(unix.NFT_MSG_DELSETELEM, 0, setOpen, openElement(0))
 			bt.flushRules(chainUntil)
 			g.addOpen(bt, Leased, time.Hour, end)
 		},

@@ -72,17 +72,6 @@ func Explain(r cluster.Reason) (row Row, ok bool) {
 	}, false
 }
 
-// Worst returns the most severe of some reasons; Normal of none.
-func Worst(reasons ...cluster.Reason) Severity {
-	order := []Severity{Normal, Notice, Warning, Critical}
-	worst := 0
-	for _, r := range reasons {
-		row, _ := Explain(r)
-		worst = max(worst, slices.Index(order, row.Severity))
-	}
-	return order[worst]
-}
-
 // Document writes the catalogue as Markdown, for docs/failures.md.
 func Document() string {
 	var b strings.Builder

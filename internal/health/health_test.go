@@ -136,23 +136,6 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-func TestWorst(t *testing.T) {
-	for name, tt := range map[string]struct {
-		reasons []cluster.Reason
-		want    Severity
-	}{
-		"nothing is wrong":        {nil, Normal},
-		"the worst one counts":    {[]cluster.Reason{cluster.NotRealtime, cluster.AckSetEmpty, cluster.ServerDown}, Critical},
-		"an unknown one is noted": {[]cluster.Reason{"from-the-future", cluster.ReignBegan}, Notice},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := Worst(tt.reasons...); got != tt.want {
-				t.Errorf("got %s, want %s", got, tt.want)
-			}
-		})
-	}
-}
-
 func TestDocumentationSaysWhatTheCatalogueSays(t *testing.T) {
 	if *update {
 		if err := os.WriteFile(document, []byte(Document()), 0o644); err != nil {

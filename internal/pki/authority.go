@@ -74,26 +74,6 @@ func NewAuthority(cluster string, now time.Time) (*Authority, error) {
 	return &Authority{cert: cert, key: key, pair: pair}, nil
 }
 
-// LoadAuthority reads an authority that was written before.
-func LoadAuthority(certFile, keyFile string) (*Authority, error) {
-	cert, certErr := readCert(certFile)
-	key, keyErr := readKey(keyFile)
-	if err := errors.Join(certErr, keyErr); err != nil {
-		return nil, err
-	}
-	if !cert.IsCA {
-		return nil, fmt.Errorf("%s is no certificate authority: name the ca.crt that `baton init` made", certFile)
-	}
-	if !key.PublicKey.Equal(cert.PublicKey) {
-		return nil, fmt.Errorf("%s is not the key of %s", keyFile, certFile)
-	}
-	pair, err := encode(cert.Raw, key)
-	if err != nil {
-		return nil, err
-	}
-	return &Authority{cert: cert, key: key, pair: pair}, nil
-}
-
 // Pair returns the authority's own certificate and key.
 func (a *Authority) Pair() Pair { return a.pair }
 

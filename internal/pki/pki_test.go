@@ -100,30 +100,6 @@ func TestFilesOfAKeyAreForTheirOwnerAndNeverOverwritten(t *testing.T) {
 	}
 }
 
-func TestAnAuthorityIsReadBack(t *testing.T) {
-	f, _ := nodeFiles(t, born)
-	keyFile := filepath.Join(filepath.Dir(f.CA), "ca.key")
-	ca, err := pki.LoadAuthority(f.CA, keyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := ca.Issue("db1", addrs, born)
-	if err != nil {
-		t.Fatal(err)
-	}
-	overwrite(t, f.Cert, pair.Cert)
-	overwrite(t, f.Key, pair.Key)
-	if _, err := pki.Load(f, "db1", addrs, born); err != nil {
-		t.Error(err)
-	}
-	if _, err := pki.LoadAuthority(f.Cert, f.Key); err == nil || !strings.Contains(err.Error(), "no certificate authority") {
-		t.Errorf("a node's certificate was taken for an authority: %v", err)
-	}
-	if _, err := pki.LoadAuthority(f.CA, f.Key); err == nil || !strings.Contains(err.Error(), "is not the key of") {
-		t.Errorf("a foreign key was taken: %v", err)
-	}
-}
-
 func TestEverythingWrongIsSaid(t *testing.T) {
 	for name, tt := range map[string]struct {
 		spoil func(t *testing.T, f *pki.Files)

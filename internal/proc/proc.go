@@ -16,8 +16,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -35,25 +33,8 @@ type ID struct {
 	Boot  string // /proc/sys/kernel/random/boot_id
 }
 
-// String returns "pid@start@boot", which ParseID reads.
+// String returns "pid@start@boot".
 func (id ID) String() string { return fmt.Sprintf("%d@%d@%s", id.PID, id.Start, id.Boot) }
-
-// ParseID reads what String wrote.
-func ParseID(s string) (ID, error) {
-	parts := strings.SplitN(s, "@", 3)
-	if len(parts) != 3 || parts[2] == "" {
-		return ID{}, fmt.Errorf("process identity %q: want pid@start@boot", s)
-	}
-	pid, err := strconv.Atoi(parts[0])
-	if err != nil || pid <= 0 {
-		return ID{}, fmt.Errorf("process identity %q: %q is no process id", s, parts[0])
-	}
-	start, err := strconv.ParseUint(parts[1], 10, 64)
-	if err != nil {
-		return ID{}, fmt.Errorf("process identity %q: %q is no start time", s, parts[1])
-	}
-	return ID{PID: pid, Start: start, Boot: parts[2]}, nil
-}
 
 // Identify returns the identity of the process that has this pid now.
 // A zombie is ErrGone.
@@ -99,36 +80,10 @@ func BySocket(ctx context.Context, path string) (ID, error) {
 		return ID{}, fmt.Errorf("find the server by its socket %s: it is in another pid namespace", path)
 	case cred.Pid == 1 && os.Getpid() != 1:
 		// The credentials are those of whoever called listen(2).
-		return ID{}, fmt.Errorf("find the server by its socket %s: process 1 listens for it (socket activation): use the pid file", path)
+		return ID{}, fmt.Errorf("find the server by its socket %s: process 1 listens for it (socket activation): have the server make the socket itself", path)
 	}
 	return Identify(int(cred.Pid))
 }
-
-// ByPIDFile returns the process whose pid a file holds. A file left behind by a
-// crashed server may name another process: have the caller's word for it
-// (comm, the name of the program, "" for any).
-func ByPIDFile(path, comm string) (ID, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return ID{}, fmt.Errorf("find the server by its pid file: %w", err)
-	}
-	pid, err := strconv.Atoi(string(bytes.TrimSpace(b)))
-	if err != nil || pid <= 0 {
-		return ID{}, fmt.Errorf("find the server by its pid file %s: %q is no process id", path, bytes.TrimSpace(b))
-	}
-	st, err := readStat(pid)
-	if err != nil {
-		return ID{}, fmt.Errorf("find the server by its pid file %s: %w", path, err)
-	}
-	if comm != "" && st.comm != comm {
-		return ID{}, fmt.Errorf("find the server by its pid file %s: %w: process %d is %q, not %q", path, ErrGone, pid, st.comm, comm)
-	}
-	return Identify(pid)
-}
-
-// Kill ends the process with SIGKILL, and nobody else: ErrGone if it does not
-// run any more.
-func Kill(id ID) error { return Signal(id, unix.SIGKILL) }
 
 // Signal sends a signal to the process, and to nobody else.
 func Signal(id ID, sig syscall.Signal) error {

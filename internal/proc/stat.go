@@ -20,7 +20,6 @@ const (
 
 // stat is what we read of /proc/PID/stat, proc_pid_stat(5).
 type stat struct {
-	comm  string
 	state byte
 	flags uint64
 	start uint64
@@ -52,7 +51,7 @@ func readStat(pid int) (stat, error) {
 	return parseStat(b)
 }
 
-// parseStat reads fields 2, 3, 9 and 22. The program's name may contain
+// parseStat reads fields 3, 9 and 22. The program's name may contain
 // anything, parentheses too, so it ends at the last one.
 func parseStat(b []byte) (stat, error) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
@@ -72,5 +71,5 @@ func parseStat(b []byte) (stat, error) {
 	if err != nil {
 		return stat{}, fmt.Errorf("read process state: start time: %w", err)
 	}
-	return stat{comm: string(b[open+1 : end]), state: fields[0][0], flags: flags, start: start}, nil
+	return stat{state: fields[0][0], flags: flags, start: start}, nil
 }

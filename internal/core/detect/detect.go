@@ -263,10 +263,6 @@ func (t Track) Verdict(now cluster.Instant) cluster.LayerView {
 	return v
 }
 
-// Hung reports whether the server has answered nothing for the hang limit,
-// although it was asked, and has not answered since.
-func (t Track) Hung(now cluster.Instant) bool { return t.advance(now).hung }
-
 // Next returns how long after the beginning of the last probe the next one is
 // due.
 func (t Track) Next() time.Duration {
@@ -277,18 +273,4 @@ func (t Track) Next() time.Duration {
 		return t.limits.Suspect
 	}
 	return t.limits.Normal
-}
-
-// FailingFor returns how long probes have been failing, or an answer has been
-// awaited for suspiciously long: since the first of them began. It is 0 if the
-// last one was answered.
-func (t Track) FailingFor(now cluster.Instant) time.Duration {
-	t = t.advance(now)
-	switch {
-	case t.failures > 0:
-		return t.seen.Sub(min(t.failedSince, t.seen))
-	case t.slow():
-		return t.seen.Sub(t.outAt)
-	}
-	return 0
 }

@@ -172,31 +172,6 @@ func TestIntervals(t *testing.T) {
 	}
 }
 
-func TestFailingFor(t *testing.T) {
-	track := play(t, New(Port, limits), []event{{0, answered(0), up}, {1000 * ms, wait, up}, {1200 * ms, lost(1000 * ms), suspect}, {1300 * ms, refused(1250 * ms), suspect}})
-	at := func(d time.Duration) cluster.Instant { return boot.Add(d) }
-	if got := track.FailingFor(at(1400 * ms)); got != 400*ms {
-		t.Errorf("failing for %s, want 400ms since the first lost probe began", got)
-	}
-	if got := track.FailingFor(at(time.Minute)); got != 300*ms {
-		t.Errorf("failing for %s, want 300ms: nobody looked after that", got)
-	}
-	if got := track.Observe(at(1450*ms), Result{Sent: at(1400 * ms), Outcome: Answered}).FailingFor(at(1500 * ms)); got != 0 {
-		t.Errorf("failing for %s after an answer", got)
-	}
-	waiting := play(t, New(Port, limits), []event{{0, answered(0), up}, {100 * ms, ask, up}, {500 * ms, awake(100*ms, 500*ms), suspect}})
-	if got := waiting.FailingFor(at(500 * ms)); got != 400*ms {
-		t.Errorf("failing for %s, want 400ms since the question that is open", got)
-	}
-}
-
-func TestFailingSinceTheObserverCameBack(t *testing.T) {
-	track := play(t, New(Port, limits), []event{{0, answered(0), up}, {100 * ms, ask, up}, {30 * time.Second, refused(100 * ms), suspect}})
-	if got := track.FailingFor(boot.Add(30100 * ms)); got != 100*ms {
-		t.Errorf("failing for %s, want 100ms", got)
-	}
-}
-
 func TestRecoveryMayTakeMoreAnswers(t *testing.T) {
 	slow := limits
 	slow.Recover = 3
@@ -211,11 +186,11 @@ func TestRecoveryMayTakeMoreAnswers(t *testing.T) {
 
 func TestHung(t *testing.T) {
 	track := play(t, New(Server, limits), []event{{0, answered(0), up}, {0, ask, up}, {900 * ms, awake(0, 900*ms), suspect}})
-	if track.Hung(boot.Add(999*ms)) || !track.Hung(boot.Add(1000*ms)) {
+	if track.advance(boot.Add(999*ms)).hung || !track.advance(boot.Add(1000*ms)).hung {
 		t.Error("it hangs when the limit is reached, not before")
 	}
 	refusing := play(t, New(Server, limits), []event{{0, refused(0), suspect}, {100 * ms, refused(100 * ms), suspect}, {200 * ms, refused(200 * ms), down}})
-	if refusing.Hung(boot.Add(300 * ms)) {
+	if refusing.advance(boot.Add(300 * ms)).hung {
 		t.Error("who refuses does not hang")
 	}
 }

@@ -6,16 +6,6 @@ import (
 	"strings"
 )
 
-// ParsePosition reads a position of MariaDB, as gtid_slave_pos and Gtid_IO_Pos
-// print it: the last transaction of each domain. The set names that transaction
-// and all of its server before it, and covers the domain up to it. Text of
-// MySQL's kind is read as Parse does: its positions are sets.
-//
-// Only a position that was reached by replication covers. That of a server that
-// wrote on its own (gtid_binlog_pos, gtid_current_pos) says nothing of other
-// servers' transactions with smaller numbers: do not read those with it.
-func ParsePosition(text string) (Set, error) { return Set{}.through(text) }
-
 // ParseExecuted returns what a server of MariaDB has applied, from its
 // gtid_binlog_state and gtid_slave_pos.
 //

@@ -4,7 +4,7 @@ import "testing"
 
 func position(t *testing.T, text string) Set {
 	t.Helper()
-	s, err := ParsePosition(text)
+	s, err := Set{}.Through(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestPositions(t *testing.T) {
 		"half a GTID":            "0-1",
 	} {
 		t.Run(name, func(t *testing.T) {
-			if s, err := ParsePosition(text); err == nil {
+			if s, err := (Set{}).Through(text); err == nil {
 				t.Errorf("read as %q", s)
 			}
 		})

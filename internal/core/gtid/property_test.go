@@ -232,7 +232,7 @@ func FuzzThrough(f *testing.F) {
 			return
 		}
 		// Who has come to a position has what the position names.
-		reached, err := ParsePosition(position)
+		reached, err := Set{}.Through(position)
 		if err != nil || !now.Contains(s) || !now.Contains(reached) {
 			t.Fatalf("%q through %q is %q, %v", had, position, now, err)
 		}
