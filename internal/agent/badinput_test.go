@@ -54,6 +54,14 @@ type led struct {
 // primary, until the test ends.
 func lead(t *testing.T, files map[string]string, endpoints string) *led {
 	t.Helper()
+	d := standBy(t, files, endpoints)
+	d.lead()
+	return d
+}
+
+// standBy has the endpoints ready, and nothing wanted of them yet.
+func standBy(t *testing.T, files map[string]string, endpoints string) *led {
+	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -107,6 +115,11 @@ endpoints:
 			}
 		}
 	})
+	return d
+}
+
+// lead makes this host the primary that the endpoints are led to.
+func (d *led) lead() {
 	now := clock.Now()
 	d.hearing.heard(now, time.Hour)
 	d.Board.SawFact("db1", cluster.Fact{Node: "db1", Serving: 5}, 60, now)
@@ -114,7 +127,6 @@ endpoints:
 	in.Now, in.Lease, in.Host.Gate = now, lease.Held{Epoch: 5, Until: now.Add(time.Hour)}, reconcile.GateOpenLeased
 	in.Record = d.Board.Record
 	d.leadEndpoints(in, d.World(d.senses(now)))
-	return d
 }
 
 // until takes in what the endpoints report until it is so.
@@ -142,12 +154,15 @@ func (d *led) status(name string) string {
 	return "nothing"
 }
 
-// history is what the timeline has of an endpoint.
-func (d *led) history(name string) string {
+// history is what the timeline has of how an endpoint was led here.
+func (d *led) history(name string) string { return d.told(timeline.Endpoint(name)) }
+
+// told is what the timeline has of a step.
+func (d *led) told(step timeline.Step) string {
 	part, _ := d.timeline.Part(5)
 	var said []string
 	for _, e := range part.Events {
-		if e.Step == timeline.Endpoint(name) {
+		if e.Step == step {
 			said = append(said, string(e.Outcome)+": "+e.Detail)
 		}
 	}

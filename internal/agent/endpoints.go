@@ -31,7 +31,7 @@ type roads struct {
 	runs   []endpoint.Runner
 	states map[string]endpoint.State // the loop's own
 	spans  map[string]*timeline.Running
-	told   map[string][]string                 // what the timeline was told of each, since it was wanted there
+	told   map[timeline.Step][]string          // what the timeline was told of each, since it was wanted there
 	views  map[string]view                     // what the timeline has of its own view
 	at     map[cluster.NodeName]netip.AddrPort // the data nodes' servers
 	set    []api.RoadSetting
@@ -144,7 +144,8 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 			span.End(timeline.Failed, inWords(before.Problem, "not wanted any more"))
 			delete(l.roads.spans, s.Name)
 		}
-		delete(l.roads.told, s.Name)
+		delete(l.roads.told, timeline.Endpoint(s.Name))
+		delete(l.roads.told, timeline.SeenBy(s.Name))
 		delete(l.roads.views, s.Name)
 		if s.Want.Node != "" {
 			l.roads.spans[s.Name] = l.timeline.Begin(timeline.Endpoint(s.Name), string(s.Kind))
@@ -177,20 +178,25 @@ func (l *loop) sawEndpoint(s endpoint.State) {
 const mostTold = 3
 
 // noteProblem tells the timeline why an endpoint does not lead where it should, while
-// that is being tried again: what it comes to may be long after.
+// that is being tried again: what it comes to may be long after. Of one that does lead
+// there it tells what is wrong nevertheless, such as a router of two that refuses.
 func (l *loop) noteProblem(s endpoint.State) {
-	if s.Want.Node == "" || s.Settled || s.Problem == nil {
+	if s.Want.Node == "" || s.Problem == nil {
 		return
 	}
-	said, told := s.Problem.Error(), l.roads.told[s.Name]
+	step := timeline.Endpoint(s.Name)
+	if s.Settled {
+		step = timeline.SeenBy(s.Name)
+	}
+	said, told := s.Problem.Error(), l.roads.told[step]
 	if len(told) >= mostTold || slices.Contains(told, said) {
 		return
 	}
-	l.timeline.Note(timeline.Endpoint(s.Name), timeline.Failed, said)
+	l.timeline.Note(step, timeline.Failed, said)
 	if l.roads.told == nil {
-		l.roads.told = map[string][]string{}
+		l.roads.told = map[timeline.Step][]string{}
 	}
-	l.roads.told[s.Name] = append(told, said)
+	l.roads.told[step] = append(told, said)
 }
 
 // noteView tells the timeline what an endpoint finds later than when it was led there,

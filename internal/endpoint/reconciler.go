@@ -292,7 +292,9 @@ func (r *Reconciler) tell(before, now State) {
 		r.Log.Info("an endpoint leads where it should", "endpoint", r.Name, "kind", r.Kind, "to", now.Want.String(), "attempts", now.Attempts)
 	case now.Told && !before.Told:
 		r.Log.Info("an endpoint that cannot be asked was told where to lead", "endpoint", r.Name, "kind", r.Kind, "to", now.Want.String(), "attempts", now.Attempts)
-	case now.Problem != nil && (before.Problem == nil || before.Problem.Error() != now.Problem.Error()):
+	}
+	astray := before.Settled && !now.Settled // which was said
+	if !astray && now.Problem != nil && (before.Problem == nil || before.Problem.Error() != now.Problem.Error()) {
 		r.Log.Warn("an endpoint does not do what it should", "endpoint", r.Name, "kind", r.Kind, "wanted", now.Want.String(), "err", now.Problem)
 	}
 	r.Report(now)

@@ -163,7 +163,10 @@ func (l Lead) String() string {
 	if l.To != l.Wanted || !l.Settled {
 		text += ", wanted " + string(l.Wanted)
 	}
-	if l.Because != "" {
+	switch {
+	case l.Because != "" && l.Settled && l.To == l.Wanted:
+		text += ", and not all is well: " + l.Because
+	case l.Because != "":
 		text += ", because " + l.Because
 	}
 	return text

@@ -1,7 +1,8 @@
 // Package bgp announces the cluster's addresses on loopback to this host's routers, with a
 // BGP speaker (GoBGP) inside the agent, and answers which of them have been told.
 //
-// It takes in no route, and puts none into the kernel. The rule: an address is announced
+// It takes in no route, puts none into the kernel, and gives a session up over which a
+// router sends so many that they would fill this host's memory. The rule: an address is announced
 // only while the kernel has it on this host (package vip), whatever is wanted. The kernel
 // takes it away when the lease ends; this process sees that and withdraws it. A process
 // that cannot see it any more cannot send either: killed, its connections are closed;
@@ -44,7 +45,16 @@ type Options struct {
 	Communities      []uint32
 	LargeCommunities []LargeCommunity
 	LocalPref        uint32 // told to neighbours of the own AS; 0: the usual 100
-	Self             cluster.NodeName
+	// Spared is how long a router is left alone that has sent too many routes. 0: a minute.
+	Spared time.Duration
+	Self   cluster.NodeName
+}
+
+func (o Options) spared() time.Duration {
+	if o.Spared == 0 {
+		return time.Minute
+	}
+	return o.Spared
 }
 
 // LargeCommunity is one of RFC 8092.
@@ -135,7 +145,7 @@ func (s *Speaker) Run(ctx context.Context) {
 
 // speak has a speaker for as long as ctx goes on, or nothing fails.
 func (s *Speaker) speak(ctx context.Context) error {
-	words := newOverheard(s.log)
+	words := newOverheard(s.log, len(s.o.Neighbors))
 	level := &slog.LevelVar{}
 	level.Set(slog.LevelDebug)
 	b := server.NewBgpServer(server.LoggerOption(slog.New(words), level))
@@ -169,7 +179,7 @@ func (s *Speaker) speak(ctx context.Context) error {
 	running.Go(func() { s.watchLinks(ctx, lost) })
 	running.Go(func() { s.askWhy(ctx, links) })
 	defer cancel()
-	return s.attend(ctx, lost)
+	return s.attend(ctx, lost, words.flooded)
 }
 
 // takeInNothing has the speaker know no routes but its own: what routers say of other
@@ -197,10 +207,12 @@ func (s *Speaker) end() {
 	s.problem = errors.New("the speaker has stopped")
 }
 
-// attend follows what the host has, and has sessions begin anew whose path was lost.
-func (s *Speaker) attend(ctx context.Context, lost <-chan netip.Addr) error {
+// attend follows what the host has, and has sessions begin anew whose path was lost, or,
+// after a pause, whose router has sent too much.
+func (s *Speaker) attend(ctx context.Context, lost, flooded <-chan netip.Addr) error {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
+	spared := map[netip.Addr]<-chan time.Time{}
 	for {
 		changes, stop, err := watchAddresses()
 		if err != nil {
@@ -216,8 +228,14 @@ func (s *Speaker) attend(ctx context.Context, lost <-chan netip.Addr) error {
 				return ctx.Err()
 			case _, watching = <-changes:
 			case <-tick.C:
+				s.resume(ctx, spared)
+			case n := <-flooded:
+				s.drop(ctx, n)
+				spared[n] = time.After(s.o.spared())
 			case n := <-lost:
-				s.renew(ctx, n)
+				if spared[n] == nil {
+					s.renew(ctx, n)
+				}
 			}
 		}
 		stop()

@@ -109,6 +109,7 @@ func at(epoch cluster.Epoch) endpoint.Target { return endpoint.Target{Epoch: epo
 
 // TestAnnouncements: one world for all, as a session takes seconds to come up.
 func TestAnnouncements(t *testing.T) {
+	t.Parallel() // with TestOptionsOfASession, which has a network of its own
 	w := world{Rig: bgptest.NewHere(t, 3, 4, 5, 6, 7)}
 	w.DB.IP(t, "addr add 10.79.1.12/24 dev eth0")
 	w.bird = w.Router.StartBIRD(t, routerBIRD)

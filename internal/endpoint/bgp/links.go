@@ -97,7 +97,9 @@ func (s *Speaker) peer(n Neighbor) *api.Peer {
 		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(n.Hops + 1)}
 	}
 	for _, f := range n.families(s.o) {
-		p.AfiSafis = append(p.AfiSafis, &api.AfiSafi{Config: &api.AfiSafiConfig{Enabled: true, Family: &api.Family{Afi: api.Family_Afi(f.Afi()), Safi: api.Family_Safi(f.Safi())}}})
+		family := &api.Family{Afi: api.Family_Afi(f.Afi()), Safi: api.Family_Safi(f.Safi())}
+		p.AfiSafis = append(p.AfiSafis, &api.AfiSafi{Config: &api.AfiSafiConfig{Enabled: true, Family: family},
+			PrefixLimits: &api.PrefixLimit{Family: family, MaxPrefixes: most}})
 	}
 	return p
 }
@@ -131,6 +133,46 @@ func (s *Speaker) renew(ctx context.Context, at netip.Addr) {
 		}
 		if err != nil {
 			s.log.WarnContext(ctx, "begin a BGP session anew", "neighbour", at, "err", err)
+		}
+	}
+}
+
+// drop ends the session with a neighbour, and with it goes all that it has sent.
+func (s *Speaker) drop(ctx context.Context, at netip.Addr) {
+	b, err := s.running()
+	if err != nil {
+		return
+	}
+	if err := b.DeletePeer(ctx, &api.DeletePeerRequest{Address: at.String()}); err != nil {
+		s.log.WarnContext(ctx, "end a BGP session", "neighbour", at, "err", err)
+	}
+}
+
+// resume has sessions begin anew that were dropped, once their time has come.
+func (s *Speaker) resume(ctx context.Context, spared map[netip.Addr]<-chan time.Time) {
+	for at, due := range spared {
+		select {
+		case <-due:
+		default:
+			continue
+		}
+		delete(spared, at)
+		b, err := s.running()
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		if l := s.links[at]; l != nil {
+			l.words.listen()
+		}
+		s.mu.Unlock()
+		for _, n := range s.o.Neighbors {
+			if n.Address != at {
+				continue
+			}
+			if err := b.AddPeer(ctx, &api.AddPeerRequest{Peer: s.peer(n)}); err != nil {
+				s.log.WarnContext(ctx, "begin a BGP session anew", "neighbour", at, "err", err)
+			}
 		}
 	}
 }
@@ -177,8 +219,13 @@ func negotiated(p *api.Peer, f gobgp.Family) bool {
 	return false
 }
 
-// many is more routes than a router that has nothing to tell this host tells it.
-const many = 1000
+const (
+	// many is more routes than a router that has nothing to tell this host tells it.
+	many = 1000
+	// most is what is borne of one family. GoBGP keeps what it is told, wanted or not, up to
+	// a kilobyte for each, and the agent's memory is locked.
+	most = 10_000
+)
 
 // unwell says what is wrong with a neighbour's session, or nil.
 func (s *Speaker) unwell(n Neighbor, p *api.Peer) error {

@@ -13,8 +13,12 @@ import (
 
 // words are what was last said of why there is no session with a neighbour.
 type words struct {
-	mu   sync.Mutex
-	text string
+	at netip.Addr
+
+	mu      sync.Mutex
+	text    string
+	stopgap bool // text is of a connection that has only begun
+	final   bool // text stays, whatever else is heard, for the session is given up
 	// unsaid is told each time that the router has ended a session that was just
 	// beginning, and GoBGP has not kept what it said.
 	unsaid chan struct{}
@@ -29,7 +33,32 @@ func (w *words) last() string {
 func (w *words) set(text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.text = text
+	if !w.final {
+		w.text, w.stopgap = text, false
+	}
+}
+
+// giveUp is set, and nothing counts any more until there is another session. It reports
+// whether that is news.
+func (w *words) giveUp(text string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	news := !w.final
+	w.text, w.stopgap, w.final = text, false, true
+	return news
+}
+
+// listen has what is heard count again.
+func (w *words) listen() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.final = false
+}
+
+func (w *words) gaveUp() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.final
 }
 
 // overheard is the log of GoBGP, which is where it says why there is no session. What it
@@ -38,7 +67,8 @@ type overheard struct {
 	log *slog.Logger
 	at  string // the neighbour that the records are about
 
-	all *allWords
+	all     *allWords
+	flooded chan netip.Addr // neighbours that have sent too many routes, once for each session
 }
 
 type allWords struct {
@@ -46,15 +76,16 @@ type allWords struct {
 	of map[string]*words
 }
 
-func newOverheard(log *slog.Logger) overheard {
-	return overheard{log: log, all: &allWords{of: map[string]*words{}}}
+// newOverheard hears of as many neighbours.
+func newOverheard(log *slog.Logger, neighbours int) overheard {
+	return overheard{log: log, all: &allWords{of: map[string]*words{}}, flooded: make(chan netip.Addr, neighbours)}
 }
 
 // of returns what is overheard of a neighbour from now on.
 func (o overheard) of(at netip.Addr) *words {
 	o.all.mu.Lock()
 	defer o.all.mu.Unlock()
-	w := &words{unsaid: make(chan struct{}, 1)}
+	w := &words{at: at, unsaid: make(chan struct{}, 1)}
 	o.all.of[at.String()] = w
 	return w
 }
@@ -86,7 +117,15 @@ func (o overheard) Handle(ctx context.Context, r slog.Record) error {
 	o.all.mu.Lock()
 	w := o.all.of[at]
 	o.all.mu.Unlock()
-	if w != nil {
+	switch {
+	case w == nil:
+	case w.gaveUp():
+		return nil // said for every message of the router's until it is gone
+	case r.Message == "prefix limit reached":
+		if w.giveUp(fmt.Sprintf("it was given up because the router has sent more than %d routes, which this host would have to keep in memory and has no use for: have it send none", most)) {
+			o.flooded <- w.at // there is room for each neighbour's
+		}
+	default:
 		w.hear(r.Message, said)
 	}
 	if r.Level >= slog.LevelWarn {
@@ -103,6 +142,8 @@ func (o overheard) Handle(ctx context.Context, r slog.Record) error {
 // against the version that is built in.
 func (w *words) hear(message string, said map[string]slog.Value) {
 	switch message {
+	case "try to connect": // and two seconds may go by until it is known that there is no answer
+		w.setFirst("it does not answer yet: " + unanswered)
 	case "failed to connect":
 		w.set(connecting(said["Error"].String()))
 	case "received notification":
@@ -129,11 +170,20 @@ func (w *words) hear(message string, said map[string]slog.Value) {
 	}
 }
 
+// setFirst says something where nothing has been said yet.
+func (w *words) setFirst(text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.text == "" {
+		w.text, w.stopgap = text, true
+	}
+}
+
 // ask notes that the router has said something that is not known.
 func (w *words) ask() {
 	w.mu.Lock()
-	if w.text == "" {
-		w.text = "the router has ended the session before it began, and has not said why yet"
+	if w.text == "" || w.stopgap {
+		w.text, w.stopgap = "the router has ended the session before it began, and has not said why yet", false
 	}
 	w.mu.Unlock()
 	select {
@@ -142,13 +192,16 @@ func (w *words) ask() {
 	}
 }
 
+// unanswered is what to look at where a router says nothing at all.
+const unanswered = "is its address right, does it expect this host, and with the same password, TTL security and number of hops?"
+
 // connecting is why no connection was made, as an operator would look at it.
 func connecting(err string) string {
 	switch {
 	case strings.Contains(err, "connection refused"):
 		return "it refuses connections: does BGP run there, and does it expect this host?"
 	case strings.Contains(err, "i/o timeout"):
-		return "it does not answer: is its address right, does it expect this host, and with the same password, TTL security and number of hops?"
+		return "it does not answer: " + unanswered
 	}
 	if i := strings.LastIndex(err, ": "); i >= 0 {
 		err = err[i+2:]

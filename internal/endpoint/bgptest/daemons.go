@@ -84,8 +84,9 @@ type FRR struct {
 	Zebra Daemon
 }
 
-// StartFRR runs zebra, bgpd and, if it has a configuration, bfdd on a host.
-func (h *Host) StartFRR(t testing.TB, bgp, bfd string) FRR {
+// StartFRR runs zebra, bgpd and, if it has a configuration, bfdd on a host; bgpd with more
+// arguments.
+func (h *Host) StartFRR(t testing.TB, bgp, bfd string, more ...string) FRR {
 	t.Helper()
 	bgpd := need(t, "bgpd") // before anything is made
 	dir, err := os.MkdirTemp("", "baton-frr-")
@@ -109,7 +110,7 @@ func (h *Host) StartFRR(t testing.TB, bgp, bfd string) FRR {
 	if bfd != "" {
 		h.Start(t, "bfdd", args("bfdd", bfd, "--bfdctl", dir+"/bfdd.sock")...)
 	}
-	f.BGPD = h.Start(t, bgpd, args("bgpd", bgp)...)
+	f.BGPD = h.Start(t, bgpd, args("bgpd", bgp, more...)...)
 	f.answers(t, "show bgp summary json")
 	return f
 }
@@ -149,6 +150,18 @@ func (f FRR) Tell(t testing.TB, commands ...string) string {
 type BIRD struct {
 	Daemon
 	control string
+	file    string
+}
+
+// Configure has it go on with another configuration.
+func (b BIRD) Configure(t testing.TB, config string) {
+	t.Helper()
+	if err := os.WriteFile(b.file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if said := b.Ask(t, "configure"); !strings.Contains(said, "Reconfigur") {
+		t.Fatalf("BIRD does not take its new configuration: %s", said)
+	}
 }
 
 // Ask runs a command of BIRD's, once it answers.
@@ -173,7 +186,7 @@ func (h *Host) StartBIRD(t testing.TB, config string) BIRD {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b := BIRD{control: filepath.Join(dir, "bird.ctl")}
+	b := BIRD{control: filepath.Join(dir, "bird.ctl"), file: file}
 	b.Daemon = h.Start(t, "bird", "-f", "-c", file, "-s", b.control, "-P", filepath.Join(dir, "bird.pid"))
 	return b
 }

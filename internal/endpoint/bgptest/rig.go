@@ -37,6 +37,7 @@ const (
 	HostAddress6   = "fd79:1::2"
 	RouterAddress  = "10.79.1.1"
 	RouterAddress6 = "fd79:1::1"
+	BeyondAddress  = "10.79.2.2" // of a host behind the router
 )
 
 // Host is a network namespace: a named one, or this process's own.
@@ -113,6 +114,21 @@ func newHost(t testing.TB, name string) *Host {
 	t.Cleanup(func() { handle.Close(); fd.Close() })
 	h := &Host{NS: fd, name: name, handle: handle}
 	h.IP(t, "link set lo up")
+	return h
+}
+
+// Beyond adds a host behind the router, which passes on what goes there and comes from
+// there. Besides its own, it has the addresses 10.79.2.N for every N of others.
+func (r *Rig) Beyond(t testing.TB, others ...int) *Host {
+	t.Helper()
+	h := newHost(t, prefix()+"fr")
+	r.Router.Output(t, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+	r.Router.IP(t, "link add eth1 type veth peer name eth0 netns "+h.name, "link set eth1 up", "addr add 10.79.2.1/24 dev eth1")
+	h.IP(t, "link set eth0 up", "addr add "+BeyondAddress+"/24 dev eth0", "route add 10.79.1.0/24 via 10.79.2.1")
+	for _, n := range others {
+		h.IP(t, fmt.Sprintf("addr add 10.79.2.%d/24 dev eth0", n))
+	}
+	r.DB.IP(t, "route add 10.79.2.0/24 via "+RouterAddress)
 	return h
 }
 

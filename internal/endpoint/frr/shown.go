@@ -242,11 +242,12 @@ func (n neighbor) wrong(at netip.Addr) error {
 	case n.State == "Established":
 		return nil
 	}
+	// Not its state, which goes to and fro between two looks.
 	why := n.Reset
 	if n.Notified != "" {
 		why += ", " + n.Notified
 	}
-	return fmt.Errorf("%s has no session: %s, the last that FRR knows is %q: does the router expect this host, with these AS numbers and the same password?", who, n.State, why)
+	return fmt.Errorf("%s has no session, the last that FRR knows is %q: does the router expect this host, with these AS numbers and the same password?", who, why)
 }
 
 // joined is several errors on one line, as they are shown in a table.
