@@ -14,13 +14,14 @@ const (
 
 	hopLimit = 64
 	window   = 1234 // any
+	synFlag  = 0x02
 	ackFlag  = 0x10
 )
 
-// packet is an ACK without data from one end of a connection to the other, with the
+// packet is a segment without data from one end of a connection to the other, with the
 // IP header (RFC 791, RFC 8200) in front of the TCP one (RFC 9293). The kernel fills
 // in the IPv4 header's checksum.
-func packet(from, to netip.AddrPort, seq, ack uint32) []byte {
+func packet(from, to netip.AddrPort, n number) []byte {
 	var b []byte
 	if from.Addr().Is4() {
 		b = make([]byte, ipv4Len+tcpLen)
@@ -41,9 +42,9 @@ func packet(from, to netip.AddrPort, seq, ack uint32) []byte {
 	t := b[len(b)-tcpLen:]
 	binary.BigEndian.PutUint16(t[0:], from.Port())
 	binary.BigEndian.PutUint16(t[2:], to.Port())
-	binary.BigEndian.PutUint32(t[4:], seq)
-	binary.BigEndian.PutUint32(t[8:], ack)
-	t[12], t[13] = tcpLen/4<<4, ackFlag
+	binary.BigEndian.PutUint32(t[4:], n.seq)
+	binary.BigEndian.PutUint32(t[8:], n.ack)
+	t[12], t[13] = tcpLen/4<<4, n.flags
 	binary.BigEndian.PutUint16(t[14:], window)
 	binary.BigEndian.PutUint16(t[16:], checksum(from.Addr(), to.Addr(), t))
 	return b
