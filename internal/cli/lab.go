@@ -105,7 +105,7 @@ func newLabUpCommand(e *env, o *lab.Options) *cobra.Command {
 	}
 	shapeFlags(cmd, o)
 	withFlag(cmd, o)
-	mode := cmd.Flags().String("mode", "active", "observe: set replication up by hand first, and let Baton only watch; `baton lab mode active` then takes the cluster over")
+	mode := cmd.Flags().String("mode", "active", "`mode` of the agents; observe: set replication up by hand first, and let Baton only watch; baton lab mode active then takes the cluster over")
 	cmd.PreRunE = func(*cobra.Command, []string) error {
 		m, err := labMode(*mode)
 		o.Observe = m == cluster.Observe
