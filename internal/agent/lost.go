@@ -1,27 +1,20 @@
 package agent
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/audit"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/gtid"
@@ -239,37 +232,6 @@ func startQuietly(cmd *exec.Cmd) error {
 	return nil
 }
 
-// audits are those of a directory, the newest first.
-func audits(dir string) ([]lostOf, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list the audits: %w", err)
-	}
-	var all []lostOf
-	for _, e := range entries {
-		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join(dir, e.Name(), audit.SummaryFile))
-		l := lostOf{dir: filepath.Join(dir, e.Name())}
-		if err == nil {
-			err = json.Unmarshal(b, &l.sum)
-		}
-		if err != nil {
-			continue // somebody else's directory
-		}
-		l.errant = l.sum.Errant
-		all = append(all, l)
-	}
-	slices.SortFunc(all, func(x, y lostOf) int {
-		return cmp.Or(strings.Compare(y.sum.At, x.sum.At), cmp.Compare(len(y.dir), len(x.dir)), strings.Compare(y.dir, x.dir))
-	})
-	return all, nil
-}
-
 // freeDir is the directory of an epoch's audit; a second one of the same epoch
 // has a number.
 func freeDir(dir string, epoch cluster.Epoch) string {
@@ -280,171 +242,5 @@ func freeDir(dir string, epoch cluster.Epoch) string {
 			return path
 		}
 		name = fmt.Sprintf("%d.%d", epoch, i)
-	}
-}
-
-// Lost implements api.LostTransactions.
-func (a *Agent) Lost(context.Context) ([]api.Lost, error) {
-	found, err := audits(a.Config.LostDir())
-	if err != nil {
-		return nil, err
-	}
-	all := []api.Lost{}
-	for _, l := range found {
-		all = append(all, l.shown())
-	}
-	return all, nil
-}
-
-// shown is an audit as people get it.
-func (l lostOf) shown() api.Lost {
-	s := l.sum
-	one := api.Lost{
-		Name: filepath.Base(l.dir), Directory: l.dir, At: s.At, Node: s.Node, Primary: s.Primary, Epoch: s.Epoch, GTIDs: s.Errant.String(),
-		Headline: s.Headline(), Transactions: s.Transactions, Rows: s.Rows, Statements: s.Statements,
-		Acknowledged: string(s.Acknowledged()), AckWhy: s.AckWhy, Findings: s.Findings, InTheWay: s.Undo.InTheWay,
-	}
-	if now, err := readSince(filepath.Join(l.dir, sinceFile)); err == nil {
-		one.Since = &api.LostSince{At: now.At, Primary: now.Primary, Unchanged: now.Unchanged, Same: now.Same, Changed: now.Changed,
-			NotCompared: now.NotCompared, Text: now.String()}
-	}
-	for _, t := range s.Tables {
-		one.Tables = append(one.Tables, api.LostRows(t))
-	}
-	return one
-}
-
-// LostCheck implements api.LostTransactions.
-func (a *Agent) LostCheck(ctx context.Context, name string) (api.Lost, error) {
-	found, err := audits(a.Config.LostDir())
-	if err != nil {
-		return api.Lost{}, err
-	}
-	i := slices.IndexFunc(found, func(l lostOf) bool { return filepath.Base(l.dir) == name })
-	if i < 0 {
-		return api.Lost{}, noAudit(name)
-	}
-	if _, err := a.sharedStore(); err != nil || a.host.auditor == nil {
-		return api.Lost{}, &api.Error{Status: http.StatusServiceUnavailable, Message: "this node does not know yet who is primary", Mend: "ask again in a moment"}
-	}
-	record, _ := a.loop.situation.get()
-	if record.Primary == "" {
-		return api.Lost{}, &api.Error{Status: http.StatusConflict, Message: "there is no primary to compare the rows with", Mend: "ask again when one serves (baton status)"}
-	}
-	if _, err := a.host.auditor.compare(ctx, record.Primary, found[i]); err != nil {
-		return api.Lost{}, err
-	}
-	return found[i].shown(), nil
-}
-
-func noAudit(name string) error {
-	return &api.Error{Status: http.StatusNotFound, Message: fmt.Sprintf("this node has no audit %s", name), Mend: "`baton lost` lists those it has; every node keeps its own"}
-}
-
-// LostFile implements api.LostTransactions.
-func (a *Agent) LostFile(_ context.Context, name string, transactions bool) (io.ReadCloser, error) {
-	file := audit.ReportFile
-	if transactions {
-		file = audit.TransactionsFile
-	}
-	if name != filepath.Base(name) || strings.HasPrefix(name, ".") {
-		return nil, &api.Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("%q is no name of an audit", name), Mend: "`baton lost` lists them"}
-	}
-	dir := filepath.Join(a.Config.LostDir(), name)
-	f, err := os.Open(filepath.Join(dir, file))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, noAudit(name)
-	}
-	if err != nil || transactions {
-		return f, err
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(f, strings.NewReader(sinceText(dir))), f}, nil
-}
-
-// audit has the errant transactions looked at, and keeps in mind what will be
-// asked of a reign once it is over.
-func (l *loop) audit() {
-	l.rememberReign()
-	if l.auditor == nil {
-		return
-	}
-	r := l.Board.Record
-	d := divergence{errant: l.Divergence.Errant, epoch: r.Epoch, primary: r.Primary, serverID: l.Server.ID,
-		forced: r.Forced, reign: l.memory.Reign, lossless: l.Settings.Durability == cluster.Lossless}
-	l.auditor.look(d)
-	if l.deadLogs != nil && l.Mode == cluster.Active {
-		l.deadLogs.look(l.lifeSign(d))
-	}
-}
-
-// lifeSign is what there is to say of the own server and of those that its log is
-// compared with.
-func (l *loop) lifeSign(d divergence) lifeSign {
-	r, srv := l.Board.Record, l.Server
-	s := lifeSign{divergence: d, self: l.Self, up: srv.State == cluster.ServerUp, life: srv.Start, held: srv.Held(), source: srv.Replica.Source}
-	for _, n := range l.Settings.DataNodes() {
-		held := l.Board.Facts[n].Value.Server.Held()
-		switch {
-		case n == l.Self:
-		case r.Primary == n:
-			s.others = []gtid.Set{held.Union(r.Required)}
-		case r.Primary == "" || r.Primary == l.Self:
-			s.others = append(s.others, held)
-		}
-	}
-	serving := l.Board.Facts[r.Primary].Value.Serving == r.Epoch
-	s.settled = r.Phase == cluster.PhaseSteady && serving
-	return s
-}
-
-// rememberReign notes that this node is primary, whether its commits wait, and
-// what its server has when that is over.
-func (l *loop) rememberReign() {
-	if l.Mode != cluster.Active || l.Board.RecordRev == 0 {
-		return
-	}
-	was, r, srv := l.memory.Reign, l.Board.Record, l.Server
-	now := was
-	_, unsure := l.Conditions[cluster.SemiSyncOff]
-	switch {
-	case r.Primary == l.Self:
-		if now.Epoch != r.Epoch {
-			now = reign{Epoch: r.Epoch, Waited: l.Settings.Durability == cluster.Lossless && (was.Waited || !was.continues()), Unkept: was.continues() && was.Unkept}
-		}
-		if srv.State == cluster.ServerUp && !srv.ReadOnly {
-			now.Unkept = now.Unkept || was.continues() && l.unkept(was.Life)
-			now.Life = srv.Start
-		}
-		now.Waited = now.Waited && !unsure
-	case now.Epoch != 0 && now.Ended.IsZero() && srv.State == cluster.ServerUp && srv.ReadOnly:
-		now.Ended = srv.Executed
-		now.Unkept = now.Unkept || l.unkept(now.Life)
-	}
-	if now.Epoch == was.Epoch && now.Waited == was.Waited && now.Life == was.Life && now.Ended.Equal(was.Ended) {
-		return
-	}
-	l.memory.Reign = now
-	if err := l.remember(l.memory); err != nil {
-		l.log.Error("keep in mind", "err", err)
-	}
-}
-
-// unkept reports that a life of the server has ended and nobody looked after what
-// its log held.
-func (l *loop) unkept(life string) bool {
-	return life != "" && l.Server.Start != life && l.deadLogs != nil && !l.deadLogs.has(life)
-}
-
-// continues reports that the next reign of this node follows this one directly,
-// as after a planned switch that went back: what it wrote in both is one tail.
-func (r reign) continues() bool { return r.Epoch != 0 && r.Ended.IsZero() }
-
-// foundLost takes in what an audit found.
-func (l *loop) foundLost(found lostOf) {
-	if found.errant.Equal(l.Divergence.Errant) {
-		l.Lost = found.told()
 	}
 }
