@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -293,7 +294,7 @@ func (b busy) Error() string             { return "not now" }
 func (b busy) RetryAfter() time.Duration { return b.Duration }
 
 func TestWhoWantsToBeLeftAloneIsForAMinuteAtMost(t *testing.T) {
-	for asks, want := range map[time.Duration]int{0: 4, 25 * time.Second: 2, time.Hour: 1} { // after 1, 3 and 7 s; after 25 s; after a minute
+	for asks, want := range map[time.Duration]int64{0: 4, 25 * time.Second: 2, time.Hour: 1} { // after 1, 3 and 7 s; after 25 s; after a minute
 		synctest.Test(t, func(t *testing.T) {
 			b := &counted{err: busy{asks}}
 			r := reconcile(t, b)
@@ -303,12 +304,12 @@ func TestWhoWantsToBeLeftAloneIsForAMinuteAtMost(t *testing.T) {
 				time.Sleep(16 * time.Second)
 			}
 			synctest.Wait()
-			if b.tries != want {
-				t.Errorf("asked to wait %s: %d tries, want %d", asks, b.tries, want)
+			if tries := b.tries.Load(); tries != want {
+				t.Errorf("asked to wait %s: %d tries, want %d", asks, tries, want)
 			}
 			time.Sleep(31 * time.Second)
 			synctest.Wait()
-			if b.tries <= want {
+			if b.tries.Load() <= want {
 				t.Errorf("asked to wait %s: not tried again", asks)
 			}
 		})
@@ -318,10 +319,10 @@ func TestWhoWantsToBeLeftAloneIsForAMinuteAtMost(t *testing.T) {
 // counted refuses every call of Set, and counts them.
 type counted struct {
 	err   error
-	tries int
+	tries atomic.Int64
 }
 
-func (c *counted) Set(context.Context, endpoint.Target) error { c.tries++; return c.err }
+func (c *counted) Set(context.Context, endpoint.Target) error { c.tries.Add(1); return c.err }
 
 func (c *counted) Observe(context.Context) (endpoint.Target, error) {
 	return endpoint.Target{}, errors.New("not known")
@@ -380,14 +381,19 @@ func TestWhatIsLocalStandsByWhileNothingIsWantedOfIt(t *testing.T) {
 		a := &announcement{}
 		r := reconcile(t, a)
 		synctest.Wait()
-		if a.standBys != 1 || a.sets != 0 {
-			t.Errorf("at first: %d calls of StandBy, %d of Set", a.standBys, a.sets)
-		}
+		a.change(func() {
+			if a.standBys != 1 || a.sets != 0 {
+				t.Errorf("at first: %d calls of StandBy, %d of Set", a.standBys, a.sets)
+			}
+		})
 		r.Lead(one())
 		time.Sleep(time.Minute)
-		if a.standBys != 1 || !a.leads.LeadsTo(one()) {
-			t.Errorf("while it leads here: %d calls of StandBy, it leads to %s", a.standBys, a.leads)
-		}
+		synctest.Wait()
+		a.change(func() {
+			if a.standBys != 1 || !a.leads.LeadsTo(one()) {
+				t.Errorf("while it leads here: %d calls of StandBy, it leads to %s", a.standBys, a.leads)
+			}
+		})
 		a.change(func() { a.standByErr = errors.New("the router is silent") })
 		r.Lead(endpoint.Target{})
 		synctest.Wait()
@@ -397,9 +403,11 @@ func TestWhatIsLocalStandsByWhileNothingIsWantedOfIt(t *testing.T) {
 		a.change(func() { a.standByErr = nil })
 		time.Sleep(8 * time.Second)
 		synctest.Wait()
-		if got := r.last(); got.Problem != nil || a.leads.Node != "" {
-			t.Errorf("after it was mended: %s, it leads to %s", got, a.leads)
-		}
+		a.change(func() {
+			if got := r.last(); got.Problem != nil || a.leads.Node != "" {
+				t.Errorf("after it was mended: %s, it leads to %s", got, a.leads)
+			}
+		})
 	})
 }
 
