@@ -17,6 +17,7 @@ import (
 // the new primary has every one that clients saw acknowledged before it serves, and
 // in the end all servers have the same rows.
 func TestWhatOnlyTheDeadPrimaryHadIsBroughtOver(t *testing.T) {
+	t.Parallel()
 	flavors := []string{config.MariaDB}
 	if often() {
 		flavors = append(flavors, config.MySQL)

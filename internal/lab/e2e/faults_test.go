@@ -245,7 +245,10 @@ func primaryOf(t *testing.T, l *lab.Lab) string {
 
 // TestARunningClusterIsAdopted: Baton takes over what was set up by hand and
 // restarts no server for it.
-func TestARunningClusterIsAdopted(t *testing.T) { isAdopted(t, config.MariaDB) }
+func TestARunningClusterIsAdopted(t *testing.T) {
+	t.Parallel()
+	isAdopted(t, config.MariaDB)
+}
 
 func isAdopted(t *testing.T, flavor string) {
 	l := up(t, lab.Options{Adopt: true, Flavor: flavor})
@@ -266,27 +269,4 @@ func isAdopted(t *testing.T, flavor string) {
 		t.Fatal(err)
 	}
 	sound(t, v)
-}
-
-// TestOnMySQL is all of the above on the other flavor, or the faults that matter
-// most where time is short. It comes last: a lab has servers of one flavor.
-func TestOnMySQL(t *testing.T) {
-	needLab(t, config.MySQL)
-	all := os.Getenv(mysqlVar) == "all"
-	faults := []string{"crash", "power", "freeze", "agent-kill", "partition"}
-	if all {
-		faults = allFaults()
-	}
-	t.Run("faults at the primary", func(t *testing.T) { faultsAtThePrimary(t, config.MySQL, faults) })
-	t.Run("switchover under load", func(t *testing.T) { switchoverUnderLoad(t, config.MySQL) })
-	if !all {
-		return
-	}
-	t.Run("faults of the store", func(t *testing.T) { faultsOfTheStore(t, config.MySQL) })
-	t.Run("faults of a replica", func(t *testing.T) { faultsOfAReplica(t, config.MySQL) })
-	t.Run("a useless primary", func(t *testing.T) { uselessPrimaryIsReplaced(t, config.MySQL) })
-	t.Run("a busy primary", func(t *testing.T) { busyPrimaryIsLeftAlone(t, config.MySQL) })
-	t.Run("a strain", func(t *testing.T) { strainAlerts(t, config.MySQL) })
-	t.Run("a running cluster is adopted", func(t *testing.T) { isAdopted(t, config.MySQL) })
-	t.Run("a node gets new data", func(t *testing.T) { getsNewData(t, config.MySQL) })
 }

@@ -24,6 +24,7 @@ import (
 // Then a person has them taken back, and the server follows with the same rows as
 // the others.
 func TestLostTransactionsAreWrittenDownAndTakenBack(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Options{Async: true})
 	old, primary := diverge(t, l, func(old, primary string) error {
 		if err := l.Do(inTime(t), primary, "UPDATE app.kept SET v = 'zwei' WHERE id = 2"); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,7 +27,8 @@ const (
 
 var rig struct {
 	binary string
-	lab    *lab.Lab // shared by all tests on one flavor, made when the first one asks
+	lab    *lab.Lab     // shared by all tests on one flavor, made when the first one asks
+	own    atomic.Int32 // labs that were made for one test
 }
 
 func TestMain(m *testing.M) {
@@ -59,7 +61,7 @@ func run(m *testing.M) int {
 	return code
 }
 
-// up builds a lab of its own for one test.
+// up builds a lab of its own for one test, which may be parallel to others.
 func up(t *testing.T, o lab.Options) *lab.Lab {
 	t.Helper()
 	needLab(t, o.Flavor)
@@ -68,7 +70,7 @@ func up(t *testing.T, o lab.Options) *lab.Lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	o.Name, o.Dir, o.Binary = fmt.Sprintf("x%d", os.Getpid()), filepath.Join(dir, "lab"), rig.binary
+	o.Name, o.Dir, o.Binary = fmt.Sprintf("x%dn%d", os.Getpid(), rig.own.Add(1)%100), filepath.Join(dir, "lab"), rig.binary
 	l, err := lab.Up(inTime(t), o, t.Output())
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +98,7 @@ func needLab(t *testing.T, flavor string) {
 
 // shared returns the lab that all tests on a flavor use one after the other,
 // steady. When the test fails, its logs are kept and the next test gets a new lab.
+// It is not for parallel tests.
 func shared(t *testing.T, flavor string) *lab.Lab {
 	t.Helper()
 	needLab(t, flavor)
@@ -103,10 +106,7 @@ func shared(t *testing.T, flavor string) *lab.Lab {
 		t.Fatalf("the time of the whole test run is used up, so this was not tried: %v", err)
 	}
 	if rig.lab != nil && rig.lab.Flavor != flavor {
-		if err := rig.lab.Down(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		rig.lab = nil
+		sharedDown(t)
 	}
 	if rig.lab == nil {
 		dir, err := os.MkdirTemp("", "be2e")
@@ -132,6 +132,18 @@ func shared(t *testing.T, flavor string) *lab.Lab {
 		}
 	})
 	return l
+}
+
+func sharedDown(t *testing.T) {
+	t.Helper()
+	if rig.lab == nil {
+		return
+	}
+	l := rig.lab
+	rig.lab = nil
+	if err := l.Down(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // cleanUp is kept free at the end: a test binary that runs out of time ends

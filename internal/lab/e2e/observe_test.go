@@ -137,6 +137,7 @@ func footprint(t *testing.T, l *lab.Lab, node string) string {
 // server is restarted and no write fails. Then one agent goes back to observing:
 // it is counted on for nothing, and the others fail over without it.
 func TestAClusterIsTakenOverUnderLoad(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Options{Flavor: config.MariaDB, Observe: true, Profile: "balanced"})
 	ctx := inTime(t)
 	err := l.WaitStatus(ctx, "all say what they would do", l.Nodes(), func(st api.Status) error { return wellObserved(st) })

@@ -2,12 +2,14 @@ package e2e_test
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/baton-db/baton/internal/api"
+	"github.com/baton-db/baton/internal/config"
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/lab"
 	"github.com/baton-db/baton/internal/lab/load"
@@ -94,6 +96,7 @@ func upgraded(t *testing.T, l *lab.Lab) {
 // TestAClientBehindARouter: the router, whose neighbour table nobody but the new
 // primary can refresh, leads its clients on like those on the same network.
 func TestAClientBehindARouter(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Options{Routed: true})
 	for _, fault := range []string{"power", "switchover"} {
 		moved(t, drill(t, l, fault, ""))
@@ -177,4 +180,28 @@ func TestTheClientsNetworkIsLost(t *testing.T) {
 	if now := primaryOf(t, l); now != primary {
 		t.Errorf("the gateway came back, and the role went from %s to %s", primary, now)
 	}
+}
+
+// TestOnMySQL is what matters most on the other flavor, or all of it where there is
+// time. It comes last of those that share a lab: that has servers of one flavor.
+func TestOnMySQL(t *testing.T) {
+	needLab(t, config.MySQL)
+	defer sharedDown(t) // the parallel tests, which are left, have their own
+	all := os.Getenv(mysqlVar) == "all"
+	faults := []string{"crash", "power", "freeze", "agent-kill", "partition"}
+	if all {
+		faults = allFaults()
+	}
+	t.Run("faults at the primary", func(t *testing.T) { faultsAtThePrimary(t, config.MySQL, faults) })
+	t.Run("switchover under load", func(t *testing.T) { switchoverUnderLoad(t, config.MySQL) })
+	if !all {
+		return
+	}
+	t.Run("faults of the store", func(t *testing.T) { faultsOfTheStore(t, config.MySQL) })
+	t.Run("faults of a replica", func(t *testing.T) { faultsOfAReplica(t, config.MySQL) })
+	t.Run("a useless primary", func(t *testing.T) { uselessPrimaryIsReplaced(t, config.MySQL) })
+	t.Run("a busy primary", func(t *testing.T) { busyPrimaryIsLeftAlone(t, config.MySQL) })
+	t.Run("a strain", func(t *testing.T) { strainAlerts(t, config.MySQL) })
+	t.Run("a running cluster is adopted", func(t *testing.T) { isAdopted(t, config.MySQL) })
+	t.Run("a node gets new data", func(t *testing.T) { getsNewData(t, config.MySQL) })
 }
