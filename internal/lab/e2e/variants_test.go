@@ -56,6 +56,7 @@ func stayed(t *testing.T, primary string, v lab.Verdict) {
 // anything while both servers are well. The smallest cluster that there is, with
 // the settings that one gets who sets nothing.
 func TestTwoServersAndAWitness(t *testing.T) {
+	t.Parallel()
 	l := up(t, lab.Options{Witness: true, Profile: "balanced"})
 	moved(t, drill(t, l, "partition", ""))
 	stayed(t, primaryOf(t, l), drill(t, l, "power", "w1"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/store"
@@ -59,17 +60,22 @@ func (m *Member) MoveLeader(ctx context.Context, name cluster.NodeName) error {
 }
 
 // StepDown gives the leadership to another member, if this one leads, and returns
-// when that one does.
+// when that one does. Whoever gets it may hand it back before this one has noticed:
+// then it is given away once more.
 func (m *Member) StepDown(ctx context.Context) error {
-	m.handOver(ctx)
-	for m.IsLeader() {
+	again := time.NewTicker(m.opts.Election)
+	defer again.Stop()
+	for {
+		m.handOver(ctx)
+		if !m.IsLeader() {
+			return nil
+		}
 		select {
-		case <-m.LeaderChanged():
+		case <-again.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return nil
 }
 
 // Health says what keeps this member from reading through a majority, nil if

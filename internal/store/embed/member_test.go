@@ -73,6 +73,45 @@ func TestTheLeadershipGoesWhereItIsWanted(t *testing.T) {
 	}
 }
 
+// As when the primary's agent is about to restart, and another one finds just then
+// that the store should be led from the primary's host.
+func TestAMemberStepsDownThoughItIsHandedTheLeadBack(t *testing.T) {
+	t.Parallel()
+	n := newNodes(t)
+	n.start(names...)
+	db1, others := n.members["db1"], []*embed.Member{n.members["db2"], n.members["w1"]}
+	n.leads("db1", "db1")
+	back := make(chan struct{})
+	go func() {
+		defer close(back)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for t.Context().Err() == nil {
+			for _, m := range others {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				moved := m.IsLeader() && m.MoveLeader(ctx, "db1") == nil
+				cancel()
+				if moved {
+					return
+				}
+			}
+			<-tick.C
+		}
+	}()
+	n.eventually("it is handed the lead back", func(context.Context) error {
+		n.leads("db1", "db1")
+		if err := db1.StepDown(within(t, patience)); err != nil {
+			t.Errorf("it does not step down: %v", err)
+		}
+		select {
+		case <-back:
+			return nil
+		default:
+			return errors.New("not yet")
+		}
+	})
+}
+
 func TestAMemberComesBackAsItself(t *testing.T) {
 	t.Parallel()
 	n := newNodes(t)
