@@ -16,6 +16,13 @@ func openProxySQL(o opening) (endpoint.Endpoint, error) {
 		}
 		hosts[n] = h
 	}
-	return proxysql.Open(o.Name, proxysql.Options{Admins: p.Admins, User: p.User, Password: o.secret.Reveal(), Writers: p.Writers, Readers: p.Readers,
-		PrimaryReads: p.PrimaryReads, Save: p.Save, Hosts: hosts}), nil
+	with := proxysql.Options{Admins: p.Admins, User: p.User, Password: o.secret.Reveal(), AnyName: p.AnyName, Writers: p.Writers, Readers: p.Readers,
+		PrimaryReads: p.PrimaryReads, Save: p.Save, Hosts: hosts}
+	if p.Encrypted {
+		var err error
+		if with.TLS, err = clientTLS(p.TLS); err != nil {
+			return nil, err
+		}
+	}
+	return proxysql.Open(o.Name, with), nil
 }

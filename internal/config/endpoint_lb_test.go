@@ -38,7 +38,13 @@ func TestWhatIsWrongWithALoadBalancer(t *testing.T) {
 			here + "nginx.port: 70000 is too much; write 0 to 65535",
 			here + `nginx.check: "nginx -t" is one word with spaces in it, and no shell takes it apart; write [nginx, -t]`,
 			here + `nginx.reload: "systemctl reload nginx" is one word with spaces in it, and no shell takes it apart; write [systemctl, reload, nginx]`}},
-		"a whole ProxySQL":       {"proxysql: {admins: ['10.77.0.60:6032', '[fd77::61]:6032'], user: baton, password_file: p, writer_hostgroup: 10, reader_hostgroup: 20, primary_reads: false, servers: [db1=mysql1.example.org, db2=192.0.2.2], save_to_disk: false}", nil},
+		"a whole ProxySQL": {"proxysql: {admins: ['10.77.0.60:6032', '[fd77::61]:6032'], user: baton, password_file: p, writer_hostgroup: 10, reader_hostgroup: 20, primary_reads: false, servers: [db1=mysql1.example.org, db2=192.0.2.2], save_to_disk: false}", nil},
+		"one over TLS":     {"proxysql: {admins: ['10.77.0.60:6032'], user: baton, password_file: p, encrypted: true, any_name: true, tls: {ca: proxysql-ca.pem}}", nil},
+		"a ProxySQL's odd TLS": {"proxysql: {admins: ['10.77.0.60:6032'], user: baton, password_file: p, any_name: true, tls: {key: k}}", []string{
+			here + "proxysql.any_name: would take a certificate from everybody whom some authority knows; give tls.ca, such as a copy of ProxySQL's proxysql-ca.pem",
+			here + "proxysql.tls: nothing is encrypted; add encrypted: true, or remove tls and any_name",
+			here + "proxysql.tls: a certificate and its key belong together; give both tls.cert and tls.key, or neither",
+		}},
 		"one of each host":       {"nodes: [w1], proxysql: {admins: ['127.0.0.1:6032'], user: baton, password_file: p}", nil},
 		"a ProxySQL without any": {"proxysql: {save_to_disk: true}", []string{here + "proxysql.admins: is missing; write where the admin interface is, such as ['10.77.0.60:6032']", here + "proxysql.user: ProxySQL lets nobody in without a user and a password; give both user and password_file"}},
 		"a ProxySQL's odd parts": {"proxysql: {admins: [lb1, '10.0.0.1:0', '10.0.0.1:1', '10.0.0.1:1'], user: b, password_file: p, writer_hostgroup: -1, reader_hostgroup: 4294967296, servers: [db1, db2='a b', w1=x, db1=y, db2=y]}", []string{

@@ -13,6 +13,9 @@ type ProxySQL struct {
 	Admins       []string `key:"admins"`
 	User         string   `key:"user"`
 	PasswordFile string   `key:"password_file"`
+	Encrypted    bool     `key:"encrypted"`
+	TLS          TLS      `key:"tls"`
+	AnyName      bool     `key:"any_name"`
 	Writers      int      `key:"writer_hostgroup"`
 	Readers      int      `key:"reader_hostgroup"`
 	PrimaryReads bool     `key:"primary_reads"`
@@ -21,7 +24,7 @@ type ProxySQL struct {
 }
 
 func proxysqlKeys() []Key {
-	return []Key{
+	return append([]Key{
 		key("endpoints[].proxysql.admins", Words).same().like("['10.77.0.60:6032', '10.77.0.61:6032']").
 			doc("Hostgroups of ProxySQL, changed at once over its admin interface: the addresses and ports of that. Several are set at the same time, and all must be right.",
 				"With nodes: it is that of each of these hosts, such as 127.0.0.1:6032, which its own agent sets; without, the primary's agent sets it."),
@@ -39,7 +42,11 @@ func proxysqlKeys() []Key {
 			doc("The nodes' hostnames in mysql_servers, where they are not their addresses."),
 		key("endpoints[].proxysql.save_to_disk", YesNo).byDefault("true").same().
 			doc("Save what was changed (SAVE MYSQL SERVERS TO DISK), so that a ProxySQL that is restarted does not begin with an old primary."),
-	}
+		key("endpoints[].proxysql.encrypted", YesNo).byDefault("false").same().
+			doc("Whether the admin interface is spoken with over TLS, which it offers while mysql-have_ssl is true. Its certificate has to have its address in it, signed by tls.ca."),
+		key("endpoints[].proxysql.any_name", YesNo).byDefault("false").same().
+			doc("Take every certificate that tls.ca signed, whatever name it has: the one that ProxySQL makes itself (proxysql-ca.pem is its authority) has none."),
+	}, tlsKeys("endpoints[].proxysql")...)
 }
 
 var hostname = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
@@ -60,6 +67,13 @@ func (l *loader) judgeProxySQL(block string, endpoint Endpoint) {
 	if p.User == "" || p.PasswordFile == "" {
 		l.report(block+".user", "ProxySQL lets nobody in without a user and a password", "give both user and password_file")
 	}
+	if !p.Encrypted && (p.TLS != (TLS{}) || p.AnyName) {
+		l.report(block+".tls", "nothing is encrypted", "add encrypted: true, or remove tls and any_name")
+	}
+	if p.AnyName && p.TLS.CA == "" {
+		l.report(block+".any_name", "would take a certificate from everybody whom some authority knows", "give tls.ca, such as a copy of ProxySQL's proxysql-ca.pem")
+	}
+	l.judgeTLS(block, p.TLS)
 	if p.Readers != 0 && p.Readers == p.Writers {
 		l.report(block+".reader_hostgroup", fmt.Sprintf("%d is the writers' hostgroup", p.Readers), "give the hostgroup of the replicas, or leave it out")
 	}

@@ -2,6 +2,8 @@ package proxysql
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -26,8 +28,9 @@ type admin struct {
 
 // dial connects. The driver prepares nothing, as no statement has parameters, and says
 // nothing of its own after the handshake.
-func dial(ctx context.Context, at, user, password string) (*admin, error) {
+func dial(ctx context.Context, at, user, password string, encrypted *tls.Config) (*admin, error) {
 	c := mysql.NewConfig()
+	c.TLS = encrypted
 	c.User, c.Passwd = user, password
 	c.Net, c.Addr = "tcp", at
 	c.InterpolateParams = true
@@ -49,10 +52,38 @@ func dial(ctx context.Context, at, user, password string) (*admin, error) {
 
 func (a *admin) close() { _ = a.db.Close() }
 
+// encryption is how TLS is spoken with an admin interface; nil: it is not.
+func encryption(o Options) *tls.Config {
+	if o.TLS == nil || !o.AnyName {
+		return o.TLS
+	}
+	c := o.TLS.Clone()
+	// The library looks at names and authorities, or at neither.
+	c.InsecureSkipVerify = true
+	c.VerifyConnection = func(s tls.ConnectionState) error {
+		if len(s.PeerCertificates) == 0 {
+			return errors.New("it has shown no certificate")
+		}
+		between := x509.NewCertPool()
+		for _, cert := range s.PeerCertificates[1:] {
+			between.AddCert(cert)
+		}
+		_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: c.RootCAs, Intermediates: between})
+		return err
+	}
+	return c
+}
+
 // explained adds to an error of ProxySQL's what there is to do about it.
 func explained(err error) error {
 	var said *mysql.MySQLError
-	if !errors.As(err, &said) {
+	var name x509.HostnameError
+	switch {
+	case errors.Is(err, mysql.ErrNoTLS):
+		return fmt.Errorf("%w; SET mysql-have_ssl='true', LOAD MYSQL VARIABLES TO RUNTIME, or no encrypted: true", err)
+	case errors.As(err, &name):
+		return fmt.Errorf("%w; the certificate that ProxySQL made itself has no name: any_name: true takes all that tls.ca signed", err)
+	case !errors.As(err, &said):
 		return err
 	}
 	for _, known := range []struct{ in, mend string }{

@@ -11,6 +11,7 @@ package proxysql
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
@@ -29,6 +30,10 @@ type Options struct {
 	Admins   []string
 	User     string
 	Password string
+	// TLS is how it is spoken with them; nil: in clear text.
+	TLS *tls.Config
+	// AnyName takes every certificate that an authority of TLS signed, whatever its name.
+	AnyName bool
 	// Writers is the hostgroup in which the primary alone is online.
 	Writers int
 	// Readers is the hostgroup in which the replicas are; 0: there is none.
@@ -54,12 +59,13 @@ func (h Host) String() string { return net.JoinHostPort(h.Name, strconv.Itoa(h.P
 type Endpoint struct {
 	name  string
 	o     Options
+	tls   *tls.Config
 	guard endpoint.EpochGuard
 	tells []string // what each ProxySQL said of its connections at the last look
 }
 
 // Open prepares the use of a hostgroup. It connects to nobody.
-func Open(name string, o Options) *Endpoint { return &Endpoint{name: name, o: o} }
+func Open(name string, o Options) *Endpoint { return &Endpoint{name: name, o: o, tls: encryption(o)} }
 
 // Observe implements endpoint.Endpoint, by the runtime tables. A primary that ProxySQL
 // itself has shunned is seen to be astray.
@@ -115,7 +121,7 @@ func (e *Endpoint) tell(ctx context.Context, a *admin, at string) string {
 // each does something with every ProxySQL at the same time, over a connection of its own.
 func (e *Endpoint) each(ctx context.Context, do func(i int, a *admin) error) error {
 	return endpoint.Each("ProxySQL", e.o.Admins, func(i int, at string) error {
-		a, err := dial(ctx, at, e.o.User, e.o.Password)
+		a, err := dial(ctx, at, e.o.User, e.o.Password, e.tls)
 		if err != nil {
 			return err
 		}

@@ -8,10 +8,12 @@
 package proxysqltest
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -33,6 +35,9 @@ type Server struct {
 	fails map[string]string // beginnings of statements: what they are answered
 	shut  bool
 	conns map[net.Conn]bool
+	// certificate is what it shows to clients that want TLS; nil: it does not offer that.
+	certificate *tls.Config
+	clear       atomic.Int64 // connections that came without
 }
 
 // tablesOf are those of ProxySQL 2 that Baton reads or writes, as its documentation
@@ -125,6 +130,16 @@ func (s *Server) Close() {
 		_ = c.Close()
 	}
 }
+
+// Encrypt has it offer TLS, as with mysql-have_ssl.
+func (s *Server) Encrypt(certificate tls.Certificate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.certificate = &tls.Config{Certificates: []tls.Certificate{certificate}}
+}
+
+// InClear is how many clients have logged in without TLS.
+func (s *Server) InClear() int { return int(s.clear.Load()) }
 
 // Do carries statements out behind the interface's back, whatever they are.
 func (s *Server) Do(statements ...string) {

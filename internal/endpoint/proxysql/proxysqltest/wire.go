@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha1"
 	"crypto/subtle"
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 
 const (
 	version      = "8.0.11 (ProxySQL Admin Module)"
+	encryption   = 0x800                                         // a client that says so goes on over TLS
 	capabilities = 0x1 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x80000 // long password, with a database, 4.1, transactions, secure connection, plugin
 	autocommit   = 0x2
 	plugin       = "mysql_native_password"
@@ -28,8 +30,9 @@ const (
 // client is one connection.
 type client struct {
 	net.Conn
-	in  *bufio.Reader
-	seq byte
+	in        *bufio.Reader
+	seq       byte
+	encrypted bool
 }
 
 func (c *client) read() ([]byte, error) {
@@ -89,17 +92,36 @@ func (c *client) table(columns []string, rows [][]string) error {
 	return c.say(append(packets, end)...)
 }
 
-// greet lets in who knows the password.
-func (c *client) greet() (bool, error) {
+// secured is a connection whose reader may hold more than has been asked for.
+type secured struct {
+	net.Conn
+	in io.Reader
+}
+
+func (s secured) Read(b []byte) (int, error) { return s.in.Read(b) }
+
+// greet lets in who knows the password. With a certificate it offers TLS, and forces
+// nobody to it, as ProxySQL does.
+func (c *client) greet(certificate *tls.Config) (bool, error) {
+	can := uint32(capabilities)
+	if certificate != nil {
+		can |= encryption
+	}
 	nonce := []byte(rand.Text()[:20])
 	b := append(append([]byte{10}, version...), 0, 1, 0, 0, 0) // the connection's number
 	b = append(append(b, nonce[:8]...), 0)
-	b = append(b, capabilities&0xff, capabilities>>8&0xff, 33, autocommit, 0, capabilities>>16&0xff, capabilities>>24&0xff, byte(len(nonce)+1))
+	b = append(b, byte(can), byte(can>>8), 33, autocommit, 0, byte(can>>16), byte(can>>24), byte(len(nonce)+1))
 	b = append(append(b, make([]byte, 10)...), nonce[8:]...)
 	if err := c.say(append(append(append(b, 0), plugin...), 0)); err != nil {
 		return false, err
 	}
 	login, err := c.read()
+	if err == nil && certificate != nil && len(login) == 32 && binary.LittleEndian.Uint32(login)&encryption != 0 {
+		c.Conn = tls.Server(secured{c.Conn, c.in}, certificate)
+		c.in = bufio.NewReader(c.Conn)
+		c.encrypted = true
+		login, err = c.read()
+	}
 	if err != nil || len(login) < 32 {
 		return false, err
 	}
@@ -126,6 +148,7 @@ func (s *Server) serve(conn net.Conn) {
 	if s.shut {
 		_ = conn.Close()
 	}
+	certificate := s.certificate
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -134,8 +157,11 @@ func (s *Server) serve(conn net.Conn) {
 		_ = conn.Close()
 	}()
 	c := &client{Conn: conn, in: bufio.NewReader(conn)}
-	if in, err := c.greet(); err != nil || !in {
+	if in, err := c.greet(certificate); err != nil || !in {
 		return
+	}
+	if !c.encrypted {
+		s.clear.Add(1)
 	}
 	for {
 		b, err := c.read()
