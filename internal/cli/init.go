@@ -31,8 +31,8 @@ configuration, passwords, and a certificate of the cluster's own authority; and
 beside them the SQL for the database accounts. Nothing else is touched: no
 server is asked, nothing is installed.
 
-The key of the authority (ca/ca.key) is needed again only to add a node. Keep it
-somewhere safe, and not on the nodes.`,
+The key of the authority (ca/ca.key) is needed again only to add a node
+(docs/rejoin.md). Keep it somewhere safe, and not on the nodes.`,
 		Example: `  baton init --cluster shop --data db1=10.77.0.11 --data db2=10.77.0.12 \
     --witness w1=10.77.0.20 --address 10.77.0.50@eth0
   baton init --cluster shop --profile fast --data db1=10.0.0.1@paris \

@@ -265,7 +265,7 @@ func (p *plan) bundle() Bundle {
 		fmt.Sprintf("On %s, write into the server's option file: %s.", strings.Join(data, ", "), optionsOf(p.accounts.Flavor)),
 		"On every node, run `baton config check` and mend what it says.",
 		"On every node, start the agent: systemctl enable --now baton. With mode: observe it only watches; look at `baton status` first.",
-		fmt.Sprintf("Put %s away: it is needed for the certificates of further nodes only.", filepath.Join(b.Dir, "ca", "ca.key")),
+		fmt.Sprintf("Put %s away: it is needed for the certificates of further nodes only (docs/rejoin.md).", filepath.Join(b.Dir, "ca", "ca.key")),
 	}
 	return b
 }
