@@ -14,7 +14,7 @@ PACKAGES := ./...
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Packages where goroutines meet.
-RACE := ./internal/agent/... ./internal/api/... ./internal/cli/... ./internal/dnsserver/... ./internal/lab/load/... \
+RACE := ./internal/agent/... ./internal/api/... ./internal/bfd/... ./internal/cli/... ./internal/dnsserver/... ./internal/lab/load/... \
 	./internal/peer/... ./internal/probe/... ./internal/proc/... ./internal/realtime/... ./internal/store/... ./internal/timeline/...
 
 # Packages whose tests only calculate: nothing disturbs them, and they wait for nothing.
@@ -25,7 +25,7 @@ PURE_RACE := ./internal/config/...
 # disturb each other. The next one is compiled and linked meanwhile, and gives way. What
 # go prints as a package's time contains its wait for the one before. They are not vetted
 # once more: make lint does that, and more thoroughly.
-ALONE := -p 2 -vet=off -toolexec 'nice -n 10' -exec 'flock -o $(CURDIR)/Makefile'
+ALONE := -p 2 -vet=off -toolexec 'nice -n 10' -exec 'flock -o $(CURDIR)'
 
 E2E      := ./internal/lab/e2e/
 NOT_E2E   = $$($(GO) list $(PACKAGES) | grep -v /internal/lab/e2e$$)
