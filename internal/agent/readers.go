@@ -67,6 +67,8 @@ type readerAddresses struct {
 	// until is the end of what was given to this node, as long as no primary was told that
 	// it does not have it.
 	until map[netip.Addr]cluster.Instant
+	// hangUp ends the question that is under way; nil: none is.
+	hangUp context.CancelFunc
 
 	// Of the one goroutine that turns.
 	seq    uint64
@@ -91,6 +93,11 @@ type readersLook struct {
 	// able says that readers may be led here.
 	able bool
 	well []readers.Node
+}
+
+// asksOtherwise reports whether what was asked at a look before is of no use any more.
+func (k readersLook) asksOtherwise(before readersLook) bool {
+	return k.epoch != before.epoch || k.primary != before.primary || k.able != before.able
 }
 
 // tendReaders tells what this look came to.
@@ -124,7 +131,11 @@ func (r *readerAddresses) tend(look readersLook) {
 		r.book.Begin(look.at, own...)
 		r.want, r.without = nil, map[netip.Addr]cluster.Instant{}
 	}
+	hangUp := r.hangUp
 	r.mu.Unlock()
+	if hangUp != nil && look.asksOtherwise(before) {
+		hangUp() // it may be a dead host that was asked, and what is here has to be given up now
+	}
 	if before.able && !look.able || before.gives != look.gives {
 		select {
 		case r.kick <- struct{}{}:
@@ -203,7 +214,18 @@ func (r *readerAddresses) petition(ctx context.Context, look readersLook, q read
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.hold/2)
 	defer cancel()
-	return r.ask(ctx, look.primary, q)
+	r.mu.Lock()
+	if r.look.asksOtherwise(look) {
+		r.mu.Unlock()
+		return readers.Answer{}, errors.New("it is not to be asked any more")
+	}
+	r.hangUp = cancel
+	r.mu.Unlock()
+	answer, err := r.ask(ctx, look.primary, q)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hangUp = nil
+	return answer, err
 }
 
 // answer is what the primary says to a node that asks, itself included.

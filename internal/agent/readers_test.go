@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,7 +38,9 @@ type readerHost struct {
 	kernel map[netip.Addr]cluster.Instant
 	did    []string
 	broken bool // it cannot take any
-	status readersSaid
+	// dropped is called when it has given something up.
+	dropped func()
+	status  readersSaid
 }
 
 // readerCell is three of them, of which db1 is primary, and the network between them.
@@ -136,6 +139,43 @@ func (c *readerCell) expect(t *testing.T, what string, four, six cluster.NodeNam
 	}
 }
 
+// TestADeadPrimaryThatIsAskedDelaysNobody: a replica that is elected gives up what it has at
+// once, though its question to the dead one is under way.
+func TestADeadPrimaryThatIsAskedDelaysNobody(t *testing.T) {
+	c := newReaderCell()
+	c.turn(t, 10)
+	db2 := c.hosts["db2"]
+	had := len(db2.kernel)
+	asked, gone := make(chan struct{}), make(chan struct{})
+	first := true
+	db2.ask = func(ctx context.Context, _ cluster.NodeName, _ readers.Question) (readers.Answer, error) {
+		if first {
+			first = false
+			close(asked)
+		}
+		<-ctx.Done() // a dead host: it answers never
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			t.Error("it was waited for until its time was over")
+		}
+		return readers.Answer{}, ctx.Err()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	db2.hold, db2.every = time.Hour, time.Hour
+	var all sync.WaitGroup
+	all.Go(func() { db2.run(ctx) })
+	<-asked
+	db2.dropped = func() { close(gone) }
+	c.now = c.now.Add(100 * time.Millisecond)
+	own := readersLook{at: c.now, epoch: 6, primary: "db2"}
+	db2.tend(own)
+	<-gone
+	cancel()
+	all.Wait()
+	if had == 0 || len(db2.kernel) != 0 {
+		t.Errorf("it had %d and has %v", had, db2.kernel)
+	}
+}
+
 func (h *readerHost) Bind(_ context.Context, claim vip.Claim) (report vip.BindReport, err error) {
 	for _, ip := range claim.Of {
 		a := vip.AddressReport{Address: vip.Address{IP: ip, Interface: "eth0"}, Outcome: vip.Bound}
@@ -157,6 +197,9 @@ func (h *readerHost) DropSome(_ context.Context, ips ...netip.Addr) error {
 	for _, ip := range ips {
 		h.did = append(h.did, "drop "+ip.String())
 		delete(h.kernel, ip)
+	}
+	if h.dropped != nil {
+		h.dropped()
 	}
 	return nil
 }

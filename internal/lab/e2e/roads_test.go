@@ -141,9 +141,14 @@ func everyEndpoint(t *testing.T, l *lab.Lab, right func(cluster.Lead) error) {
 }
 
 func leadOf(st api.Status, r lab.Road) (cluster.Lead, error) {
-	i := slices.IndexFunc(st.Endpoints, func(e cluster.Lead) bool { return e.Endpoint == r.Endpoint() && e.Wanted != "" })
+	return leadCalled(st, r.Endpoint())
+}
+
+// leadCalled is what status says of an endpoint.
+func leadCalled(st api.Status, name string) (cluster.Lead, error) {
+	i := slices.IndexFunc(st.Endpoints, func(e cluster.Lead) bool { return e.Endpoint == name && e.Wanted != "" })
 	if i < 0 {
-		return cluster.Lead{}, fmt.Errorf("status knows no %s: %+v", r.Name, st.Endpoints)
+		return cluster.Lead{}, fmt.Errorf("status knows no %s: %+v", name, st.Endpoints)
 	}
 	return st.Endpoints[i], nil
 }

@@ -26,15 +26,16 @@ const (
 
 // Server is one admin interface.
 type Server struct {
-	t        testing.TB
-	tables   *tables
-	listener net.Listener
+	t      testing.TB
+	tables *tables
+	all    sync.WaitGroup // who takes connections, and serves them
 
-	mu    sync.Mutex
-	asked []string
-	fails map[string]string // beginnings of statements: what they are answered
-	shut  bool
-	conns map[net.Conn]bool
+	mu       sync.Mutex
+	listener net.Listener
+	asked    []string
+	fails    map[string]string // beginnings of statements: what they are answered
+	shut     bool
+	conns    map[net.Conn]bool
 	// certificate is what it shows to clients that want TLS; nil: it does not offer that.
 	certificate *tls.Config
 	clear       atomic.Int64 // connections that came without
@@ -96,35 +97,52 @@ func Start(t testing.TB, statements ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{t: t, tables: newTables(t), listener: listener, fails: map[string]string{}, conns: map[net.Conn]bool{}}
+	return StartOn(t, listener, statements...)
+}
+
+// StartOn is Start for an admin interface at a certain place.
+func StartOn(t testing.TB, listener net.Listener, statements ...string) *Server {
+	t.Helper()
+	s := &Server{t: t, tables: newTables(t), fails: map[string]string{}, conns: map[net.Conn]bool{}}
 	s.Do(tablesOf)
 	s.Do(append(statements, "LOAD MYSQL SERVERS TO RUNTIME", "SAVE MYSQL SERVERS TO DISK")...)
-	var all sync.WaitGroup
-	all.Go(func() {
+	s.Serve(listener)
+	t.Cleanup(func() {
+		s.Close()
+		_ = s.tables.cmd.Process.Kill() // it may stand still
+		s.all.Wait()
+	})
+	return s
+}
+
+// Serve takes connections from now on, also if it was closed before.
+func (s *Server) Serve(listener net.Listener) {
+	s.mu.Lock()
+	s.listener, s.shut = listener, false
+	s.mu.Unlock()
+	s.all.Go(func() {
 		for {
 			c, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			all.Go(func() { s.serve(c) })
+			s.all.Go(func() { s.serve(c) })
 		}
 	})
-	t.Cleanup(func() {
-		s.Close()
-		_ = s.tables.cmd.Process.Kill() // it may stand still
-		all.Wait()
-	})
-	return s
 }
 
 // At is where its admin interface is.
-func (s *Server) At() string { return s.listener.Addr().String() }
-
-// Close ends it with its connections.
-func (s *Server) Close() {
-	_ = s.listener.Close()
+func (s *Server) At() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.listener.Addr().String()
+}
+
+// Close ends its admin interface with its connections. What it knows stays.
+func (s *Server) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.listener.Close()
 	s.shut = true
 	for c := range s.conns {
 		_ = c.Close()
