@@ -1,12 +1,15 @@
 package route_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/endpoint/bgptest"
@@ -128,7 +131,7 @@ func TestAPulledCable(t *testing.T) {
 	e := open(t, twoWays(h, "10.99.0.50"))
 	set(t, e, to("db1", 1))
 	h.IP(t, "link set y2 down") // the other end
-	bgptest.Await(t, 1e6, func() error {
+	bgptest.Await(t, time.Millisecond, func() error {
 		if got := objects(t, h); len(got) != 2 {
 			return fmt.Errorf("the objects are %q", got)
 		}
@@ -209,6 +212,21 @@ func TestRoutesOfAnEarlierBatonAreTakenOver(t *testing.T) {
 	wantLeads(t, old, "db2")
 	if got := h.Output(t, "ip", "route", "show", "10.99.0.50"); strings.Contains(got, "nhid") {
 		t.Errorf("it still goes by a group: %s", got)
+	}
+}
+
+// A kernel that knows no nexthop objects says so as it does of every message that it does
+// not know, and the endpoint tells.
+func TestAKernelWithoutNexthopObjects(t *testing.T) {
+	h := newRouter(t)
+	if err := route.AskUnknown(int(h.NS)); !errors.Is(err, syscall.EOPNOTSUPP) {
+		t.Errorf("the kernel says %v of an unknown message", err)
+	}
+	e := openWithoutGroups(t, twoWays(h, "10.99.0.50"))
+	set(t, e, to("db1", 1))
+	wantLeads(t, e, "db1")
+	if got, want := e.Tells(), "10.99.0.50 goes via 10.79.2.11 and 10.79.3.11; by multipath routes, as this kernel has no nexthop objects (Linux 5.3 has)"; got != want {
+		t.Errorf("it tells %q, want %q", got, want)
 	}
 }
 
