@@ -16,7 +16,7 @@ func (s *session) ReplicaSemiSync(ctx context.Context, on bool) error {
 			return err
 		}
 		r, err := replicationStatus(ctx, s.Link)
-		if err != nil || r.receiverStopped() {
+		if err != nil || r.ReceiverStopped() {
 			return err
 		}
 		// The receiver looks at the setting when it connects. The applier must
@@ -28,7 +28,7 @@ func (s *session) ReplicaSemiSync(ctx context.Context, on bool) error {
 		if r, err = replicationStatus(ctx, s.Link); err != nil {
 			return err
 		}
-		if !r.applierRuns() {
+		if !r.ApplierRuns() {
 			if _, err := s.allApplied(ctx, "START SLAVE IO_THREAD"); err != nil {
 				return err
 			}
@@ -51,7 +51,7 @@ func (s *session) AcknowledgeAgain(ctx context.Context) error {
 			return err
 		}
 		r, err := replicationStatus(ctx, s.Link)
-		if err != nil || !wire.IsOn(on) || r.receiver != "Yes" {
+		if err != nil || !wire.IsOn(on) || r.Receiver != "Yes" {
 			return err
 		}
 		if r, err = s.quiet(ctx); err != nil {
@@ -111,10 +111,10 @@ func (s *session) untilReceived(ctx context.Context, tick string) error {
 		switch {
 		case err != nil:
 			return err
-		case r.receiver == "Yes" && r.tick != tick:
+		case r.Receiver == "Yes" && r.tick != tick:
 			return nil
-		case r.receiverStopped():
-			return wire.Refusal("the receiver stopped: " + r.ioError)
+		case r.ReceiverStopped():
+			return wire.Refusal("the receiver stopped: " + r.IOError)
 		}
 		select {
 		case <-again.C:

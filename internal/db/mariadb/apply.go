@@ -66,12 +66,12 @@ func (s *session) keepApplying(ctx context.Context, want gtid.Set, started bool)
 		return started, err
 	case held.Executed.Contains(want):
 		return started, nil
-	case !r.configured, r.receiverStopped() && !held.Received.Contains(want):
+	case !r.Configured, r.ReceiverStopped() && !held.Received.Contains(want):
 		return started, fmt.Errorf("%w: lacking %s", db.ErrNotReceived, want.Subtract(held.Received))
-	case r.applierRuns():
+	case r.ApplierRuns():
 		return started, nil
 	case started:
-		return started, &db.ApplierError{Code: r.sqlErrno, Text: r.sqlError}
+		return started, &db.ApplierError{Code: r.SQLErrno, Text: r.SQLError}
 	case !r.idle():
 		return true, s.Exec(ctx, "START SLAVE SQL_THREAD")
 	}

@@ -79,7 +79,7 @@ func (s *Server) observe(ctx context.Context, l *wire.Link) (db.Observation, err
 		BinLog:     id.BinLog,
 		LogUpdates: id.LogUpdates,
 		Executed:   executed,
-		Replica: r.fact(s.NodeOf,
+		Replica: r.Fact(s.NodeOf,
 			// Switched off, it still acknowledges until the receiver restarts.
 			wire.IsOn(v["replica_semi"]) || wire.IsOn(semi["Rpl_semi_sync_slave_status"])),
 		SemiSrc: cluster.SemiSyncFact{
@@ -93,7 +93,7 @@ func (s *Server) observe(ctx context.Context, l *wire.Link) (db.Observation, err
 			}, s.Acks),
 		},
 	}
-	if r.configured {
+	if r.Configured {
 		o.Server.Replica.Received = received
 	}
 	if len(results) > 3 && len(results[3]) > 0 {

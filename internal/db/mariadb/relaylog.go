@@ -54,14 +54,14 @@ type found struct {
 // received returns what a replica holds, and whether that is all: limit bounds
 // the events that are read from the relay log of an idle replica; 0 does not.
 func (s *Server) received(ctx context.Context, l *wire.Link, r replication, executed gtid.Set, limit int) (gtid.Set, bool, error) {
-	if !r.configured {
+	if !r.Configured {
 		return executed, true, nil
 	}
 	received, err := executed.Through(r.received)
 	if err != nil {
 		return gtid.Set{}, false, fmt.Errorf("read the received position: %w", err)
 	}
-	if r.received != "" || !r.receiverStopped() || r.relayFile == "" {
+	if r.received != "" || !r.ReceiverStopped() || r.relayFile == "" {
 		return received, true, nil
 	}
 	// The server has forgotten what it received. Once its applier runs, what was

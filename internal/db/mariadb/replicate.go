@@ -31,10 +31,10 @@ func (s *session) StopReceiver(ctx context.Context) (held db.Held, err error) {
 
 func (s *session) stopReceiver(ctx context.Context) error {
 	r, err := replicationStatus(ctx, s.Link)
-	if err != nil || r.receiverStopped() {
+	if err != nil || r.ReceiverStopped() {
 		return err
 	}
-	if !r.applierRuns() {
+	if !r.ApplierRuns() {
 		// As long as the receiver runs, this keeps the relay log; afterwards it
 		// would need the way round in apply.go. Its failure is told by
 		// WaitApplied.
@@ -48,44 +48,22 @@ func (s *session) stopReceiver(ctx context.Context) error {
 	if r, err = replicationStatus(ctx, s.Link); err != nil {
 		return err
 	}
-	if !r.receiverStopped() {
-		return wire.Refusal("the receiver was stopped and is " + r.receiver)
+	if !r.ReceiverStopped() {
+		return wire.Refusal("the receiver was stopped and is " + r.Receiver)
 	}
 	return nil
 }
 
-// allApplied stops the receiver and refuses the step if anything received is
-// not applied. A refusal leaves a receiver that runs as it is, unless more came
-// in meanwhile.
+// allApplied stops the receiver and refuses the step if anything received is not applied.
 func (s *session) allApplied(ctx context.Context, step string) (replication, error) {
-	r, err := s.nothingWaits(ctx, step)
-	if err != nil || r.receiverStopped() {
-		return r, err
-	}
-	if err := s.stopReceiver(ctx); err != nil {
-		return r, err
-	}
-	return s.nothingWaits(ctx, step)
-}
-
-// nothingWaits returns the status that was read before what is applied: if the
-// receiver was at rest then, nothing came in since.
-func (s *session) nothingWaits(ctx context.Context, step string) (replication, error) {
-	held, r, err := s.held(ctx)
-	if err != nil {
-		return r, err
-	}
-	if !held.Executed.Contains(held.Received) {
-		return r, &db.UnappliedError{Step: step, Missing: held.Received.Subtract(held.Executed)}
-	}
-	return r, nil
+	return wire.AllApplied(ctx, step, s.held, s.stopReceiver)
 }
 
 // Detach implements db.Replication.
 func (s *session) Detach(ctx context.Context) error {
 	return s.Step(ctx, "forget the source", func() error {
 		r, err := s.allApplied(ctx, "RESET SLAVE ALL")
-		if err != nil || !r.configured {
+		if err != nil || !r.Configured {
 			return err
 		}
 		// The applier may stand in the middle of a transaction whose rest never
@@ -106,8 +84,8 @@ func (s *session) Follow(ctx context.Context, source db.Source) error {
 		if err != nil {
 			return err
 		}
-		if len(r.others) > 0 {
-			return wire.Refusal("it replicates from others too, which Baton leaves alone: " + strings.Join(r.others, ", "))
+		if len(r.Others) > 0 {
+			return wire.Refusal("it replicates from others too, which Baton leaves alone: " + strings.Join(r.Others, ", "))
 		}
 		if _, err := s.allApplied(ctx, "CHANGE MASTER"); err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/gtid"
 	"github.com/baton-db/baton/internal/db"
 	"github.com/baton-db/baton/internal/db/wire"
@@ -14,11 +13,8 @@ import (
 // replication is a server's status as a replica over its unnamed connection,
 // the only one that Baton uses.
 type replication struct {
-	configured bool
-	host       string
-	port       int
-	receiver   string // No, Connecting, Preparing or Yes
-	applier    string // No or Yes
+	wire.Replica
+
 	received   string // Gtid_IO_Pos: whole transactions only
 	usingGTID  bool
 	relayFile  string // where the applier stands
@@ -29,11 +25,7 @@ type replication struct {
 	appliedFile string
 	appliedPos  uint64
 	heartbeat   string // its period, in seconds
-	ioError     string
-	sqlErrno    int
-	sqlError    string
 	tick        string
-	others      []string // named connections, which are none of ours
 }
 
 const showReplication = "SHOW ALL SLAVES STATUS"
@@ -42,20 +34,20 @@ func readReplication(status []map[string]string) replication {
 	var r replication
 	for _, row := range status {
 		if row["Connection_name"] != "" {
-			r.others = append(r.others, fmt.Sprintf("%s:%s over the connection %q", row["Master_Host"], row["Master_Port"], row["Connection_name"]))
+			r.Others = append(r.Others, fmt.Sprintf("%s:%s over the connection %q", row["Master_Host"], row["Master_Port"], row["Connection_name"]))
 			continue
 		}
-		r.configured = row["Master_Host"] != ""
-		r.host, r.port = row["Master_Host"], int(wire.Number(row["Master_Port"]))
-		r.receiver, r.applier = row["Slave_IO_Running"], row["Slave_SQL_Running"]
+		r.Configured = row["Master_Host"] != ""
+		r.Host, r.Port = row["Master_Host"], int(wire.Number(row["Master_Port"]))
+		r.Receiver, r.Applier = row["Slave_IO_Running"], row["Slave_SQL_Running"]
 		r.received = row["Gtid_IO_Pos"]
 		r.usingGTID = row["Using_Gtid"] != "No"
 		r.relayFile, r.relayPos = row["Relay_Log_File"], wire.Number(row["Relay_Log_Pos"])
 		r.sourceFile, r.sourcePos = row["Master_Log_File"], wire.Number(row["Read_Master_Log_Pos"])
 		r.appliedFile, r.appliedPos = row["Relay_Master_Log_File"], wire.Number(row["Exec_Master_Log_Pos"])
 		r.heartbeat = row["Slave_heartbeat_period"]
-		r.ioError = row["Last_IO_Error"]
-		r.sqlErrno, r.sqlError = int(wire.Number(row["Last_SQL_Errno"])), row["Last_SQL_Error"]
+		r.IOError = row["Last_IO_Error"]
+		r.SQLErrno, r.SQLError = int(wire.Number(row["Last_SQL_Errno"])), row["Last_SQL_Error"]
 		// Whatever comes in moves one of these: a heartbeat the first, a part
 		// of a transaction the next two.
 		r.tick = strings.Join([]string{row["Slave_received_heartbeats"], row["Master_Log_File"], row["Read_Master_Log_Pos"], r.received}, " ")
@@ -63,34 +55,9 @@ func readReplication(status []map[string]string) replication {
 	return r
 }
 
-// receiverStopped reports that the receiver's thread is gone.
-func (r replication) receiverStopped() bool { return r.receiver == "No" || !r.configured }
-
-func (r replication) applierRuns() bool { return r.applier == "Yes" }
-
 // idle reports that no replication thread runs: starting one would throw the
 // relay log away.
-func (r replication) idle() bool { return r.configured && r.receiverStopped() && !r.applierRuns() }
-
-// fact puts the status in the cluster's words; received is filled in by others.
-func (r replication) fact(nodeOf func(string, int) (cluster.NodeName, bool), semiSync bool) cluster.ReplicaFact {
-	f := cluster.ReplicaFact{SemiSync: semiSync, Foreign: strings.Join(r.others, ", ")}
-	if !r.configured {
-		return f
-	}
-	if node, ours := nodeOf(r.host, r.port); ours {
-		f.Source = node
-	} else {
-		f.Foreign = strings.Join(append([]string{fmt.Sprintf("%s:%d", r.host, r.port)}, r.others...), ", ")
-	}
-	f.Receiver, f.Started = r.receiver == "Yes", !r.receiverStopped()
-	f.Applier = r.applierRuns()
-	f.Error = r.ioError
-	if r.sqlError != "" {
-		f.Error = r.sqlError
-	}
-	return f
-}
+func (r replication) idle() bool { return r.Configured && r.ReceiverStopped() && !r.ApplierRuns() }
 
 // replicationStatus asks for the status.
 func replicationStatus(ctx context.Context, l *wire.Link) (replication, error) {

@@ -87,7 +87,7 @@ func (s *session) Reseed(ctx context.Context, state string) error {
 		if err != nil {
 			return err
 		}
-		if r.configured {
+		if r.Configured {
 			return wire.Refusal("it is set up as a replica: what it received would be lost")
 		}
 		applied, err := s.Link.Value(ctx, "SELECT @@global.gtid_slave_pos")

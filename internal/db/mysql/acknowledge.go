@@ -25,7 +25,7 @@ func (s *session) ReplicaSemiSync(ctx context.Context, on bool) error {
 			return err
 		}
 		r, err := replicationStatus(ctx, s.Link)
-		if err != nil || r.receiverStopped() {
+		if err != nil || r.ReceiverStopped() {
 			return err
 		}
 		// The receiver looks at the setting when it connects.
@@ -52,7 +52,7 @@ func (s *session) AcknowledgeAgain(ctx context.Context) error {
 			return err
 		}
 		r, err := replicationStatus(ctx, s.Link)
-		if err != nil || !wire.IsOn(on) || r.receiver != "Yes" {
+		if err != nil || !wire.IsOn(on) || r.Receiver != "Yes" {
 			return err
 		}
 		if r, err = s.quiet(ctx); err != nil {
@@ -115,10 +115,10 @@ func (s *session) untilConnected(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case r.receiver == "Yes" && now != before:
+		case r.Receiver == "Yes" && now != before:
 			return nil
-		case r.receiverStopped():
-			return wire.Refusal("the receiver stopped: " + r.ioError)
+		case r.ReceiverStopped():
+			return wire.Refusal("the receiver stopped: " + r.IOError)
 		}
 		select {
 		case <-again.C:

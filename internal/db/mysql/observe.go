@@ -55,7 +55,7 @@ func (s *Server) observe(ctx context.Context, l *wire.Link) (db.Observation, err
 		semi[row["Variable_name"]] = row["Value"]
 	}
 	s.mu.Lock()
-	executed, err := s.seen.executedSet(v["executed"], v["owned"], r.configured)
+	executed, err := s.seen.executedSet(v["executed"], v["owned"], r.Configured)
 	s.mu.Unlock()
 	if err != nil {
 		return db.Observation{}, err
@@ -71,7 +71,7 @@ func (s *Server) observe(ctx context.Context, l *wire.Link) (db.Observation, err
 		BinLog:     id.BinLog,
 		LogUpdates: id.LogUpdates,
 		Executed:   executed,
-		Replica: r.fact(s.NodeOf,
+		Replica: r.Fact(s.NodeOf,
 			// Switched off, it still acknowledges until the receiver restarts.
 			wire.IsOn(semi["rpl_semi_sync_replica_enabled"]) || wire.IsOn(semi["Rpl_semi_sync_replica_status"])),
 		SemiSrc: cluster.SemiSyncFact{
@@ -82,7 +82,7 @@ func (s *Server) observe(ctx context.Context, l *wire.Link) (db.Observation, err
 			Weak:    wire.WeakSemiSync(wire.IsOn(semi["rpl_semi_sync_source_enabled"]), semi, s.Acks),
 		},
 	}
-	if r.configured {
+	if r.Configured {
 		received, err := gtid.Parse(r.received)
 		if err != nil {
 			return db.Observation{}, fmt.Errorf("read what was received: %w", err)

@@ -32,7 +32,7 @@ func (s *session) StopReceiver(ctx context.Context) (held db.Held, err error) {
 
 func (s *session) stopReceiver(ctx context.Context) error {
 	r, err := replicationStatus(ctx, s.Link)
-	if err != nil || r.receiverStopped() {
+	if err != nil || r.ReceiverStopped() {
 		return err
 	}
 	if err := s.Exec(ctx, "STOP REPLICA IO_THREAD"); err != nil {
@@ -41,37 +41,15 @@ func (s *session) stopReceiver(ctx context.Context) error {
 	if r, err = replicationStatus(ctx, s.Link); err != nil {
 		return err
 	}
-	if !r.receiverStopped() {
-		return wire.Refusal("the receiver was stopped and is " + r.receiver)
+	if !r.ReceiverStopped() {
+		return wire.Refusal("the receiver was stopped and is " + r.Receiver)
 	}
 	return nil
 }
 
-// allApplied stops the receiver and refuses the step if anything received is
-// not applied. A refusal leaves a receiver that runs as it is, unless more came
-// in meanwhile.
+// allApplied stops the receiver and refuses the step if anything received is not applied.
 func (s *session) allApplied(ctx context.Context, step string) (replication, error) {
-	r, err := s.nothingWaits(ctx, step)
-	if err != nil || r.receiverStopped() {
-		return r, err
-	}
-	if err := s.stopReceiver(ctx); err != nil {
-		return r, err
-	}
-	return s.nothingWaits(ctx, step)
-}
-
-// nothingWaits returns the status that was read before what is applied: if the
-// receiver was at rest then, nothing came in since.
-func (s *session) nothingWaits(ctx context.Context, step string) (replication, error) {
-	held, r, err := s.held(ctx)
-	if err != nil {
-		return r, err
-	}
-	if !held.Executed.Contains(held.Received) {
-		return r, &db.UnappliedError{Step: step, Missing: held.Received.Subtract(held.Executed)}
-	}
-	return r, nil
+	return wire.AllApplied(ctx, step, s.held, s.stopReceiver)
 }
 
 // patience is how long an applier may take to stop by itself.
@@ -158,11 +136,11 @@ func (s *session) waitApplied(ctx context.Context, want gtid.Set, progress func(
 		switch {
 		case missing.IsZero():
 			return nil
-		case !r.configured, r.receiverStopped() && !held.Received.Contains(want):
+		case !r.Configured, r.ReceiverStopped() && !held.Received.Contains(want):
 			return fmt.Errorf("%w: lacking %s", db.ErrNotReceived, want.Subtract(held.Received))
-		case r.applierRuns():
+		case r.ApplierRuns():
 		case started:
-			return &db.ApplierError{Code: r.sqlErrno, Text: r.sqlError}
+			return &db.ApplierError{Code: r.SQLErrno, Text: r.SQLError}
 		default:
 			if err := s.Exec(ctx, "START REPLICA SQL_THREAD"); err != nil {
 				return err
@@ -182,7 +160,7 @@ func (s *session) waitApplied(ctx context.Context, want gtid.Set, progress func(
 func (s *session) Detach(ctx context.Context) error {
 	return s.Step(ctx, "forget the source", func() error {
 		r, err := s.allApplied(ctx, "RESET REPLICA ALL")
-		if err != nil || !r.configured {
+		if err != nil || !r.Configured {
 			return err
 		}
 		if err := s.stopApplier(ctx); err != nil {
@@ -200,8 +178,8 @@ func (s *session) Follow(ctx context.Context, source db.Source) error {
 		if err != nil {
 			return err
 		}
-		if len(r.others) > 0 {
-			return wire.Refusal("it replicates from others too, which Baton leaves alone: " + strings.Join(r.others, ", "))
+		if len(r.Others) > 0 {
+			return wire.Refusal("it replicates from others too, which Baton leaves alone: " + strings.Join(r.Others, ", "))
 		}
 		if _, err := s.allApplied(ctx, "CHANGE REPLICATION SOURCE"); err != nil {
 			return err

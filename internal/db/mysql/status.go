@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/baton-db/baton/internal/core/cluster"
 	"github.com/baton-db/baton/internal/core/gtid"
 	"github.com/baton-db/baton/internal/db"
 	"github.com/baton-db/baton/internal/db/wire"
@@ -15,19 +14,12 @@ import (
 // replication is a server's status as a replica over its unnamed channel, the
 // only one that Baton uses.
 type replication struct {
-	configured bool
-	host       string
-	port       int
-	receiver   string // No, Connecting or Yes
-	applier    string // No or Yes
+	wire.Replica
+
 	received   string // Retrieved_Gtid_Set: whole transactions only
 	sourceFile string // where the receiver stands, in the source's binary log
 	sourcePos  uint64
-	ioError    string
-	sqlErrno   int
-	sqlError   string
 	place      string // all of the above that moves
-	others     []string
 }
 
 const showReplication = "SHOW REPLICA STATUS"
@@ -36,44 +28,19 @@ func readReplication(status []map[string]string) replication {
 	var r replication
 	for _, row := range status {
 		if channel := row["Channel_Name"]; channel != "" {
-			r.others = append(r.others, fmt.Sprintf("%s:%s over the channel %q", row["Source_Host"], row["Source_Port"], channel))
+			r.Others = append(r.Others, fmt.Sprintf("%s:%s over the channel %q", row["Source_Host"], row["Source_Port"], channel))
 			continue
 		}
-		r.configured = row["Source_Host"] != ""
-		r.host, r.port = row["Source_Host"], int(wire.Number(row["Source_Port"]))
-		r.receiver, r.applier = row["Replica_IO_Running"], row["Replica_SQL_Running"]
+		r.Configured = row["Source_Host"] != ""
+		r.Host, r.Port = row["Source_Host"], int(wire.Number(row["Source_Port"]))
+		r.Receiver, r.Applier = row["Replica_IO_Running"], row["Replica_SQL_Running"]
 		r.received = row["Retrieved_Gtid_Set"]
 		r.sourceFile, r.sourcePos = row["Source_Log_File"], wire.Number(row["Read_Source_Log_Pos"])
-		r.ioError = row["Last_IO_Error"]
-		r.sqlErrno, r.sqlError = int(wire.Number(row["Last_SQL_Errno"])), row["Last_SQL_Error"]
+		r.IOError = row["Last_IO_Error"]
+		r.SQLErrno, r.SQLError = int(wire.Number(row["Last_SQL_Errno"])), row["Last_SQL_Error"]
 		r.place = strings.Join([]string{row["Source_Log_File"], row["Read_Source_Log_Pos"], r.received}, " ")
 	}
 	return r
-}
-
-// receiverStopped reports that the receiver's thread is gone.
-func (r replication) receiverStopped() bool { return r.receiver == "No" || !r.configured }
-
-func (r replication) applierRuns() bool { return r.applier == "Yes" }
-
-// fact puts the status in the cluster's words; received is filled in by others.
-func (r replication) fact(nodeOf func(string, int) (cluster.NodeName, bool), semiSync bool) cluster.ReplicaFact {
-	f := cluster.ReplicaFact{SemiSync: semiSync, Foreign: strings.Join(r.others, ", ")}
-	if !r.configured {
-		return f
-	}
-	if node, ours := nodeOf(r.host, r.port); ours {
-		f.Source = node
-	} else {
-		f.Foreign = strings.Join(append([]string{fmt.Sprintf("%s:%d", r.host, r.port)}, r.others...), ", ")
-	}
-	f.Receiver, f.Started = r.receiver == "Yes", !r.receiverStopped()
-	f.Applier = r.applierRuns()
-	f.Error = r.ioError
-	if r.sqlError != "" {
-		f.Error = r.sqlError
-	}
-	return f
 }
 
 // replicationStatus asks for the status.
@@ -136,7 +103,7 @@ func (s *session) held(ctx context.Context) (db.Held, replication, error) {
 		return db.Held{}, r, fmt.Errorf("read what was received: %w", err)
 	}
 	// Read after what was received: what is applied meanwhile is in both.
-	executed, err := s.executed(ctx, r.configured)
+	executed, err := s.executed(ctx, r.Configured)
 	if err != nil {
 		return db.Held{}, r, err
 	}
