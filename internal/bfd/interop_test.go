@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -185,7 +184,7 @@ func BenchmarkSoak(b *testing.B) {
 			w, _ := start(b)
 			await(b, func() error { return w.are(true) })
 			for range 4 {
-				burn(b)
+				bgptest.Burn(b)
 			}
 			second := time.NewTicker(time.Second)
 			defer second.Stop()
@@ -201,13 +200,4 @@ func BenchmarkSoak(b *testing.B) {
 			}
 		})
 	}
-}
-
-// burn keeps a processor busy, at normal priority.
-func burn(b *testing.B) {
-	cmd := exec.Command("chrt", "-o", "0", "sh", "-c", "while :; do :; done")
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 }

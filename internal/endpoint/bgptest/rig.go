@@ -285,3 +285,13 @@ func Report(b *testing.B, what string, took []time.Duration) {
 	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, what+"-max-ms")
 	b.ReportMetric(0, "ns/op")
 }
+
+// Burn keeps a processor busy until the benchmark ends, at normal priority.
+func Burn(b *testing.B) {
+	b.Helper()
+	cmd := exec.Command("chrt", "-o", "0", "sh", "-c", "while :; do :; done")
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+}
