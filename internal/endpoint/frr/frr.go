@@ -116,7 +116,7 @@ func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 	}
 	var tells []string
 	for _, a := range e.o.Addresses {
-		told := slices.SortedFunc(slices.Values(v.announced[a].told), netip.Addr.Compare)
+		told := slices.SortedFunc(slices.Values(v.told(a, nil)), netip.Addr.Compare)
 		tells = append(tells, fmt.Sprintf("FRR has told %s of %s", strings.Trim(fmt.Sprint(told), "[]"), a))
 	}
 	e.tells = strings.Join(tells, "; ")
@@ -130,11 +130,10 @@ func (e *Endpoint) Tells() string { return e.tells }
 // nothing is.
 func (e *Endpoint) lacks(v view) error {
 	for _, a := range e.o.Addresses {
-		p := v.announced[a]
-		if !p.announces {
+		if !v.announced[a].announces {
 			return e.unannounced(a)
 		}
-		if len(p.to(e.o.Neighbors)) > 0 {
+		if len(v.told(a, e.o.Neighbors)) > 0 {
 			continue
 		}
 		if wrong := e.unwell(v.neighbors); wrong != nil {

@@ -114,6 +114,7 @@ func (w world) ready(t testing.TB, e *frr.Endpoint) {
 
 // TestAnnouncementsThroughFRR: one world for all, as a session takes seconds to come up.
 func TestAnnouncementsThroughFRR(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.ready(t, w.endpoint())
 	for name, test := range map[string]func(*testing.T, world){
@@ -317,4 +318,49 @@ func appliesRouteMap(t *testing.T, w world) {
 	if err := w.endpoint().Set(t.Context(), db1()); err != nil {
 		t.Errorf("without it again: %v", err)
 	}
+}
+
+// TestASessionWithoutANextHopForIPv6IsNamed: it began before the host had an IPv6 address
+// there, as when it boots. FRR then tells the router of a next hop that leads nowhere, for
+// as long as the session lasts.
+func TestASessionWithoutANextHopForIPv6IsNamed(t *testing.T) {
+	t.Parallel()
+	const lost = "neighbour 10.79.1.1 (AS 65000, we are AS 65001 there): FRR has no next hop for IPv6 in this session"
+	w := world{Rig: bgptest.New(t)}
+	ipv6 := func(off int) {
+		t.Helper()
+		w.DB.Output(t, "sh", "-c", fmt.Sprintf("echo %d > /proc/sys/net/ipv6/conf/eth0/disable_ipv6", off))
+	}
+	ipv6(1)
+	w.Router.StartFRR(t, routerFRR, "")
+	w.frr = w.DB.StartFRR(t, hostFRR, "")
+	e := w.endpoint()
+	bgptest.Await(t, 50*time.Millisecond, func() error {
+		if err := e.StandBy(t.Context()); err == nil || !strings.Contains(err.Error(), lost) {
+			return fmt.Errorf("a host without IPv6 on the link stands by: %w", err)
+		}
+		return nil
+	})
+	ipv6(0)
+	w.DB.IP(t, "addr replace "+bgptest.HostAddress6+"/64 dev eth0 nodad")
+	w.has(t, true)
+	w.Router.AwaitRoute(t, service4, true)
+	if err := setInVain(t, e); err == nil || !strings.Contains(err.Error(), "no router has been told of fd99::50: "+lost) {
+		t.Errorf("the router cannot lead there, and that is not said: %v", err)
+	}
+	if w.Router.Routes(t, service6) {
+		t.Error("the router leads there after all")
+	}
+	// As the error says; FRR itself learns of the address some time after the kernel.
+	bgptest.Await(t, 50*time.Millisecond, func() error {
+		err := e.StandBy(t.Context())
+		if err != nil && strings.Contains(err.Error(), lost) {
+			w.frr.Tell(t, "clear bgp 10.79.1.1")
+		}
+		return err
+	})
+	if err := e.Set(t.Context(), db1()); err != nil {
+		t.Error(err)
+	}
+	w.Router.AwaitRoute(t, service6, true)
 }

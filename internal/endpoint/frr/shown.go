@@ -73,6 +73,12 @@ func (e *Endpoint) look(ctx context.Context) (view, error) {
 	if v.neighbors, err = readNeighbors(answers); err != nil {
 		return view{}, fmt.Errorf("read what FRR says of its neighbours: %w", err)
 	}
+	if slices.ContainsFunc(e.o.Addresses, netip.Addr.Is6) {
+		for at, n := range v.neighbors {
+			n.lost6 = n.lacksHop6()
+			v.neighbors[at] = n
+		}
+	}
 	return v, nil
 }
 
@@ -111,13 +117,12 @@ type announcement struct {
 	told      []netip.Addr // neighbours to which it has gone
 }
 
-// to returns those of the wanted neighbours that have been told, or all of them if
-// none are named.
-func (a announcement) to(wanted []netip.Addr) []netip.Addr {
-	if len(wanted) == 0 {
-		return a.told
-	}
-	return slices.DeleteFunc(slices.Clone(wanted), func(n netip.Addr) bool { return !slices.Contains(a.told, n) })
+// told returns those of the wanted neighbours that have been told of an address, and can
+// lead there; any that have, if none are named.
+func (v view) told(a netip.Addr, wanted []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(v.announced[a].told), func(n netip.Addr) bool {
+		return a.Is6() && v.neighbors[n].lost6 || len(wanted) > 0 && !slices.Contains(wanted, n)
+	})
 }
 
 // readAnnouncement reads how FRR announces a prefix; an empty answer if it does not know it.
@@ -175,6 +180,25 @@ type neighbor struct {
 	Reset    string `json:"lastResetDueTo"`
 	Notified string `json:"lastNotificationReason"`
 	BFD      *bfd   `json:"peerBfdInfo"`
+	// What it is told to send to, for IPv6: the global address, and the link-local one.
+	Hop6     string                     `json:"nexthopGlobal"`
+	HopLink6 string                     `json:"nexthopLocal"`
+	Families map[string]json.RawMessage `json:"addressFamilyInfo"`
+
+	lost6 bool // IPv6 addresses of which it is told lead nowhere
+}
+
+// lacksHop6 reports whether FRR has no next hop for IPv6 in the session. It takes the
+// link's own IPv6 address when the session begins, and if there was none, IPv4's in the
+// form of IPv6, until the session ends, whatever a route-map sets (8.4); routers take that,
+// and lead nobody to it.
+func (n neighbor) lacksHop6() bool {
+	hop, err := netip.ParseAddr(n.Hop6)
+	if err != nil || n.State != "Established" || n.Families["ipv6Unicast"] == nil {
+		return false
+	}
+	link, err := netip.ParseAddr(n.HopLink6)
+	return (hop.Is4In6() || hop.IsUnspecified()) && (err != nil || link.IsUnspecified())
 }
 
 type bfd struct {
@@ -239,6 +263,8 @@ func (n neighbor) wrong(at netip.Addr) error {
 		return fmt.Errorf("%s is shut down in FRR's configuration", who)
 	case n.State == "Established" && n.BFD != nil && n.BFD.Status == "Down":
 		return fmt.Errorf("%s: BFD is down: is it on at both ends, and does bfdd run?", who)
+	case n.lost6:
+		return fmt.Errorf("%s: FRR has no next hop for IPv6 in this session, which began before this host had an IPv6 address on that link: once it has one, `clear bgp %s`", who, at)
 	case n.State == "Established":
 		return nil
 	}
