@@ -1,5 +1,15 @@
 package route
 
+import (
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
 // Multipath has the endpoint do as where the kernel has no nexthop objects.
 func (e *Endpoint) Multipath() { e.without = true }
 
@@ -16,4 +26,20 @@ func AskUnknown(namespace int) error {
 	defer k.conn.Close()
 	_, err = k.dump(1<<10, nexthopHeader(0, 0))
 	return err
+}
+
+// TooLate has a question's time end before its answer is read, as where the kernel was
+// busy for longer, or this process stood still.
+func (e *Endpoint) TooLate(t testing.TB) {
+	t.Helper()
+	if err := e.kernel.within(time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.kernel.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := e.kernel.ask(unix.RTM_GETNEXTHOP, netlink.Dump, nexthopHeader(unix.AF_UNSPEC, 0))
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("it was answered: %v", err)
+	}
 }

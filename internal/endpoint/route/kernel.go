@@ -25,7 +25,13 @@ const (
 
 // kernel is what is said to the kernel of one network namespace. The library that the
 // other endpoints use knows no nexthop objects, in routes neither.
-type kernel struct{ conn *netlink.Conn }
+type kernel struct {
+	conn      *netlink.Conn
+	namespace int
+	// behind says that an answer may still come that nobody waits for any more. The next
+	// question would be given that one, and each after it the one before.
+	behind bool
+}
 
 func dialKernel(namespace int) (*kernel, error) {
 	conn, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{NetNS: namespace})
@@ -36,11 +42,19 @@ func dialKernel(namespace int) (*kernel, error) {
 	// words. A kernel before 4.20 gives all tables, and is sorted out here.
 	_ = conn.SetOption(netlink.GetStrictCheck, true)
 	_ = conn.SetOption(netlink.ExtendedAcknowledge, true)
-	return &kernel{conn}, nil
+	return &kernel{conn: conn, namespace: namespace}, nil
 }
 
 // within begins the time that the questions of one call may take.
 func (k *kernel) within(d time.Duration) error {
+	if k.behind {
+		fresh, err := dialKernel(k.namespace)
+		if err != nil {
+			return err
+		}
+		_ = k.conn.Close()
+		*k = *fresh
+	}
 	if err := k.conn.SetDeadline(time.Now().Add(d)); err != nil {
 		return fmt.Errorf("bound the wait for netlink: %w", err)
 	}
@@ -105,7 +119,11 @@ func (k *kernel) ask(kind uint16, flags netlink.HeaderFlags, header []byte, attr
 	if err != nil {
 		return nil, err
 	}
-	return k.conn.Execute(m)
+	all, err := k.conn.Execute(m)
+	// What the kernel refuses it has answered. With ENOBUFS the rest of an answer is left.
+	var refused syscall.Errno
+	k.behind = k.behind || err != nil && (!errors.As(err, &refused) || refused == syscall.ENOBUFS)
+	return all, err
 }
 
 // dump asks for all of something, and asks again where the list changed meanwhile.

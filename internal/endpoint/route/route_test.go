@@ -212,3 +212,15 @@ func BenchmarkMove(b *testing.B) {
 		set(b, e, to(nodes[epoch%2], epoch))
 	}
 }
+
+// An answer that nobody waited for is not taken for that to the next question.
+func TestAnAnswerThatCameTooLate(t *testing.T) {
+	h := newRouter(t)
+	e := open(t, options(h))
+	set(t, e, to("db1", 1))
+	e.TooLate(t)
+	wantLeads(t, e, "db1")
+	e.TooLate(t)
+	set(t, e, to("db2", 2))
+	wantLeads(t, e, "db2")
+}
