@@ -11,7 +11,7 @@ import (
 
 // answers hears which clients have answered. This host's kernel has answered them by
 // then, so they need no other packet: behind nothing but switches and routers one is
-// enough, and the three others are only for those whose firewall drops it.
+// enough, and the others are only for those whose firewall drops it.
 type answers struct {
 	sockets []listener
 	which   map[Connection]int
@@ -74,7 +74,7 @@ func listen(local netip.Addr) (listener, error) {
 	if err == nil {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room)
 	}
-	if err != nil && !errors.Is(err, unix.EPERM) { // a smaller buffer misses some, and they get all four
+	if err != nil && !errors.Is(err, unix.EPERM) { // a smaller buffer misses some, and they get all that there are
 		_ = unix.Close(fd)
 		return listener{}, err
 	}

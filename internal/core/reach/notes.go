@@ -179,7 +179,7 @@ func ofConntrack(h Host, name string) (means, mend string) {
 		return fmt.Sprintf("a connection with something unanswered is forgotten after %s", time.Duration(v)*time.Second), ""
 	case "nf_conntrack_tcp_be_liberal":
 		if v == 0 {
-			return "out-of-window segments count as invalid: of the four of a tickle one passes all the same", ""
+			return "out-of-window segments count as invalid: of the packets of a tickle one passes all the same", ""
 		}
 		return "out-of-window segments pass", ""
 	case "nf_conntrack_tcp_loose":
