@@ -2,12 +2,10 @@ package route
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"testing"
 	"time"
-
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // Multipath has the endpoint do as where the kernel has no nexthop objects.
@@ -24,13 +22,13 @@ func AskUnknown(namespace int) error {
 		return err
 	}
 	defer k.conn.Close()
-	_, err = k.dump(1<<10, nexthopHeader(0, 0))
+	_, err = dump(k, 1<<10, nexthopHeader(0, 0), func([]byte) (struct{}, bool, error) { return struct{}{}, false, nil })
 	return err
 }
 
 // TooLate has a question's time end before its answer is read, as where the kernel was
 // busy for longer, or this process stood still.
-func (e *Endpoint) TooLate(t testing.TB) {
+func (e *Endpoint) TooLate(t testing.TB, ask func(*kernel) error) {
 	t.Helper()
 	if err := e.kernel.within(time.Minute); err != nil {
 		t.Fatal(err)
@@ -38,8 +36,14 @@ func (e *Endpoint) TooLate(t testing.TB) {
 	if err := e.kernel.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	_, err := e.kernel.ask(unix.RTM_GETNEXTHOP, netlink.Dump, nexthopHeader(unix.AF_UNSPEC, 0))
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := ask(e.kernel); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("it was answered: %v", err)
 	}
 }
+
+// Where is one question, and List one whose answer is long.
+func Where(a netip.Addr) func(*kernel) error {
+	return func(k *kernel) error { _, err := k.linkTo(a); return err }
+}
+
+func List(k *kernel) error { _, _, err := k.nexthops(); return err }

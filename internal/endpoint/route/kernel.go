@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,9 +19,8 @@ const kernelTimeout = 5 * time.Second
 // Attributes and sizes of linux/rtnetlink.h and linux/nexthop.h that package unix does
 // not have, or not by itself.
 const (
-	rtaNexthopID    = 30
-	sizeofNexthop   = 8 // struct rtnexthop
-	wantedDumpTries = 3
+	rtaNexthopID  = 30
+	sizeofNexthop = 8 // struct rtnexthop
 )
 
 // kernel is what is said to the kernel of one network namespace. The library that the
@@ -126,23 +126,6 @@ func (k *kernel) ask(kind uint16, flags netlink.HeaderFlags, header []byte, attr
 	return all, err
 }
 
-// dump asks for all of something, and asks again where the list changed meanwhile.
-func (k *kernel) dump(kind uint16, header []byte, attributes ...netlink.Attribute) ([]netlink.Message, error) {
-	for try := 1; ; try++ {
-		all, err := k.ask(kind, netlink.Dump, header, attributes...)
-		if err != nil {
-			return nil, err
-		}
-		whole := true
-		for _, m := range all {
-			whole = whole && m.Header.Flags&netlink.DumpInterrupted == 0
-		}
-		if whole || try == wantedDumpTries {
-			return all, nil
-		}
-	}
-}
-
 // routeHeader is a struct rtmsg.
 func routeHeader(family uint8, bits int, table int, protocol, scope, kind uint8) []byte {
 	short := uint8(unix.RT_TABLE_UNSPEC)
@@ -152,26 +135,23 @@ func routeHeader(family uint8, bits int, table int, protocol, scope, kind uint8)
 	return []byte{family, uint8(bits), 0, 0, short, protocol, scope, kind, 0, 0, 0, 0}
 }
 
-// paths returns the routes of a table to single addresses of a family.
-func (k *kernel) paths(family uint8, table int) ([]path, error) {
-	all, err := k.dump(unix.RTM_GETROUTE, routeHeader(family, 0, table, 0, 0, 0), number(unix.RTA_TABLE, table))
+// paths returns the routes of a table to single addresses of a family: to one of these,
+// or by some nexthop object.
+func (k *kernel) paths(family uint8, table int, addresses []netip.Addr) ([]path, error) {
+	all, err := dump(k, unix.RTM_GETROUTE, routeHeader(family, 0, table, 0, 0, 0), func(data []byte) (path, bool, error) {
+		if len(data) < unix.SizeofRtMsg || data[0] != family || int(data[1]) != bitsOf(family) {
+			return path{}, false, nil
+		}
+		p, err := readPath(data)
+		if err != nil {
+			return path{}, false, fmt.Errorf("read a route: %w", err)
+		}
+		return p, p.table == table && (p.object != 0 || slices.Contains(addresses, p.to)), nil
+	}, number(unix.RTA_TABLE, table))
 	if err != nil {
 		return nil, fmt.Errorf("list the routes: %w", err)
 	}
-	var paths []path
-	for _, m := range all {
-		if len(m.Data) < unix.SizeofRtMsg || m.Data[0] != family || int(m.Data[1]) != bitsOf(family) {
-			continue
-		}
-		p, err := readPath(m.Data)
-		if err != nil {
-			return nil, fmt.Errorf("read a route: %w", err)
-		}
-		if p.table == table {
-			paths = append(paths, p)
-		}
-	}
-	return paths, nil
+	return all, nil
 }
 
 func bitsOf(family uint8) int {

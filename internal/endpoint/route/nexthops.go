@@ -35,7 +35,16 @@ func nexthopHeader(family, protocol uint8) []byte { return []byte{family, 0, pro
 // nexthops returns all nexthop objects of the host, and false if the kernel has none, as
 // those before 5.3.
 func (k *kernel) nexthops() (map[uint32]nexthop, bool, error) {
-	all, err := k.dump(unix.RTM_GETNEXTHOP, nexthopHeader(unix.AF_UNSPEC, 0))
+	all, err := dump(k, unix.RTM_GETNEXTHOP, nexthopHeader(unix.AF_UNSPEC, 0), func(data []byte) (nexthop, bool, error) {
+		if len(data) < unix.SizeofNhmsg {
+			return nexthop{}, false, nil
+		}
+		n, err := readNexthop(data)
+		if err != nil {
+			return nexthop{}, false, fmt.Errorf("read a nexthop object: %w", err)
+		}
+		return n, true, nil
+	})
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		return nil, false, nil
 	}
@@ -43,14 +52,7 @@ func (k *kernel) nexthops() (map[uint32]nexthop, bool, error) {
 		return nil, false, fmt.Errorf("list the nexthop objects: %w", err)
 	}
 	objects := map[uint32]nexthop{}
-	for _, m := range all {
-		if len(m.Data) < unix.SizeofNhmsg {
-			continue
-		}
-		n, err := readNexthop(m.Data)
-		if err != nil {
-			return nil, false, fmt.Errorf("read a nexthop object: %w", err)
-		}
+	for _, n := range all {
 		objects[n.id] = n
 	}
 	return objects, true, nil

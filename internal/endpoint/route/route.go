@@ -103,7 +103,7 @@ func (e *Endpoint) Tend(_ context.Context, target endpoint.Target) error {
 
 // host is what the kernel holds at one moment.
 type host struct {
-	paths   []path             // to single addresses, of both families
+	paths   []path             // to the addresses, and others that go by some object
 	objects map[uint32]nexthop // nil: this kernel has none
 }
 
@@ -113,7 +113,7 @@ func (e *Endpoint) look() (host, error) {
 	}
 	var h host
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		paths, err := e.kernel.paths(family, e.o.Table)
+		paths, err := e.kernel.paths(family, e.o.Table, e.o.Addresses)
 		if errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOENT) {
 			continue // a host without IPv6, or without such a table, has no such routes
 		}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -218,9 +221,35 @@ func TestAnAnswerThatCameTooLate(t *testing.T) {
 	h := newRouter(t)
 	e := open(t, options(h))
 	set(t, e, to("db1", 1))
-	e.TooLate(t)
+	e.TooLate(t, route.Where(addr("10.79.1.11")))
 	wantLeads(t, e, "db1")
-	e.TooLate(t)
+	e.TooLate(t, route.List)
 	set(t, e, to("db2", 2))
 	wantLeads(t, e, "db2")
+}
+
+// What other routers' routes are in the table is read, and not kept: here a big one.
+func TestATableWithManyRoutes(t *testing.T) {
+	h := newRouter(t)
+	const many = 10_000
+	var lines strings.Builder
+	for i := range many {
+		fmt.Fprintf(&lines, "route add blackhole 20.0.%d.%d/32 proto bird\n", i>>8, i&255)
+	}
+	batch := filepath.Join(t.TempDir(), "routes")
+	if err := os.WriteFile(batch, []byte(lines.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.Output(t, "ip", "-batch", batch)
+	e := open(t, options(h))
+	set(t, e, to("db1", 1))
+	wantLeads(t, e, "db1")
+
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	wantLeads(t, e, "db1")
+	runtime.ReadMemStats(&after)
+	if got := (after.TotalAlloc - before.TotalAlloc) / many; got > 600 {
+		t.Errorf("a look takes %d bytes for each route", got)
+	}
 }
