@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/baton-db/baton/internal/core/cluster"
@@ -15,53 +16,62 @@ import (
 )
 
 func TestANewPrimaryTellsTheOthersOnceThatItServes(t *testing.T) {
-	type told struct {
-		to cluster.NodeName
-		wording
-	}
-	heard := make(chan told, 100)
-	w := &word{self: "db2", to: []cluster.NodeName{"db1", "db3"}, call: time.Second, log: slog.New(slog.DiscardHandler),
-		tell: func(_ context.Context, n cluster.NodeName, s wording) error {
-			heard <- told{n, s}
-			return errors.New("it does not matter whether they hear it")
-		}}
-	expect := func(s wording) {
-		t.Helper()
-		got := []told{<-heard, <-heard}
-		if got[0].wording != s || got[1].wording != s || got[0].to == got[1].to {
-			t.Fatalf("told %v, want %v to each of the two", got, s)
+	synctest.Test(t, func(t *testing.T) {
+		type told struct {
+			to cluster.NodeName
+			wording
 		}
-	}
-	in := tookOver(100 * ms)
-	in.Own.Server.State = cluster.ServerUp
-	shut := in
-	shut.Host.Gate = reconcile.GateClosed
+		heard := make(chan told, 100)
+		w := &word{self: "db2", to: []cluster.NodeName{"db1", "db3"}, call: time.Second, log: slog.New(slog.DiscardHandler),
+			tell: func(_ context.Context, n cluster.NodeName, s wording) error {
+				heard <- told{n, s}
+				return errors.New("it does not matter whether they hear it")
+			}}
+		nothing := func(when string) {
+			t.Helper()
+			synctest.Wait() // whoever tells something has told it
+			if len(heard) > 0 {
+				t.Errorf("%s: told %v", when, <-heard)
+			}
+		}
+		expect := func(s wording) {
+			t.Helper()
+			got := []told{<-heard, <-heard}
+			if got[0].wording != s || got[1].wording != s || got[0].to == got[1].to {
+				t.Fatalf("told %v, want %v to each of the two", got, s)
+			}
+		}
+		in := tookOver(100 * ms)
+		in.Own.Server.State = cluster.ServerUp
+		shut := in
+		shut.Host.Gate = reconcile.GateClosed
 
-	w.tend(t.Context(), shut)
-	expect(wording{Epoch: 6})
-	w.tend(t.Context(), shut)
-	w.tend(t.Context(), in)
-	expect(wording{Epoch: 6, Serves: true})
-	w.tend(t.Context(), in)
-	w.tend(t.Context(), shut) // what was said stays said: it was true
-	next := in
-	next.Record.Epoch, next.Lease.Epoch = 8, 8
-	w.tend(t.Context(), next)
-	expect(wording{Epoch: 8, Serves: true})
-
-	for name, other := range map[string]func(*reconcile.Input){
-		"another node's reign":  func(in *reconcile.Input) { in.Record.Primary = "db3" },
-		"a steady reign":        func(in *reconcile.Input) { in.Record.Phase = cluster.PhaseSteady },
-		"one that hands over":   func(in *reconcile.Input) { in.Record.Phase = cluster.PhaseHandoff },
-		"one that is told once": func(*reconcile.Input) {},
-	} {
-		in := next
-		other(&in)
+		w.tend(t.Context(), shut)
+		expect(wording{Epoch: 6})
+		w.tend(t.Context(), shut)
+		nothing("it does not serve yet")
 		w.tend(t.Context(), in)
-		if len(heard) > 0 {
-			t.Errorf("%s: told %v", name, <-heard)
+		expect(wording{Epoch: 6, Serves: true})
+		w.tend(t.Context(), in)
+		w.tend(t.Context(), shut)
+		nothing("what was said stays said: it was true")
+		next := in
+		next.Record.Epoch, next.Lease.Epoch = 8, 8
+		w.tend(t.Context(), next)
+		expect(wording{Epoch: 8, Serves: true})
+
+		for name, other := range map[string]func(*reconcile.Input){
+			"another node's reign":  func(in *reconcile.Input) { in.Record.Epoch, in.Record.Primary = 9, "db3" },
+			"a steady reign":        func(in *reconcile.Input) { in.Record.Epoch, in.Record.Phase = 9, cluster.PhaseSteady },
+			"one that hands over":   func(in *reconcile.Input) { in.Record.Epoch, in.Record.Phase = 9, cluster.PhaseHandoff },
+			"one that is told once": func(*reconcile.Input) {},
+		} {
+			in := next
+			other(&in)
+			w.tend(t.Context(), in)
+			nothing(name)
 		}
-	}
+	})
 }
 
 func TestTheWordOfANodeIsItsOwn(t *testing.T) {

@@ -186,8 +186,8 @@ func TestTheClientsNetworkIsLost(t *testing.T) {
 // TestOnMySQL is what matters most on the other flavor, or all of it where there is
 // time. It comes last of those that share a lab: that has servers of one flavor.
 func TestOnMySQL(t *testing.T) {
-	needLab(t, config.MySQL)
 	defer sharedDown(t) // the parallel tests, which are left, have their own
+	needLab(t, config.MySQL)
 	all := os.Getenv(mysqlVar) == "all"
 	faults := []string{"crash", "power", "freeze", "agent-kill", "partition"}
 	if all {
