@@ -23,9 +23,10 @@ PURE_RACE := ./internal/config/...
 
 # Of all others one test binary runs after the other: servers and timers of two would
 # disturb each other. The next one is compiled and linked meanwhile, and gives way. What
-# go prints as a package's time contains its wait for the one before. They are not vetted
-# once more: make lint does that, and more thoroughly.
-ALONE := -p 2 -vet=off -toolexec 'nice -n 10' -exec 'flock -o $(CURDIR)'
+# go prints as a package's time contains its wait for the one before, and so does the time
+# after which go kills it, a minute after -timeout: that is enough for two slow ones. They
+# are not vetted once more: make lint does that, and more thoroughly.
+ALONE := -p 2 -vet=off -timeout 8m -toolexec 'nice -n 10' -exec 'flock -o $(CURDIR)'
 
 E2E      := ./internal/lab/e2e/
 NOT_E2E   = $$($(GO) list $(PACKAGES) | grep -v /internal/lab/e2e$$)
@@ -72,11 +73,11 @@ lint:
 
 # What the race detector runs is not run without it as well; make test-all does both.
 unit:
-	$(GO) test $(ALONE) -timeout 5m $$($(GO) list $(PACKAGES) | grep -vxF "$$($(GO) list $(E2E) $(RACE) $(PURE) $(PURE_RACE))")
+	$(GO) test $(ALONE) $$($(GO) list $(PACKAGES) | grep -vxF "$$($(GO) list $(E2E) $(RACE) $(PURE) $(PURE_RACE))")
 
 # A process under the detector sleeps for a second when it ends, and tests start many.
 race:
-	CGO_ENABLED=1 GORACE=atexit_sleep_ms=20 $(GO) test $(ALONE) -race -timeout 5m $(RACE)
+	CGO_ENABLED=1 GORACE=atexit_sleep_ms=20 $(GO) test $(ALONE) -race $(RACE)
 
 # Two labs at a time, for tests that say so.
 e2e: build
