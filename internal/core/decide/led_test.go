@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -37,6 +38,11 @@ func TestWhereANodeLeadsWhatItsHostHasForItself(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := Led(tt.world); got != tt.want {
 				t.Errorf("led to %q, want %q", got, tt.want)
+			}
+			wordless := tt.world
+			wordless.Word = Word{}
+			if got, want := Next(tt.world, noon), Next(wordless, noon); !reflect.DeepEqual(got, want) {
+				t.Errorf("a word decides: %+v, without it %+v", got, want)
 			}
 		})
 	}
