@@ -187,6 +187,32 @@ func TestWhatSomebodyDoesToTheObjects(t *testing.T) {
 	}
 }
 
+// The kernel removes a route with the object that it goes by.
+func TestSomebodysRoutesByBatonsObjectsStay(t *testing.T) {
+	h := newRouter(t)
+	e := open(t, twoWays(h, "10.99.0.50"))
+	set(t, e, to("db1", 1))
+	theirs := map[string]string{"20.0.0.0/8": fmt.Sprint(route.BlockOf("shop/uplinks")), "10.99.0.50/31": groupOf(t, h, addr("10.99.0.50"), 100), "10.99.0.77": fmt.Sprint(route.BlockOf("shop/uplinks") + 1)}
+	for to, id := range theirs {
+		h.IP(t, fmt.Sprintf("route add %s nhid %s", to, id))
+	}
+	set(t, e, to("db2", 2))
+	wantLeads(t, e, "db2")
+	for to, id := range theirs {
+		if got := h.Output(t, "ip", "route", "show", to, "metric", "0"); !strings.Contains(got, "nhid "+id) {
+			t.Errorf("%s by %s is gone: %q", to, id, got)
+		}
+	}
+	for to := range theirs {
+		h.IP(t, "route del "+to+" metric 0")
+	}
+	set(t, e, to("db1", 3))
+	set(t, e, to("db2", 4))
+	if got := objects(t, h); len(got) != 3 {
+		t.Errorf("the objects are %q", got)
+	}
+}
+
 func TestRoutesOfAnEarlierBatonAreTakenOver(t *testing.T) {
 	h := newRouter(t)
 	set(t, openWithoutGroups(t, options(h)), to("db1", 1))

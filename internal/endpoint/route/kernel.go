@@ -135,16 +135,23 @@ func routeHeader(family uint8, bits int, table int, protocol, scope, kind uint8)
 	return []byte{family, uint8(bits), 0, 0, short, protocol, scope, kind, 0, 0, 0, 0}
 }
 
-// paths returns the routes of a table to single addresses of a family: to one of these,
-// or by some nexthop object.
+// paths returns the routes of a table, of one family: those to one of these addresses, and
+// those that go by some nexthop object, of which only one to a single address says where to.
 func (k *kernel) paths(family uint8, table int, addresses []netip.Addr) ([]path, error) {
 	all, err := dump(k, unix.RTM_GETROUTE, routeHeader(family, 0, table, 0, 0, 0), func(data []byte) (path, bool, error) {
-		if len(data) < unix.SizeofRtMsg || data[0] != family || int(data[1]) != bitsOf(family) {
+		if len(data) < unix.SizeofRtMsg || data[0] != family {
+			return path{}, false, nil
+		}
+		single := int(data[1]) == bitsOf(family)
+		if !single && objectOf(data) == 0 {
 			return path{}, false, nil
 		}
 		p, err := readPath(data)
 		if err != nil {
 			return path{}, false, fmt.Errorf("read a route: %w", err)
+		}
+		if !single {
+			p.to = netip.Addr{}
 		}
 		return p, p.table == table && (p.object != 0 || slices.Contains(addresses, p.to)), nil
 	}, number(unix.RTA_TABLE, table))
@@ -152,6 +159,21 @@ func (k *kernel) paths(family uint8, table int, addresses []netip.Addr) ([]path,
 		return nil, fmt.Errorf("list the routes: %w", err)
 	}
 	return all, nil
+}
+
+// objectOf is the nexthop object that a route goes by, without reading what else it holds.
+func objectOf(route []byte) uint32 {
+	for b := route[unix.SizeofRtMsg:]; len(b) >= unix.SizeofRtAttr; {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < unix.SizeofRtAttr || n > len(b) {
+			return 0
+		}
+		if binary.NativeEndian.Uint16(b[2:]) == rtaNexthopID && n == unix.SizeofRtAttr+4 {
+			return binary.NativeEndian.Uint32(b[4:])
+		}
+		b = b[min(len(b), (n+3)&^3):]
+	}
+	return 0
 }
 
 func bitsOf(family uint8) int {
