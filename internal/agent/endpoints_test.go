@@ -14,6 +14,7 @@ import (
 	"github.com/baton-db/baton/internal/api"
 	"github.com/baton-db/baton/internal/clock"
 	"github.com/baton-db/baton/internal/core/cluster"
+	"github.com/baton-db/baton/internal/core/decide"
 	"github.com/baton-db/baton/internal/core/lease"
 	"github.com/baton-db/baton/internal/core/reconcile"
 	"github.com/baton-db/baton/internal/endpoint"
@@ -47,6 +48,10 @@ func TestWhoLeadsWhat(t *testing.T) {
 		"and then before its reign is steady": {func(l *loop, in *reconcile.Input) {
 			l.Board.Record.Primary, l.Board.Record.Phase, in.Lease = "db2", cluster.PhasePromoting, lease.Held{}
 			l.Board.SawFact("db2", serves, 60, in.Now)
+		}, "", "db2", []cluster.Lead{{On: "db1", Endpoint: "proxy", Kind: "own", Wanted: "db2", To: "db2", Settled: true}}},
+		"and sooner than its fact says so, if it has told so itself": {func(l *loop, in *reconcile.Input) {
+			l.Board.Record.Primary, l.Board.Record.Phase, in.Lease = "db2", cluster.PhasePromoting, lease.Held{}
+			l.Board.Told(decide.Word{Of: "db2", Epoch: 5})
 		}, "", "db2", []cluster.Lead{{On: "db1", Endpoint: "proxy", Kind: "own", Wanted: "db2", To: "db2", Settled: true}}},
 		"a primary whose gate is shut leads nothing central": {func(_ *loop, in *reconcile.Input) {
 			in.Host.Gate = reconcile.GateClosed
