@@ -187,6 +187,29 @@ func TestWhatSomebodyDoesToTheObjects(t *testing.T) {
 	}
 }
 
+// What the kernel refuses of one family keeps the other from nothing, and all that is wrong
+// is told in one line.
+func TestOneFamilyIsLedWhereTheOtherCannotBe(t *testing.T) {
+	h := newRouter(t)
+	o := options(h)
+	// The same way twice is nothing that the configuration lets pass, and a group does not take.
+	o.Ways["db2"] = append(o.Ways["db2"], o.Ways["db2"][0], route.Way{Gateway: addr("fd79:9::1"), Metric: 100})
+	e := open(t, o)
+	set(t, e, to("db1", 1))
+	err := e.Set(t.Context(), to("db2", 2))
+	if err == nil || !strings.HasPrefix(err.Error(), "the ways with metric 100: ") || !strings.HasSuffix(err.Error(), "; the way via fd79:9::1: no interface that is up has the gateway's network") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("it says %v", err)
+	}
+	if got := h.Output(t, "ip", "-6", "route", "show", "fd99::50"); strings.Count(got, "via fd79:") != 2 || strings.Contains(got, "::b") {
+		t.Errorf("IPv6 leads by %s", got)
+	}
+	if got := h.Output(t, "ip", "route", "show", "10.99.0.50"); !strings.Contains(got, "via 10.79.1.11") {
+		t.Errorf("IPv4 leads by %s", got)
+	}
+	set(t, e, to("db1", 3))
+	wantLeads(t, e, "db1")
+}
+
 // The kernel removes a route with the object that it goes by.
 func TestSomebodysRoutesByBatonsObjectsStay(t *testing.T) {
 	h := newRouter(t)

@@ -211,9 +211,9 @@ func sameMembers(a, b []member) bool {
 }
 
 // prune removes what is of this endpoint's making, or was used by its routes (used), and
-// is of no use any more. What somebody's route or group goes by stays, whoever made it:
-// the kernel would remove the route with it.
-func (g *groups) prune(used []uint32, routes []path) error {
+// is of no use any more, and returns what could not be. What somebody's route or group
+// goes by stays, whoever made it: the kernel would remove the route with it.
+func (g *groups) prune(used []uint32, routes []path) (stay []string) {
 	busy := map[uint32]bool{}
 	for _, p := range routes {
 		busy[p.object] = true
@@ -235,14 +235,13 @@ func (g *groups) prune(used []uint32, routes []path) error {
 	}
 	// Groups first: they go by the others.
 	slices.SortFunc(stale, func(a, b nexthop) int { return len(b.group) - len(a.group) })
-	var errs []error
 	for _, n := range stale {
 		if n.group == nil && busy[n.id] {
 			continue
 		}
 		if err := g.kernel.removeNexthop(n.id); err != nil {
-			errs = append(errs, fmt.Errorf("remove the nexthop object %d: %w", n.id, err))
+			stay = append(stay, fmt.Sprintf("remove the nexthop object %d: %s", n.id, inWords(err)))
 		}
 	}
-	return errors.Join(errs...)
+	return stay
 }

@@ -29,17 +29,19 @@ func (e *Endpoint) put(node cluster.NodeName) error {
 		endpoint: e, host: there,
 		groups: groups{kernel: e.kernel, first: blockOf(e.o.Owner), objects: there.objects, wanted: map[uint32]bool{}},
 	}
+	// One family has nothing to do with the other.
 	for _, is4 := range []bool{true, false} {
 		if err := c.family(node, is4); err != nil {
-			return errors.Join(err, c.gone())
+			c.wrong = append(c.wrong, err.Error())
 		}
 	}
-	if there.objects != nil {
-		if err := c.prune(); err != nil {
-			return errors.Join(err, c.gone())
-		}
+	if there.objects != nil && len(c.wrong) == 0 {
+		c.wrong = append(c.wrong, c.prune()...)
 	}
-	return c.gone()
+	if all := slices.Concat(c.wrong, c.missing); len(all) > 0 {
+		return errors.New(strings.Join(all, "; ")) // one line, for a table
+	}
+	return nil
 }
 
 // change is one call's way from what is there to what is wanted.
@@ -47,15 +49,8 @@ type change struct {
 	endpoint *Endpoint
 	host     host
 	groups   groups
+	wrong    []string // what could not be done
 	missing  []string // ways that cannot be had now, and why
-}
-
-// gone says which ways cannot be had.
-func (c *change) gone() error {
-	if len(c.missing) == 0 {
-		return nil
-	}
-	return errors.New(strings.Join(c.missing, "; "))
 }
 
 // family sees to the routes to the addresses of one family.
@@ -157,8 +152,8 @@ func (c *change) clear(addresses []netip.Addr, metrics []int) error {
 	return nil
 }
 
-// prune removes objects that were of use before.
-func (c *change) prune() error {
+// prune removes objects that were of use before, and returns what could not be.
+func (c *change) prune() []string {
 	var used []uint32
 	var others []path
 	for _, p := range c.host.paths {
