@@ -46,6 +46,16 @@ func joined(errs []error) error {
 	return &several{strings.Join(text, "; "), unknown}
 }
 
+// inOneLine is an error as people read it in a table or on the timeline, such as one of
+// errors.Join.
+func inOneLine(err error) error {
+	text := strings.TrimSpace(err.Error())
+	if !strings.Contains(text, "\n") {
+		return err
+	}
+	return &several{strings.ReplaceAll(text, "\n", "; "), []error{err}}
+}
+
 type several struct {
 	text string
 	errs []error

@@ -229,7 +229,7 @@ func (r *Reconciler) call(ctx context.Context, what string, do func(context.Cont
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
 		return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 	}
-	return fmt.Errorf("%s: %w", what, err)
+	return fmt.Errorf("%s: %w", what, inOneLine(err))
 }
 
 // tell reports and logs what has changed.

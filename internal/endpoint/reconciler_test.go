@@ -212,6 +212,20 @@ func TestALookThatFailsChangesNothing(t *testing.T) {
 	})
 }
 
+func TestSeveralProblemsAreToldInOneLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cause := errors.New("connection refused")
+		b := &board{setErr: errors.Join(fmt.Errorf("ask 10.0.0.1: %w", cause), errors.New("ask 10.0.0.2: no answer"))}
+		r := reconcile(t, b)
+		r.Lead(one())
+		synctest.Wait()
+		got := r.last()
+		if want := "board leads to nowhere, wanted db1, because lead it there: ask 10.0.0.1: connection refused; ask 10.0.0.2: no answer"; got.String() != want || !errors.Is(got.Problem, cause) {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	})
+}
+
 func TestAnEndpointThatHangsCostsOnlyItsOwnTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &board{deaf: true}
