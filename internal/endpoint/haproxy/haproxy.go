@@ -43,11 +43,14 @@ type Endpoint struct {
 	name  string
 	o     Options
 	guard endpoint.EpochGuard
-	tells []string // what each HAProxy said of its server at the last look
+	tells []string            // what each HAProxy said of its server at the last look
+	found []map[string]server // what each found of its servers then; for words only
 }
 
 // Open prepares the use of a backend. It connects to nobody.
-func Open(name string, o Options) *Endpoint { return &Endpoint{name: name, o: o} }
+func Open(name string, o Options) *Endpoint {
+	return &Endpoint{name: name, o: o, found: make([]map[string]server, len(o.Sockets))}
+}
 
 // Observe implements endpoint.Endpoint. HAProxies that lead to different nodes, and a
 // server that HAProxy's own checks have found down, are seen to be astray.
@@ -57,6 +60,11 @@ func (e *Endpoint) Observe(ctx context.Context) (endpoint.Target, error) {
 	err := e.each(func(i int, socket string) (err error) {
 		servers, err := states(ctx, socket, e.o.Backend, true)
 		if err == nil {
+			for name, s := range servers {
+				s.finds = s.finds.or(e.found[i][name].finds)
+				servers[name] = s
+			}
+			e.found[i] = servers
 			targets[i], err = e.leads(servers)
 			e.tells[i] = e.tell(socket, servers, targets[i].Node)
 		}

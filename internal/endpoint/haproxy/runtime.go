@@ -77,6 +77,15 @@ type finding struct {
 	status string // such as UP, or UP 1/3 while the last checks do not agree
 	check  string // the last one, and its code
 	said   string // what came of it
+	busy   bool   // the next one is under way, and HAProxy does not say that meanwhile
+}
+
+// or is a finding with what was said before of the same.
+func (f finding) or(before finding) finding {
+	if f.busy && f.said == "" && f.status == before.status && f.check == before.check {
+		f.said = before.said
+	}
+	return f
 }
 
 // String is all of it.
@@ -177,7 +186,8 @@ func addFindings(servers map[string]server, stat string) {
 		if !ok {
 			continue
 		}
-		s.finds = finding{status: field(statStatus), check: strings.TrimPrefix(field(statCheck), "* ")} // while the next one is under way
+		s.finds.status = field(statStatus)
+		s.finds.check, s.finds.busy = strings.CutPrefix(field(statCheck), "* ")
 		if code := field(statCode); s.finds.check != "" && code != "" {
 			s.finds.check += "/" + code
 		}

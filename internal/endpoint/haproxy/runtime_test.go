@@ -23,3 +23,24 @@ func TestWhatPeopleAreToldDoesNotChangeWithEveryCheck(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatTheLastCheckMetIsSaidWhileTheNextIsUnderWay: HAProxy forgets it when that begins.
+func TestWhatTheLastCheckMetIsSaidWhileTheNextIsUnderWay(t *testing.T) {
+	refused := finding{status: "DOWN", check: "L4CON", said: "Connection refused"}
+	for name, tt := range map[string]struct {
+		f    finding
+		want string
+	}{
+		"the next one is under way":       {finding{status: "DOWN", check: "L4CON", busy: true}, "DOWN (L4CON, Connection refused)"},
+		"it has come, and says nothing":   {finding{status: "DOWN", check: "L4CON"}, "DOWN (L4CON)"},
+		"it has come, and says otherwise": {finding{status: "DOWN", check: "L4CON", said: "No route to host"}, "DOWN (L4CON, No route to host)"},
+		"another one was the last":        {finding{status: "DOWN", check: "L4TOUT", busy: true}, "DOWN (L4TOUT)"},
+		"it is up by now":                 {finding{status: "UP", check: "L4CON", busy: true}, "UP (L4CON)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := tt.f.or(refused).String(); got != tt.want {
+				t.Errorf("it is %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
