@@ -112,8 +112,7 @@ func (l *loop) leadEndpoints(in reconcile.Input, w decide.World) {
 	}
 	r := in.Record
 	var here, there endpoint.Target
-	serves := r.Primary == l.Self && (r.Phase == cluster.PhaseSteady || r.Phase == cluster.PhasePromoting)
-	if serves && !l.Leaving && in.Lease.Valid(r.Epoch, in.Now) && in.Host.Gate == reconcile.GateOpenLeased {
+	if leads(in) && !l.Leaving {
 		here = l.roads.target(l.Self, r)
 	}
 	if !l.Leaving {
@@ -126,6 +125,14 @@ func (l *loop) leadEndpoints(in reconcile.Input, w decide.World) {
 			e.Lead(here)
 		}
 	}
+}
+
+// leads reports whether endpoints are led to this node: its reign has begun, and clients
+// can pass its gate.
+func leads(in reconcile.Input) bool {
+	r := in.Record
+	return r.Primary == in.Self && (r.Phase == cluster.PhaseSteady || r.Phase == cluster.PhasePromoting) &&
+		in.Lease.Valid(r.Epoch, in.Now) && in.Host.Gate == reconcile.GateOpenLeased
 }
 
 // isOurs reports whether an endpoint is this host's own.

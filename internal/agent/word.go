@@ -11,19 +11,20 @@ import (
 	"github.com/baton-db/baton/internal/peer"
 )
 
-// wordPath is where a new primary tells another node that clients can write to it.
+// wordPath is where a new primary tells another node that clients can pass its gate.
 const wordPath = "word"
 
-// wording is what it tells. Before it serves it says so, too: that makes the connection, so
+// wording is what it tells. Before the gate opens it says so, too: that makes the connection, so
 // that the word that counts need not wait for a handshake.
 type wording struct {
-	Epoch  cluster.Epoch `json:"epoch"`
-	Serves bool          `json:"serves"`
+	Epoch cluster.Epoch `json:"epoch"`
+	Open  bool          `json:"open"`
 }
 
-// word tells the other nodes directly what they will read in this one's fact: what they
-// lead to it themselves, such as the file of a proxy on a witness, is led that much
-// sooner. Each is told once; one that does not hear it has the store.
+// word tells the other nodes directly, as soon as this one begins to lead endpoints, what
+// they will read in its fact: what they lead to it themselves, such as the file of a proxy
+// on a witness, is led that much sooner. Each is told once; one that does not hear it has
+// the store.
 type word struct {
 	self cluster.NodeName
 	to   []cluster.NodeName
@@ -57,8 +58,8 @@ func (w *word) tend(ctx context.Context, in reconcile.Input) {
 	if r.Primary != w.self || r.Phase != cluster.PhasePromoting {
 		return
 	}
-	now := wording{Epoch: r.Epoch, Serves: reconcile.Serving(in) == r.Epoch}
-	if now == w.last || w.last.Epoch == now.Epoch && w.last.Serves {
+	now := wording{Epoch: r.Epoch, Open: leads(in)}
+	if now == w.last || w.last.Epoch == now.Epoch && w.last.Open {
 		return
 	}
 	w.last = now
@@ -67,7 +68,7 @@ func (w *word) tend(ctx context.Context, in reconcile.Input) {
 			ctx, cancel := context.WithTimeout(ctx, w.call)
 			defer cancel()
 			if err := w.tell(ctx, n, now); err != nil {
-				w.log.Debug("tell another node directly that this one serves", "to", n, "epoch", now.Epoch, "serves", now.Serves, "err", err)
+				w.log.Debug("tell another node directly whether clients can pass the gate", "to", n, "epoch", now.Epoch, "open", now.Open, "err", err)
 			}
 		}()
 	}
@@ -76,7 +77,7 @@ func (w *word) tend(ctx context.Context, in reconcile.Input) {
 // answerWord takes in what a new primary tells.
 func (a *Agent) answerWord(link *peer.Link) {
 	link.Handle(wordPath, peer.JSON(func(_ context.Context, from cluster.NodeName, s wording) (struct{}, error) {
-		if s.Serves {
+		if s.Open {
 			a.post(func(l *loop) { l.Board.Told(decide.Word{Of: from, Epoch: s.Epoch}) })
 		}
 		return struct{}{}, nil

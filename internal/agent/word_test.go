@@ -15,7 +15,7 @@ import (
 	"github.com/baton-db/baton/internal/peer"
 )
 
-func TestANewPrimaryTellsTheOthersOnceThatItServes(t *testing.T) {
+func TestANewPrimaryTellsTheOthersOnceThatItsGateIsOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type told struct {
 			to cluster.NodeName
@@ -42,23 +42,23 @@ func TestANewPrimaryTellsTheOthersOnceThatItServes(t *testing.T) {
 			}
 		}
 		in := tookOver(100 * ms)
-		in.Own.Server.State = cluster.ServerUp
+		in.Own.Server.ReadOnly = true // for the moment that it takes to make it writable
 		shut := in
 		shut.Host.Gate = reconcile.GateClosed
 
 		w.tend(t.Context(), shut)
 		expect(wording{Epoch: 6})
 		w.tend(t.Context(), shut)
-		nothing("it does not serve yet")
+		nothing("its gate is not open yet")
 		w.tend(t.Context(), in)
-		expect(wording{Epoch: 6, Serves: true})
+		expect(wording{Epoch: 6, Open: true})
 		w.tend(t.Context(), in)
 		w.tend(t.Context(), shut)
 		nothing("what was said stays said: it was true")
 		next := in
 		next.Record.Epoch, next.Lease.Epoch = 8, 8
 		w.tend(t.Context(), next)
-		expect(wording{Epoch: 8, Serves: true})
+		expect(wording{Epoch: 8, Open: true})
 
 		for name, other := range map[string]func(*reconcile.Input){
 			"another node's reign":  func(in *reconcile.Input) { in.Record.Epoch, in.Record.Primary = 9, "db3" },
@@ -88,7 +88,7 @@ func TestTheWordOfANodeIsItsOwn(t *testing.T) {
 	}
 	say(wording{Epoch: 6})
 	if len(events) != 0 {
-		t.Error("that somebody will serve is taken for news")
+		t.Error("that somebody will be open is taken for news")
 	}
 	for _, tt := range []struct {
 		say  cluster.Epoch
@@ -98,7 +98,7 @@ func TestTheWordOfANodeIsItsOwn(t *testing.T) {
 		{5, decide.Word{Of: "db2", Epoch: 6}}, // it was under way for long
 		{8, decide.Word{Of: "db2", Epoch: 8}},
 	} {
-		say(wording{Epoch: tt.say, Serves: true})
+		say(wording{Epoch: tt.say, Open: true})
 		(<-events)(l)
 		if l.Board.Word != tt.want {
 			t.Errorf("epoch %d: the word is %v, want %v", tt.say, l.Board.Word, tt.want)

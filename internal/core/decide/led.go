@@ -4,7 +4,7 @@ import "github.com/baton-db/baton/internal/core/cluster"
 
 // Led returns the primary to which a node leads what its host has for itself, such as
 // the file of a proxy; empty: that stays as it is. It is the record's primary from the
-// moment in which that one serves, and until there is another.
+// moment in which that one lets clients in, and until there is another.
 //
 // A node that may not know the newest record changes nothing: its clients are led
 // where they were, and whoever is not primary any more refuses them.
@@ -20,7 +20,7 @@ func Led(w World) cluster.NodeName {
 }
 
 // Word is what a new primary tells the other nodes itself, past the store: clients can
-// write to it. It is there sooner than the fact that says so, and for as long as its
+// pass its gate. It is there sooner than the fact that says so, and for as long as its
 // reign is the record's it stays said. It leads clients and decides nothing: whoever may
 // not serve refuses them.
 type Word struct {

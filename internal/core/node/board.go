@@ -29,7 +29,7 @@ type Board struct {
 	Views    map[cluster.NodeName]decide.Seen[cluster.View]
 	Requests map[string]decide.Seen[cluster.Request]
 	// Word is the newest reign of which its primary told this node directly that
-	// clients can write to it.
+	// clients can pass its gate.
 	Word decide.Word
 	// Pace is how many transactions a second a server was last seen to apply. It
 	// is for people; nothing is decided on it.
