@@ -144,6 +144,9 @@ func (e *Endpoint) Set(ctx context.Context, target endpoint.Target) error {
 		}
 		return e.remember(want)
 	}
+	if before, err = e.fromAside(before, have); err != nil {
+		return err
+	}
 	if err := e.replace(ctx, before, []byte(text), e.environment(target)); err != nil {
 		return err
 	}
@@ -178,6 +181,9 @@ func (e *Endpoint) current() (kept, error) {
 // replace puts new content in place and has it loaded. If that is refused, what was
 // there before comes back, and is loaded again if the new one may have been.
 func (e *Endpoint) replace(ctx context.Context, before kept, content []byte, env []string) error {
+	if err := e.setAside(before, content); err != nil {
+		return err
+	}
 	if err := e.write(e.o.File, content); err != nil {
 		return err
 	}
@@ -188,9 +194,13 @@ func (e *Endpoint) replace(ctx context.Context, before kept, content []byte, env
 		again = err != nil
 	}
 	if err == nil {
+		e.forgetAside() // it counts no more, whether it is noted what was loaded or not
 		return nil
 	}
 	back := e.restore(before)
+	if back == nil {
+		e.forgetAside()
+	}
 	if back == nil && again && before.there {
 		// Also if ctx is over: what was there has to be served.
 		back = e.load(context.WithoutCancel(ctx), "reload what was there before", env, true)
