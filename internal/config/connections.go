@@ -12,7 +12,7 @@ type Connections struct {
 func connectionKeys() []Key {
 	return []Key{
 		key("connections.limit", Integer).byDefault("50000").between("0", "1000000").of("connections").
-			doc("How many clients' connections with the virtual addresses are kept in mind, on the primary and, told by its agent, on the other data nodes. Beyond that the newest are left out, and `ledger-full` says so. Each takes about 150 bytes. 0: none are."),
+			doc("How many clients' connections with the virtual addresses are kept in mind, on the primary and, told by its agent, on the other data nodes. Beyond that the newest are left out, and `ledger-full` says so. Each takes 150 to 220 bytes. 0: none are."),
 		key("connections.every", Duration).byDefault("1s").between("100ms", "10s").reload().
 			doc("How often the primary looks which there are. With very many connections it looks less often, so that it takes less than 1 % of a processor."),
 		key("connections.tickle", YesNo).byDefault("true").reload().
