@@ -130,9 +130,12 @@ func (l *loop) leadEndpoints(in reconcile.Input, w decide.World) {
 // leads reports whether endpoints are led to this node: its reign has begun, and clients
 // can pass its gate.
 func leads(in reconcile.Input) bool {
-	r := in.Record
-	return r.Primary == in.Self && (r.Phase == cluster.PhaseSteady || r.Phase == cluster.PhasePromoting) &&
-		in.Lease.Valid(r.Epoch, in.Now) && in.Host.Gate == reconcile.GateOpenLeased
+	return (in.Record.Phase == cluster.PhaseSteady || in.Record.Phase == cluster.PhasePromoting) && open(in)
+}
+
+// open reports whether this node is the record's primary and clients can pass its gate.
+func open(in reconcile.Input) bool {
+	return in.Record.Primary == in.Self && in.Lease.Valid(in.Record.Epoch, in.Now) && in.Host.Gate == reconcile.GateOpenLeased
 }
 
 // isOurs reports whether an endpoint is this host's own.

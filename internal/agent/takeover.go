@@ -73,8 +73,7 @@ func (t *takeover) tend(in reconcile.Input) {
 // speaks says that this host leads the clients: it has the lease, its gate lets them
 // in, and the addresses are bound and announced here.
 func speaks(in reconcile.Input) bool {
-	return in.Record.Primary == in.Self && in.Lease.Valid(in.Record.Epoch, in.Now) && in.Host.Gate == reconcile.GateOpenLeased &&
-		in.Host.Addresses > 0 && in.Host.Bound >= in.Host.Addresses && !in.Host.Muted
+	return open(in) && in.Host.Addresses > 0 && in.Host.Bound >= in.Host.Addresses && !in.Host.Muted
 }
 
 // owed: a host resets its clients when it fences itself, and one that hands over does
