@@ -24,14 +24,7 @@ func (e *Endpoint) asideFile() string {
 
 // setAside keeps before on the disk until forgetAside.
 func (e *Endpoint) setAside(before kept, content []byte) error {
-	text, err := json.Marshal(aside{New: sum(content), There: before.there, Content: before.content})
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(e.asideFile()), 0o700)
-	}
-	if err == nil {
-		err = swap(e.asideFile(), append(text, '\n'), 0o600, -1, -1)
-	}
-	if err != nil {
+	if err := keep(e.asideFile(), aside{New: sum(content), There: before.there, Content: before.content}); err != nil {
 		return fmt.Errorf("set aside what is there: %w", err)
 	}
 	return nil

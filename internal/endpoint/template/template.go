@@ -245,14 +245,22 @@ func (e *Endpoint) run(ctx context.Context, what string, args, env []string) err
 
 // remember notes what was loaded.
 func (e *Endpoint) remember(n note) error {
-	text, err := json.Marshal(n)
+	if err := keep(e.o.Note, n); err != nil {
+		return fmt.Errorf("note what was loaded: %w", err)
+	}
+	return nil
+}
+
+// keep writes something to a file of Baton's own, in a directory of its own.
+func keep(path string, what any) error {
+	text, err := json.Marshal(what)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
 	if err != nil {
-		return fmt.Errorf("note what was loaded: %w", err)
+		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(e.o.Note), 0o700); err != nil {
-		return fmt.Errorf("note what was loaded: %w", err)
-	}
-	return swap(e.o.Note, append(text, '\n'), 0o600, -1, -1)
+	return swap(path, append(text, '\n'), 0o600, -1, -1)
 }
 
 // write replaces the file in one step: whoever reads it sees the one or the other.
