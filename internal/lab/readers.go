@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os/exec"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/baton-db/baton/internal/lab/network"
 )
@@ -110,16 +108,7 @@ func (l *Lab) Listen(host string, port int) (listener net.Listener, err error) {
 
 // Neighbour is the link-layer address that a host's kernel has for an address.
 func (l *Lab) Neighbour(ctx context.Context, host string, a netip.Addr) (mac string, err error) {
-	out, err := exec.CommandContext(ctx, "ip", "-n", l.net.Namespace(host), "neigh", "show", "to", a.String(), "dev", "eth0").Output()
-	if err != nil {
-		return "", fmt.Errorf("ask %s for its neighbour %s: %w", host, a, err)
-	}
-	_, after, _ := strings.Cut(string(out), "lladdr ")
-	mac, _, found := strings.Cut(after, " ")
-	if !found {
-		return "", fmt.Errorf("ask %s for its neighbour %s: %q names no link-layer address", host, a, out)
-	}
-	return mac, nil
+	return l.net.Neighbour(ctx, host, a)
 }
 
 // FixNeighbour has a host keep what it has for an address, whatever it hears.

@@ -273,16 +273,27 @@ func (n Network) Remove(ctx context.Context) error {
 
 // CardTowards is the card over which a host sends what is for an address.
 func (n Network) CardTowards(ctx context.Context, host string, a netip.Addr) (card string, err error) {
-	out, err := exec.CommandContext(ctx, "ip", "-n", n.Namespace(host), "route", "get", a.String()).Output()
+	return n.word(ctx, host, "dev", "route", "get", a.String())
+}
+
+// Neighbour is the link-layer address that a host's kernel has for an address.
+func (n Network) Neighbour(ctx context.Context, host string, a netip.Addr) (mac string, err error) {
+	return n.word(ctx, host, "lladdr", "neigh", "show", "to", a.String(), "dev", "eth0")
+}
+
+// word is what follows a keyword where ip(8) on a host tells of one thing.
+func (n Network) word(ctx context.Context, host, keyword string, question ...string) (string, error) {
+	asked := strings.Join(question, " ")
+	out, err := exec.CommandContext(ctx, "ip", append([]string{"-n", n.Namespace(host)}, question...)...).Output()
 	if err != nil {
-		return "", fmt.Errorf("ask %s for its route to %s: %w", host, a, err)
+		return "", fmt.Errorf("ask %s for ip %s: %w", host, asked, err)
 	}
-	_, after, _ := strings.Cut(string(out), " dev ")
-	card, _, found := strings.Cut(after, " ")
+	_, after, _ := strings.Cut(string(out), " "+keyword+" ")
+	word, _, found := strings.Cut(after, " ")
 	if !found {
-		return "", fmt.Errorf("ask %s for its route to %s: %q names no card", host, a, out)
+		return "", fmt.Errorf("ask %s for ip %s: %q names no %s", host, asked, out, keyword)
 	}
-	return card, nil
+	return word, nil
 }
 
 // IP runs commands of ip(8) on a host.
