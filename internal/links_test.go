@@ -101,11 +101,7 @@ func pages(t *testing.T) []string {
 // prose is a page without its blocks of code, in which # and ] mean something else.
 func prose(t *testing.T, page string) string {
 	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return regexp.MustCompile("(?ms)^ *```.*?^ *```").ReplaceAllString(string(text), "")
+	return regexp.MustCompile("(?ms)^ *```.*?^ *```").ReplaceAllString(read(t, page), "")
 }
 
 // anchors are the names under which a page's headings can be linked to, as GitHub makes

@@ -19,11 +19,7 @@ import (
 
 func TestAHostThatIsLeftBehindSaysNothingUnderTheVirtualMAC(t *testing.T) {
 	t.Parallel()
-	l := newOldLab(t)
-	l.db1.serve(t)
-	l.db2.serve(t)
-	fixed := l.client(t, "fix", 101)
-	fixed.static(t, func(ip netip.Addr) string { return macOf(ip).String() })
+	l, fixed := newFixedLab(t, func(_ *lab, ip netip.Addr) string { return macOf(ip).String() })
 	both := []netip.Addr{vip4, vip6}
 	frozen := l.db1.set(t, withMACs)
 	bind(t, frozen)
@@ -138,11 +134,7 @@ func (h *host) askForGroups(t testing.TB) {
 
 func TestInAHandoverTheMutedHostDoesNotTakeTheSwitchBack(t *testing.T) {
 	t.Parallel()
-	l := newOldLab(t)
-	l.db1.serve(t)
-	l.db2.serve(t)
-	fixed := l.client(t, "fix", 101)
-	fixed.static(t, func(ip netip.Addr) string { return macOf(ip).String() })
+	l, fixed := newFixedLab(t, func(_ *lab, ip netip.Addr) string { return macOf(ip).String() })
 	old, next := l.db1.set(t, withMACs), l.db2.set(t, withMACs)
 	runSet(t, old)
 	bind(t, old)

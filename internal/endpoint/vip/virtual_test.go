@@ -123,13 +123,21 @@ func (l *lab) client(t testing.TB, name string, last int) *host {
 	return h
 }
 
-func TestWithoutAVirtualMACWhoTakesNoAnnouncementStaysWithTheOldHost(t *testing.T) {
-	t.Parallel()
-	l := newOldLab(t)
+// newFixedLab is a network on which both databases answer, and one more client, whose
+// static entries have what mac returns.
+func newFixedLab(t *testing.T, mac func(*lab, netip.Addr) string) (l *lab, fixed *host) {
+	t.Helper()
+	l = newOldLab(t)
 	l.db1.serve(t)
 	l.db2.serve(t)
-	fixed := l.client(t, "fix", 101)
-	fixed.static(t, func(netip.Addr) string { return l.db1.mac })
+	fixed = l.client(t, "fix", 101)
+	fixed.static(t, func(ip netip.Addr) string { return mac(l, ip) })
+	return l, fixed
+}
+
+func TestWithoutAVirtualMACWhoTakesNoAnnouncementStaysWithTheOldHost(t *testing.T) {
+	t.Parallel()
+	l, fixed := newFixedLab(t, func(l *lab, _ netip.Addr) string { return l.db1.mac })
 	old, next := l.db1.set(t), l.db2.set(t)
 	bind(t, old)
 	for _, ip := range []netip.Addr{vip4, vip6} {
